@@ -1,0 +1,97 @@
+"""Transfer curves and colour matrices: every constant that turns numbers into light or back.
+
+Encoded values are called display (0..1, sRGB curve); linear ones are proportional to light.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Transfer = Literal["srgb", "linear"]
+
+# Luma of Rec. ITU-R BT.601-7, the weights of MATLAB's rgb2gray and of most fusion papers.
+LUMA_601 = np.array([0.2989, 0.5870, 0.1140], dtype=np.float32)
+# Relative luminance of linear Rec. ITU-R BT.709-6 / sRGB primaries.
+LUMINANCE_709 = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+
+_BIT_LEVELS = {np.dtype(np.uint8): 256, np.dtype(np.uint16): 65536}
+
+
+def srgb_to_linear(display: NDArray[Any]) -> NDArray[np.float32]:
+    """Decode sRGB display values (any shape, 0..1) to linear light (IEC 61966-2-1).
+
+    >>> float(srgb_to_linear(np.float32([0.5]))[0].round(4))
+    0.214
+    """
+    x = np.asarray(display, dtype=np.float32)
+    low = x * np.float32(1 / 12.92)
+    high = np.power(
+        np.maximum((x + np.float32(0.055)) * np.float32(1 / 1.055), 0), np.float32(2.4)
+    )
+    return np.where(x <= np.float32(0.04045), low, high).astype(np.float32, copy=False)
+
+
+def linear_to_srgb(linear: NDArray[Any]) -> NDArray[np.float32]:
+    """Encode linear light (any shape, clipped below at 0) with the sRGB curve (IEC 61966-2-1)."""
+    x = np.maximum(np.asarray(linear, dtype=np.float32), 0)
+    low = x * np.float32(12.92)
+    high = np.float32(1.055) * np.power(x, np.float32(1 / 2.4)) - np.float32(0.055)
+    return np.where(x <= np.float32(0.0031308), low, high).astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=8)
+def _table(levels: int, transfer: Transfer, wanted: Transfer) -> NDArray[np.float32]:
+    codes = np.arange(levels, dtype=np.float32) / np.float32(levels - 1)
+    if transfer == wanted:
+        table = codes
+    elif wanted == "linear":
+        table = srgb_to_linear(codes)
+    else:
+        table = linear_to_srgb(codes)
+    table.flags.writeable = False
+    return table
+
+
+def _decode(pixels: NDArray[Any], transfer: Transfer, wanted: Transfer) -> NDArray[np.float32]:
+    levels = _BIT_LEVELS.get(pixels.dtype)
+    if levels == 256:
+        return np.asarray(cv2.LUT(pixels, _table(256, transfer, wanted)))
+    if levels is not None:
+        return np.take(_table(levels, transfer, wanted), pixels)
+    if transfer == wanted:
+        return pixels.astype(np.float32, copy=False)
+    return srgb_to_linear(pixels) if wanted == "linear" else linear_to_srgb(pixels)
+
+
+def to_unit(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale integer pixels (uint8, uint16) to float32 0..1; floats pass through unchanged."""
+    levels = _BIT_LEVELS.get(pixels.dtype)
+    if levels is None:
+        return pixels.astype(np.float32, copy=False)
+    return pixels.astype(np.float32) * np.float32(1 / (levels - 1))
+
+
+def to_linear(pixels: NDArray[Any], transfer: Transfer) -> NDArray[np.float32]:
+    """Turn stored pixels (uint8, uint16, float32; any shape) into linear light, 1.0 = clip."""
+    return _decode(pixels, transfer, "linear")
+
+
+def to_display(pixels: NDArray[Any], transfer: Transfer) -> NDArray[np.float32]:
+    """Turn stored pixels (uint8, uint16, float32; any shape) into display values, 0..1."""
+    display = _decode(pixels, transfer, "srgb")
+    return display if pixels.dtype in _BIT_LEVELS else np.clip(display, 0, 1)
+
+
+def luma(display: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Luma (H, W) of display RGB (H, W, 3), weights of BT.601 as MATLAB's rgb2gray."""
+    return np.asarray(cv2.transform(display, LUMA_601.reshape(1, 3)))
+
+
+def luminance(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Relative luminance (H, W) of linear RGB (H, W, 3) with sRGB primaries (BT.709)."""
+    return np.asarray(cv2.transform(linear, LUMINANCE_709.reshape(1, 3)))
