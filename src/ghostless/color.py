@@ -30,9 +30,7 @@ def srgb_to_linear(display: NDArray[Any]) -> NDArray[np.float32]:
     """
     x = np.asarray(display, dtype=np.float32)
     low = x * np.float32(1 / 12.92)
-    high = np.power(
-        np.maximum((x + np.float32(0.055)) * np.float32(1 / 1.055), 0), np.float32(2.4)
-    )
+    high = np.power(np.maximum((x + np.float32(0.055)) * np.float32(1 / 1.055), 0), np.float32(2.4))
     return np.where(x <= np.float32(0.04045), low, high).astype(np.float32, copy=False)
 
 
