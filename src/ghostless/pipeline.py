@@ -1,0 +1,304 @@
+"""The line: from files on disk to a finished picture. Every face of Ghostless goes through here."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from . import __version__
+from .align import AlignSettings, align
+from .bracket import Bracket, Mask, Stack, check_frame_count
+from .deghost import DeghostSettings, deghost
+from .errors import OptionError, SpaceError
+from .exposure import assign_stops, choose_reference
+from .io.read import ReadSettings, read_bracket
+from .io.write import (
+    WriteSettings,
+    check_output,
+    space_of,
+    write_frame,
+    write_image,
+    write_mask,
+    write_text,
+)
+from .methods import Method, fuse, get_method
+from .report import Journal, Progress, Report, describe_frames
+from .tonemap import ToneMapSettings, check_operator, tone_map
+
+StrPath = str | Path
+
+
+@dataclass(frozen=True)
+class FuseOptions:
+    """Everything a run can be told; the defaults suit hand-held brackets of moving scenes.
+
+    method: a name from the table, or "auto": mertens for display files, debevec for linear ones.
+    method_settings: the method's own settings dataclass; None for its defaults.
+    stops: exposure of each file in stops, in the order of the files; None to find out.
+    stops_file: a text file with those numbers; None to look for one beside the frames.
+    reference: index (from 0, dark to bright) of the frame whose geometry and moving things are
+        kept; None picks the frame that loses least.
+    save_stages: folder for the aligned frames, the deghosted frames and the masks.
+    report: JSON file that tells what was done.
+    """
+
+    method: str = "auto"
+    method_settings: Any = None
+    stops: tuple[float, ...] | None = None
+    stops_file: Path | None = None
+    reference: int | None = None
+    align: AlignSettings = field(default_factory=AlignSettings)
+    deghost: DeghostSettings = field(default_factory=DeghostSettings)
+    tone_map: ToneMapSettings = field(default_factory=ToneMapSettings)
+    read: ReadSettings = field(default_factory=ReadSettings)
+    write: WriteSettings = field(default_factory=WriteSettings)
+    save_stages: Path | None = None
+    report: Path | None = None
+
+
+def fuse_files(
+    paths: Sequence[StrPath],
+    out: StrPath,
+    options: FuseOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Report:
+    """Fuse the photos of one bracket into one picture: read, align, deghost, fuse, write.
+
+    paths: 2 to 20 files of one scene, any order.
+    out: the file to write; its suffix decides between display (.jpg .png .tif .webp .avif) and
+        linear (.exr .hdr). A linear result is tone-mapped on its way to a display file.
+    progress: called with (stage, fraction 0..1).
+    Returns a Report. Raises GhostlessError; nothing is written then.
+    """
+    options = options or FuseOptions()
+    files, target = [Path(path) for path in paths], Path(out)
+    check_frame_count(len(files))
+    method = choose_method(options.method, target)
+    check_operator(options.tone_map.operator)
+    check_output(target, options.write, files)
+    _check_report(options, files)
+    if options.save_stages is not None:
+        for stage in ("aligned", "deghosted"):
+            _check_folder(options.save_stages / stage, options.write, files, masks=True)
+    journal = Journal(progress)
+
+    stack, bracket_notes = _prepare(files, options, journal, method)
+    with journal.stage("fuse"):
+        fused = fuse(stack, method.name, options.method_settings)
+    frames = describe_frames(stack)
+    notes = (*bracket_notes, *stack.notes, *fused.notes)
+    del stack  # a linear result needs the memory for its tone mapping
+    if fused.space == "linear" and space_of(target) == "display":
+        with journal.stage("tone map") as tell:
+            fused = tone_map(fused, options.tone_map, progress=tell)
+    with journal.stage("write"):
+        write_image(fused, target, options.write, files)
+
+    report = Report(
+        output=str(target),
+        method=method.name,
+        space=fused.space,
+        width=fused.pixels.shape[1],
+        height=fused.pixels.shape[0],
+        frames=frames,
+        stages=tuple(journal.stages),
+        settings=_plain(asdict(options)),
+        versions=versions(),
+        notes=notes,
+    )
+    _save_report(report, options)
+    return report
+
+
+def align_files(
+    paths: Sequence[StrPath],
+    out_folder: StrPath,
+    options: FuseOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Report:
+    """Register the photos of one bracket and write the aligned frames to a folder as TIFF."""
+    options = replace(options or FuseOptions(), deghost=DeghostSettings(mode="off"))
+    return _frames_to_folder(paths, out_folder, options, False, progress)
+
+
+def deghost_files(
+    paths: Sequence[StrPath],
+    out_folder: StrPath,
+    options: FuseOptions | None = None,
+    *,
+    masks: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the aligned frames of one bracket to a folder as TIFF with the ghosts gone.
+
+    masks: also write each frame's confidence mask (PNG; black where ghosts were replaced).
+    """
+    return _frames_to_folder(paths, out_folder, options or FuseOptions(), masks, progress)
+
+
+def prepare_files(paths: Sequence[StrPath], options: FuseOptions | None = None) -> Bracket:
+    """Read the photos of one bracket and find their exposures; frames sorted dark to bright."""
+    options = options or FuseOptions()
+    files = [Path(path) for path in paths]
+    check_frame_count(len(files))
+    return assign_stops(read_bracket(files, options.read), options.stops, options.stops_file)
+
+
+def choose_method(name: str, out: Path) -> Method:
+    """Pick the method for an output file; raise SpaceError where the two do not fit."""
+    space = space_of(out)
+    if name == "auto":
+        return get_method("mertens" if space == "display" else "debevec")
+    method = get_method(name)
+    if space == "linear" and method.output == "display":
+        raise SpaceError(
+            f"{out.name}: expected a method with a linear result for a {out.suffix} file, found "
+            f"{name!r} which gives a display image; use --method debevec or write a .jpg or .png"
+        )
+    return method
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {
+        "ghostless": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def _prepare(
+    files: list[Path], options: FuseOptions, journal: Journal, method: Method | None
+) -> tuple[Stack, tuple[str, ...]]:
+    """Read, align and deghost; the frames as read are let go of on the way."""
+    with journal.stage("read"):
+        bracket = read_bracket(files, options.read)
+    with journal.stage("exposure"):
+        bracket = assign_stops(bracket, options.stops, options.stops_file)
+        reference = _reference_of(bracket, options.reference)
+    notes = bracket.notes
+    own_alignment = method is not None and method.aligns and options.align.model == "auto"
+    settings = AlignSettings(model="none") if own_alignment else options.align
+    with journal.stage("align") as tell:
+        stack = align(bracket, settings, reference, progress=tell)
+    del bracket
+    if options.save_stages is not None:
+        with journal.stage("save"):
+            _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
+    own_deghosting = method is not None and method.deghosts and options.deghost.mode == "auto"
+    if not own_deghosting and options.deghost.mode != "off":
+        with journal.stage("deghost") as tell:
+            stack = deghost(stack, options.deghost, progress=tell)
+        if options.save_stages is not None:
+            with journal.stage("save"):
+                folder = options.save_stages / "deghosted"
+                _save_stack(stack, folder, options.write, files, stack.confidence)
+    return stack, notes
+
+
+def _reference_of(bracket: Bracket, wanted: int | None) -> int:
+    if wanted is None:
+        return choose_reference(bracket)
+    if not 0 <= wanted < len(bracket.frames):
+        raise OptionError(
+            f"reference: expected an index from 0 (darkest) to {len(bracket.frames) - 1} "
+            f"(brightest), found {wanted}"
+        )
+    return wanted
+
+
+def _frames_to_folder(
+    paths: Sequence[StrPath],
+    out_folder: StrPath,
+    options: FuseOptions,
+    masks: bool,
+    progress: Progress | None,
+) -> Report:
+    files, folder = [Path(path) for path in paths], Path(out_folder)
+    check_frame_count(len(files))
+    _check_report(options, files)
+    _check_folder(folder, options.write, files, masks)
+    journal = Journal(progress)
+    stack, notes = _prepare(files, options, journal, None)
+    with journal.stage("write"):
+        _save_stack(stack, folder, options.write, files, stack.confidence if masks else None)
+    report = Report(
+        output=str(folder),
+        method=None,
+        space="display" if stack.frames[0].transfer == "srgb" else "linear",
+        width=stack.frames[0].width,
+        height=stack.frames[0].height,
+        frames=describe_frames(stack),
+        stages=tuple(journal.stages),
+        settings=_plain(asdict(options)),
+        versions=versions(),
+        notes=(*notes, *stack.notes),
+    )
+    _save_report(report, options)
+    return report
+
+
+def _names_in_folder(files: Sequence[Path]) -> dict[Path, str]:
+    """Name every frame's file in an output folder; files of one name are told apart by number."""
+    stems = [file.stem for file in files]
+    return {
+        file: file.stem if stems.count(file.stem) == 1 else f"{number:02d}_{file.stem}"
+        for number, file in enumerate(files, start=1)
+    }
+
+
+def _check_folder(folder: Path, settings: WriteSettings, files: list[Path], masks: bool) -> None:
+    """Fail before any work if one of the frames could not be written later."""
+    for name in _names_in_folder(files).values():
+        check_output(folder / f"{name}.tif", settings, files, make_folder=True)
+        if masks:
+            check_output(folder / f"{name}_mask.png", settings, files, make_folder=True)
+
+
+def _save_stack(
+    stack: Stack,
+    folder: Path,
+    settings: WriteSettings,
+    files: list[Path],
+    masks: Sequence[Mask | None] | None,
+) -> None:
+    """Write frames as TIFF in their own depth and masks as PNG (a missing mask is all white)."""
+    names = _names_in_folder(files)
+    for index, frame in enumerate(stack.frames):
+        name = names[frame.path] if frame.path is not None else f"{index + 1:02d}"
+        write_frame(frame, folder / f"{name}.tif", settings, files)
+        if masks is not None:
+            mask = masks[index]
+            if mask is None:
+                mask = np.full((frame.height, frame.width), 255, np.uint8)
+            write_mask(mask, folder / f"{name}_mask.png", settings, files)
+
+
+def _check_report(options: FuseOptions, files: list[Path]) -> None:
+    if options.report is not None:
+        check_output(options.report, options.write, files, suffixes=(".json",))
+
+
+def _save_report(report: Report, options: FuseOptions) -> None:
+    if options.report is not None:
+        text = json.dumps(report.as_dict(), indent=2) + "\n"
+        write_text(text, options.report, options.write)
+
+
+def _plain(value: Any) -> Any:
+    """Turn settings into plain JSON types."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

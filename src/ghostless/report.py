@@ -1,0 +1,196 @@
+"""What was done to a bracket, stage by stage: gathered along the line, printed, saved as JSON."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .bracket import Stack
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Wall-clock seconds and peak resident memory of one stage.
+
+    peak_bytes: highest resident memory of the process while the stage ran, where the system can
+        tell (Linux); elsewhere the highest since the process began; 0 where nothing can be told.
+    """
+
+    name: str
+    seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """What was found out about one frame and done to it."""
+
+    file: str
+    stops: float | None
+    stops_source: str | None
+    reference: bool
+    model: str
+    matrix: list[list[float]]
+    matches: int
+    inliers: int
+    residual_pixels: float | None
+    improvement: float
+    valid_share: float
+    deghosted_share: float
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run did. `as_dict` gives plain JSON types, `as_text` a short summary."""
+
+    output: str
+    method: str | None
+    space: str
+    width: int
+    height: int
+    frames: tuple[FrameReport, ...]
+    stages: tuple[StageCost, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of all stages together."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Highest resident memory over all stages, bytes."""
+        return max((stage.peak_bytes for stage in self.stages), default=0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report in plain JSON types (no NaN)."""
+        return {
+            "output": self.output,
+            "method": self.method,
+            "space": self.space,
+            "width": self.width,
+            "height": self.height,
+            "frames": [vars(frame).copy() for frame in self.frames],
+            "stages": [vars(stage).copy() for stage in self.stages],
+            "seconds": self.seconds,
+            "peak_bytes": self.peak_bytes,
+            "settings": self.settings,
+            "versions": self.versions,
+            "notes": list(self.notes),
+        }
+
+    def as_text(self) -> str:
+        """Return a summary of a few lines: a line per frame, the notes, the cost, the output."""
+        width = max(len(frame.file) for frame in self.frames)
+        lines = [_frame_line(frame, width) for frame in self.frames]
+        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"note: {frame.file}: {note}" for frame in self.frames for note in frame.notes]
+        costs = ", ".join(f"{stage.name} {stage.seconds:.1f} s" for stage in self.stages)
+        memory = f", peak memory {self.peak_bytes / 1e9:.2f} GB" if self.peak_bytes else ""
+        lines.append(f"{self.seconds:.1f} s ({costs}){memory}")
+        by = f" by {self.method}" if self.method else ""
+        lines.append(f"{self.output}: {self.width} x {self.height}, {self.space}{by}")
+        return "\n".join(lines)
+
+
+def _frame_line(frame: FrameReport, width: int) -> str:
+    stops = "   ?" if frame.stops is None else f"{frame.stops:+6.2f}"
+    text = f"{frame.file:<{width}}  {stops} stops ({frame.stops_source or 'unknown'})"
+    if frame.reference:
+        return f"{text}  reference"
+    text += f"  {frame.model}"
+    if frame.matches:
+        text += f", {frame.inliers} of {frame.matches} matches"
+    if frame.residual_pixels is not None:
+        text += f", residual {frame.residual_pixels:.2f} px"
+    return f"{text}, {100 * frame.deghosted_share:.1f} % deghosted"
+
+
+def describe_frames(stack: Stack) -> tuple[FrameReport, ...]:
+    """Describe every frame of a stack: exposure, registration, share of pixels deghosted."""
+    reports = []
+    for index, frame in enumerate(stack.frames):
+        registration = stack.registrations[index] if stack.registrations else None
+        identity = np.eye(3)
+        residual = registration.residual_pixels if registration else math.nan
+        reports.append(
+            FrameReport(
+                file=frame.name,
+                stops=frame.stops,
+                stops_source=frame.stops_source,
+                reference=index == stack.reference,
+                model=registration.model if registration else "none",
+                matrix=(registration.matrix if registration else identity).tolist(),
+                matches=registration.matches if registration else 0,
+                inliers=registration.inliers if registration else 0,
+                residual_pixels=residual if math.isfinite(residual) else None,
+                improvement=float(registration.improvement) if registration else 0.0,
+                valid_share=1 - _share_below_half(stack.valid[index]),
+                deghosted_share=_share_below_half(stack.confidence[index]),
+                notes=list(registration.notes) if registration else [],
+            )
+        )
+    return tuple(reports)
+
+
+def _share_below_half(mask: np.ndarray | None) -> float:
+    return 0.0 if mask is None else float(np.count_nonzero(mask < 128) / mask.size)
+
+
+class Journal:
+    """Times the stages of one run and passes their progress on."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self.stages: list[StageCost] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
+        """Run one stage; yields the function that takes its progress, a fraction 0..1."""
+
+        def tell(fraction: float) -> None:
+            if self._progress is not None:
+                self._progress(name, min(max(fraction, 0.0), 1.0))
+
+        _reset_peak_memory()
+        start = time.perf_counter()
+        tell(0.0)
+        yield tell
+        tell(1.0)
+        self.stages.append(StageCost(name, time.perf_counter() - start, _peak_memory_bytes()))
+
+
+def _reset_peak_memory() -> None:
+    # Linux forgets its high-water mark when 5 is written here (proc(5)); elsewhere it only grows.
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_memory_bytes() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
