@@ -1,7 +1,9 @@
 """Ghostless: bracketed photos of one scene in, one good picture out.
 
-    files --read_bracket--> Bracket --align--> Stack --deghost--> Stack --fuse--> Fused
-          --tone_map--> Fused --write_image--> file
+::
+
+    files --read_bracket--> Bracket --align_bracket--> Stack --deghost_stack--> Stack
+          --fuse_stack--> Fused --tone_map--> Fused --write_image--> file
 
 `fuse_files` is the whole line; every stage is also a function of its own. Names are loaded when
 first used, so that importing the package costs next to nothing.
@@ -13,33 +15,73 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .align import AlignSettings, align
-    from .bracket import Bracket, Frame, Fused, Metadata, Registration, Stack
-    from .deghost import DeghostSettings, deghost
-    from .errors import (
-        BracketError,
-        FileReadError,
-        GhostlessError,
-        InputError,
-        MissingPackageError,
-        OptionError,
-        OutputError,
-        SpaceError,
-        WeightsError,
+    from .align import (
+        AlignSettings as AlignSettings,
+        align_bracket as align_bracket,
     )
-    from .exposure import assign_stops, choose_reference
-    from .io.read import ReadSettings, read_bracket, read_frame, read_image
-    from .io.write import WriteSettings, write_image
-    from .methods import METHODS, Method, fuse, get_method
-    from .pipeline import FuseOptions, align_files, deghost_files, fuse_files
-    from .report import Report
-    from .tonemap import ToneMapSettings, tone_map
+    from .bracket import (
+        Bracket as Bracket,
+        Frame as Frame,
+        Fused as Fused,
+        Metadata as Metadata,
+        Registration as Registration,
+        Stack as Stack,
+    )
+    from .deghost import (
+        DeghostSettings as DeghostSettings,
+        deghost_stack as deghost_stack,
+    )
+    from .errors import (
+        BracketError as BracketError,
+        FileReadError as FileReadError,
+        GhostlessError as GhostlessError,
+        InputError as InputError,
+        MissingPackageError as MissingPackageError,
+        OptionError as OptionError,
+        OutputError as OutputError,
+        SpaceError as SpaceError,
+        WeightsError as WeightsError,
+    )
+    from .exposure import (
+        assign_stops as assign_stops,
+        choose_reference as choose_reference,
+    )
+    from .io.read import (
+        ReadSettings as ReadSettings,
+        read_bracket as read_bracket,
+        read_frame as read_frame,
+        read_image as read_image,
+    )
+    from .io.write import (
+        WriteSettings as WriteSettings,
+        write_image as write_image,
+    )
+    from .methods import (
+        METHODS as METHODS,
+        Method as Method,
+        fuse_stack as fuse_stack,
+        get_method as get_method,
+    )
+    from .pipeline import (
+        FuseOptions as FuseOptions,
+        align_files as align_files,
+        deghost_files as deghost_files,
+        fuse_files as fuse_files,
+        prepare_files as prepare_files,
+    )
+    from .report import (
+        Report as Report,
+    )
+    from .tonemap import (
+        ToneMapSettings as ToneMapSettings,
+        tone_map as tone_map,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AlignSettings": "align",
-    "align": "align",
+    "align_bracket": "align",
     "Bracket": "bracket",
     "Frame": "bracket",
     "Fused": "bracket",
@@ -47,7 +89,7 @@ _HOMES = {
     "Registration": "bracket",
     "Stack": "bracket",
     "DeghostSettings": "deghost",
-    "deghost": "deghost",
+    "deghost_stack": "deghost",
     "BracketError": "errors",
     "FileReadError": "errors",
     "GhostlessError": "errors",
@@ -67,18 +109,19 @@ _HOMES = {
     "write_image": "io.write",
     "METHODS": "methods",
     "Method": "methods",
-    "fuse": "methods",
+    "fuse_stack": "methods",
     "get_method": "methods",
     "FuseOptions": "pipeline",
     "align_files": "pipeline",
     "deghost_files": "pipeline",
     "fuse_files": "pipeline",
+    "prepare_files": "pipeline",
     "Report": "report",
     "ToneMapSettings": "tonemap",
     "tone_map": "tonemap",
 }
 
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  the table above is the list
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -87,7 +130,6 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'ghostless' has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{home}", __name__), name)
-    # A submodule may carry the name of its function (`align`, `deghost`): the function wins.
     globals()[name] = value
     return value
 

@@ -28,7 +28,7 @@ from .io.write import (
     write_mask,
     write_text,
 )
-from .methods import Method, fuse, get_method
+from .methods import Method, fuse_stack, get_method
 from .report import Journal, Progress, Report, describe_frames
 from .tonemap import ToneMapSettings, check_operator, tone_map
 
@@ -92,7 +92,7 @@ def fuse_files(
 
     stack, bracket_notes = _prepare(files, options, journal, method)
     with journal.stage("fuse"):
-        fused = fuse(stack, method.name, options.method_settings)
+        fused = fuse_stack(stack, method.name, options.method_settings)
     frames = describe_frames(stack)
     notes = (*bracket_notes, *stack.notes, *fused.notes)
     del stack  # a linear result needs the memory for its tone mapping

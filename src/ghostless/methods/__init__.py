@@ -108,7 +108,7 @@ def get_method(name: str) -> Method:
         raise unknown_name("method", name, METHODS) from None
 
 
-def fuse(stack: Stack, method: str = "mertens", settings: Any = None) -> Fused:
+def fuse_stack(stack: Stack, method: str = "mertens", settings: Any = None) -> Fused:
     """Fuse an aligned (and, for moving scenes, deghosted) stack into one image.
 
     stack: frames registered to one reference; masks are honoured.
