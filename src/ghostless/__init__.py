@@ -17,56 +17,110 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .align import (
         AlignSettings as AlignSettings,
+    )
+    from .align import (
         align_bracket as align_bracket,
     )
     from .bracket import (
         Bracket as Bracket,
+    )
+    from .bracket import (
         Frame as Frame,
+    )
+    from .bracket import (
         Fused as Fused,
+    )
+    from .bracket import (
         Metadata as Metadata,
+    )
+    from .bracket import (
         Registration as Registration,
+    )
+    from .bracket import (
         Stack as Stack,
     )
     from .deghost import (
         DeghostSettings as DeghostSettings,
+    )
+    from .deghost import (
         deghost_stack as deghost_stack,
     )
     from .errors import (
         BracketError as BracketError,
+    )
+    from .errors import (
         FileReadError as FileReadError,
+    )
+    from .errors import (
         GhostlessError as GhostlessError,
+    )
+    from .errors import (
         InputError as InputError,
+    )
+    from .errors import (
         MissingPackageError as MissingPackageError,
+    )
+    from .errors import (
         OptionError as OptionError,
+    )
+    from .errors import (
         OutputError as OutputError,
+    )
+    from .errors import (
         SpaceError as SpaceError,
+    )
+    from .errors import (
         WeightsError as WeightsError,
     )
     from .exposure import (
         assign_stops as assign_stops,
+    )
+    from .exposure import (
         choose_reference as choose_reference,
     )
     from .io.read import (
         ReadSettings as ReadSettings,
+    )
+    from .io.read import (
         read_bracket as read_bracket,
+    )
+    from .io.read import (
         read_frame as read_frame,
+    )
+    from .io.read import (
         read_image as read_image,
     )
     from .io.write import (
         WriteSettings as WriteSettings,
+    )
+    from .io.write import (
         write_image as write_image,
     )
     from .methods import (
         METHODS as METHODS,
+    )
+    from .methods import (
         Method as Method,
+    )
+    from .methods import (
         fuse_stack as fuse_stack,
+    )
+    from .methods import (
         get_method as get_method,
     )
     from .pipeline import (
         FuseOptions as FuseOptions,
+    )
+    from .pipeline import (
         align_files as align_files,
+    )
+    from .pipeline import (
         deghost_files as deghost_files,
+    )
+    from .pipeline import (
         fuse_files as fuse_files,
+    )
+    from .pipeline import (
         prepare_files as prepare_files,
     )
     from .report import (
@@ -74,6 +128,8 @@ if TYPE_CHECKING:
     )
     from .tonemap import (
         ToneMapSettings as ToneMapSettings,
+    )
+    from .tonemap import (
         tone_map as tone_map,
     )
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from . import __version__
-from .align import AlignSettings, align
+from .align import AlignSettings, align_bracket
 from .bracket import Bracket, Mask, Stack, check_frame_count
-from .deghost import DeghostSettings, deghost
+from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure import assign_stops, choose_reference
 from .io.read import ReadSettings, read_bracket
@@ -190,7 +190,7 @@ def _prepare(
     own_alignment = method is not None and method.aligns and options.align.model == "auto"
     settings = AlignSettings(model="none") if own_alignment else options.align
     with journal.stage("align") as tell:
-        stack = align(bracket, settings, reference, progress=tell)
+        stack = align_bracket(bracket, settings, reference, progress=tell)
     del bracket
     if options.save_stages is not None:
         with journal.stage("save"):
@@ -198,7 +198,7 @@ def _prepare(
     own_deghosting = method is not None and method.deghosts and options.deghost.mode == "auto"
     if not own_deghosting and options.deghost.mode != "off":
         with journal.stage("deghost") as tell:
-            stack = deghost(stack, options.deghost, progress=tell)
+            stack = deghost_stack(stack, options.deghost, progress=tell)
         if options.save_stages is not None:
             with journal.stage("save"):
                 folder = options.save_stages / "deghosted"
