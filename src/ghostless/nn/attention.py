@@ -1,0 +1,146 @@
+"""Attention shared by several networks: self-attention in bounded memory, coordinate attention.
+
+Self-attention relates every token of a feature map with every other: at 24 megapixels, one
+eighth of the size, 375,000 tokens. Written out, the attention map would take 560 GB; here it is
+never formed, and the result is still exact.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrizations import spectral_norm
+
+# Attention maps up to this size are simply computed; larger ones never exist as a whole.
+SMALL_MAP_BYTES = 64 * 2**20
+
+_FUSED_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return softmax(query key^T) value, without the usual division by sqrt(channels).
+
+    query: (batch, tokens, d); key: (batch, keys, d); value: (batch, keys, c) with d <= c.
+    Returns (batch, tokens, c) in the type of `value`. Logits and softmax are float32 at least:
+    unscaled logits grow beyond what 16-bit types hold.
+
+    Query and key are padded with zeros to c channels, which changes no product: the kernels that
+    never form the map (memory in proportion to the tokens) want equal channel counts.
+    """
+    exact = torch.float64 if value.dtype == torch.float64 else torch.float32
+    padding = value.shape[-1] - query.shape[-1]
+    with torch.autocast(value.device.type, enabled=False):
+        q = F.pad(query.to(exact), (0, padding)).unsqueeze(1)
+        k = F.pad(key.to(exact), (0, padding)).unsqueeze(1)
+        v = value.to(exact).unsqueeze(1)
+        map_bytes = q.shape[0] * q.shape[2] * k.shape[2] * q.element_size()
+        if map_bytes <= SMALL_MAP_BYTES:
+            out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        else:
+            try:
+                with sdpa_kernel(_FUSED_KERNELS):
+                    out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+            except RuntimeError:
+                # No such kernel for this device, type or channel count.
+                out = attend_in_blocks(q, k, v)
+    return out.squeeze(1).to(value.dtype)
+
+
+def attend_in_blocks(
+    query: Tensor, key: Tensor, value: Tensor, block_bytes: int = SMALL_MAP_BYTES
+) -> Tensor:
+    """Return softmax(query key^T) value, some rows of the attention map at a time: exact.
+
+    Shapes (..., tokens, channels). A block of the map takes at most `block_bytes`, one row at
+    least.
+    """
+    items = query.shape[:-2].numel()
+    row_bytes = max(1, items * key.shape[-2] * query.element_size())
+    rows = max(1, block_bytes // row_bytes)
+    keys = key.transpose(-2, -1)
+    return torch.cat(
+        [torch.softmax(part @ keys, dim=-1) @ value for part in query.split(rows, dim=-2)], dim=-2
+    )
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over all positions of a feature map, 1x1 projections included.
+
+    channels: of input and output. key_channels: of query and key (an eighth of the cost).
+    spectral: spectral norm on the projections (MEF-GAN).
+    key_pooling: 1 is exact; n > 1 averages keys and values over n x n positions first, an
+        approximation for maps too large even for this.
+
+    Input (B, channels, h, w); the output, of the same shape, is the attended values alone, with
+    neither scale nor residual: those differ from network to network.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        key_channels: int,
+        *,
+        spectral: bool = False,
+        key_pooling: int = 1,
+    ) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, key_channels, 1)
+        self.key = nn.Conv2d(channels, key_channels, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.key_pooling = key_pooling
+        if spectral:
+            for layer in (self.query, self.key, self.value):
+                spectral_norm(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            # Projections too: logits of 16-bit queries and keys would be as coarse as these.
+            wide = x.to(self.query.weight.dtype)
+            pooled = F.avg_pool2d(wide, self.key_pooling) if self.key_pooling > 1 else wide
+            out = attend(
+                _tokens(self.query(wide)), _tokens(self.key(pooled)), _tokens(self.value(pooled))
+            )
+            return out.transpose(1, 2).reshape(x.shape).to(x.dtype)
+
+
+def _tokens(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, h*w, C)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+class CoordinateAttention(nn.Module):
+    """Coordinate attention (Hou, Zhou, Feng, CVPR 2021): one gate per row and one per column.
+
+    The gates come from the means over each row and over each column, joined into one sequence:
+    1x1 convolution, batch norm, h-swish, split, 1x1 convolution and sigmoid each. The hidden
+    width is max(8, channels / reduction).
+
+    Row and column means are all it takes from the whole image, so `gates` and `apply_gates` let a
+    caller gather the means first and then work through the image in stripes, exactly.
+    """
+
+    def __init__(self, channels: int, reduction: int = 64) -> None:
+        super().__init__()
+        hidden = max(8, channels // reduction)
+        self.reduce = nn.Conv2d(channels, hidden, 1)
+        self.norm = nn.BatchNorm2d(hidden)
+        self.activation = nn.Hardswish()
+        self.to_rows = nn.Conv2d(hidden, channels, 1)
+        self.to_columns = nn.Conv2d(hidden, channels, 1)
+
+    def gates(self, row_means: Tensor, column_means: Tensor) -> tuple[Tensor, Tensor]:
+        """Gates (B, C, H, 1) and (B, C, 1, W), 0..1, from means of these same shapes."""
+        height, width = row_means.shape[2], column_means.shape[3]
+        sequence = torch.cat([row_means, column_means.transpose(2, 3)], dim=2)
+        hidden = self.activation(self.norm(self.reduce(sequence)))
+        rows, columns = hidden.split([height, width], dim=2)
+        return (
+            torch.sigmoid(self.to_rows(rows)),
+            torch.sigmoid(self.to_columns(columns.transpose(2, 3))),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.gates(x.mean(dim=3, keepdim=True), x.mean(dim=2, keepdim=True))
+        return x * rows * columns
