@@ -1,0 +1,5 @@
+"""Lets `python -m ghostless` do what the command `ghostless` does."""
+
+from .cli import main
+
+main()
