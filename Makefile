@@ -1,0 +1,57 @@
+# make demo and make test do all their own set-up; they need Python 3.11 or newer and nothing else.
+
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+VENV    ?= .venv
+WORKERS ?= 2
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test test-slow lint format picture clean
+
+help:
+	@echo "make demo       fuse a hand-held bracket with a moving subject into demo/"
+	@echo "make test       run the quick tests"
+	@echo "make test-slow  run the slow ones: a clean installation, large images"
+	@echo "make lint       check style and types"
+	@echo "make format     put the code into the project's format"
+	@echo "make picture    make the README's picture again"
+
+# A stamp is newer than what it was installed from, so that nothing is installed twice.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and python3 was not found" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e '.[networks,heif,bench,dev]'
+	@touch $@ $(VENV)/core.stamp
+
+demo: $(VENV)/core.stamp
+	$(BIN)/python -m ghostless.demo demo
+
+picture: demo
+	mkdir -p docs/images
+	cp demo/readme.jpg docs/images/demo.jpg
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
