@@ -5,6 +5,7 @@ Encoded values are called display (0..1, sRGB curve); linear ones are proportion
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -93,3 +94,48 @@ def luma(display: NDArray[np.float32]) -> NDArray[np.float32]:
 def luminance(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     """Relative luminance (H, W) of linear RGB (H, W, 3) with sRGB primaries (BT.709)."""
     return np.asarray(cv2.transform(linear, LUMINANCE_709.reshape(1, 3)))
+
+
+# JFIF (ITU-T T.871): full-range YCbCr of BT.601, here with planes 0..1 and neutral chroma 0.5.
+YCBCR_FROM_RGB = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.299 / 1.772, -0.587 / 1.772, 0.5],
+        [0.5, -0.587 / 1.402, -0.114 / 1.402],
+    ],
+    dtype=np.float64,
+)
+RGB_FROM_YCBCR = np.linalg.inv(YCBCR_FROM_RGB)
+NEUTRAL_CHROMA = 0.5
+
+
+def rgb_to_ycbcr(display: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Full-range YCbCr (H, W, 3) of display RGB (H, W, 3), both 0..1; grey has Cb = Cr = 0.5."""
+    ycbcr = np.asarray(cv2.transform(display, YCBCR_FROM_RGB.astype(np.float32)))
+    ycbcr[..., 1:] += np.float32(NEUTRAL_CHROMA)
+    return ycbcr
+
+
+def ycbcr_to_rgb(ycbcr: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Display RGB (H, W, 3) of full-range YCbCr (H, W, 3); not clipped to 0..1."""
+    offset = -RGB_FROM_YCBCR[:, 1:].sum(axis=1) * NEUTRAL_CHROMA
+    matrix = np.hstack([RGB_FROM_YCBCR, offset[:, None]]).astype(np.float32)
+    return np.asarray(cv2.transform(ycbcr, matrix))
+
+
+def fuse_chroma(chroma: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Fuse the same chroma plane(s) of several images: the more colour, the more weight.
+
+    chroma: arrays of one shape, values 0..1 with neutral 0.5. Returns the mean of the values
+    weighted by their distance from neutral (Prabhakar et al., DeepFuse, ICCV 2017; LCNDR eq. 10),
+    and neutral where no image has colour.
+    """
+    numerator = np.zeros_like(chroma[0])
+    denominator = np.zeros_like(chroma[0])
+    for plane in chroma:
+        offset = plane - np.float32(NEUTRAL_CHROMA)
+        weight = np.abs(offset)
+        denominator += weight
+        numerator += offset * weight
+    np.divide(numerator, denominator, out=numerator, where=denominator > 0)
+    return numerator + np.float32(NEUTRAL_CHROMA)

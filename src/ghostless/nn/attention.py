@@ -7,6 +7,8 @@ never formed, and the result is still exact.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,7 +42,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
         else:
             try:
-                with sdpa_kernel(_FUSED_KERNELS):
+                with warnings.catch_warnings(), sdpa_kernel(_FUSED_KERNELS):
+                    warnings.simplefilter("ignore")  # reasons of every kernel that does not fit
                     out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
             except RuntimeError:
                 # No such kernel for this device, type or channel count.
@@ -60,9 +63,8 @@ def attend_in_blocks(
     row_bytes = max(1, items * key.shape[-2] * query.element_size())
     rows = max(1, block_bytes // row_bytes)
     keys = key.transpose(-2, -1)
-    return torch.cat(
-        [torch.softmax(part @ keys, dim=-1) @ value for part in query.split(rows, dim=-2)], dim=-2
-    )
+    parts = torch.split(query, rows, dim=-2)  # type: ignore[no-untyped-call]
+    return torch.cat([torch.softmax(part @ keys, dim=-1) @ value for part in parts], dim=-2)
 
 
 class SelfAttention(nn.Module):
@@ -132,10 +134,10 @@ class CoordinateAttention(nn.Module):
 
     def gates(self, row_means: Tensor, column_means: Tensor) -> tuple[Tensor, Tensor]:
         """Gates (B, C, H, 1) and (B, C, 1, W), 0..1, from means of these same shapes."""
-        height, width = row_means.shape[2], column_means.shape[3]
+        height = row_means.shape[2]
         sequence = torch.cat([row_means, column_means.transpose(2, 3)], dim=2)
         hidden = self.activation(self.norm(self.reduce(sequence)))
-        rows, columns = hidden.split([height, width], dim=2)
+        rows, columns = hidden[:, :, :height], hidden[:, :, height:]
         return (
             torch.sigmoid(self.to_rows(rows)),
             torch.sigmoid(self.to_columns(columns.transpose(2, 3))),
