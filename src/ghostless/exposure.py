@@ -1,0 +1,648 @@
+"""Exposure of each frame in stops: from EXIF, from the user, from a side file, from the pixels.
+
+The camera response (`response.py`) and the mapping of codes between exposures (`intensity.py`)
+are reached through this module as well.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import color
+from .bracket import Bracket, Frame, Metadata
+from .errors import BracketError, FileReadError, OptionError
+from .intensity import (
+    Floats,
+    IntensityMapping,
+    histograms,
+    intensity_mapping,
+    level_count,
+    quantiles,
+    sample_display,
+)
+
+__all__ = [
+    "IntensityMapping",
+    "assign_stops",
+    "choose_reference",
+    "estimate_stops",
+    "find_stops_file",
+    "intensity_mapping",
+    "read_stops_file",
+    "stops_from_metadata",
+]
+
+# Frames whose exposures differ by less than this in all are one exposure taken several times.
+EQUAL_STOPS = 0.15
+# Largest difference in stops between two frames that anyone means.
+MAX_STOPS = 40.0
+
+# --- from metadata ------------------------------------------------------------------------------
+
+
+def stops_from_metadata(metadata: Metadata) -> float | None:
+    """Exposure in stops that the metadata tell: log2(shutter * ISO / 100 / N^2).
+
+    An aperture or ISO that is missing or nonsense (a manual lens writes 0) counts as f/1 and
+    ISO 100: in one bracket it is the same for all frames, and only differences count.
+    Returns None where the shutter time is missing or nonsense (0, negative, NaN).
+
+    >>> stops_from_metadata(Metadata(shutter_seconds=1 / 4, aperture_f_number=2.0, iso=400))
+    -2.0
+    """
+    return _exposure_stops(metadata, metadata.aperture_f_number, metadata.iso)
+
+
+def _positive(value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and value > 0
+
+
+def _exposure_stops(
+    metadata: Metadata, aperture_f_number: float | None, iso: float | None
+) -> float | None:
+    if not _positive(metadata.shutter_seconds):
+        return None
+    stops = math.log2(metadata.shutter_seconds or 1.0)
+    if _positive(iso):
+        stops += math.log2((iso or 100.0) / 100)
+    if _positive(aperture_f_number):
+        stops -= 2 * math.log2(aperture_f_number or 1.0)
+    return stops
+
+
+def _bracket_metadata_stops(frames: Sequence[Frame]) -> list[float | None]:
+    """Stops of each frame from its metadata, gaps in aperture and ISO filled from the others."""
+    all_metadata = [frame.metadata for frame in frames]
+    apertures = [m.aperture_f_number for m in all_metadata if _positive(m.aperture_f_number)]
+    isos = [m.iso for m in all_metadata if _positive(m.iso)]
+    stops = [
+        _exposure_stops(
+            m,
+            m.aperture_f_number if _positive(m.aperture_f_number) else next(iter(apertures), None),
+            m.iso if _positive(m.iso) else next(iter(isos), None),
+        )
+        for m in all_metadata
+    ]
+    if all(value is None for value in stops):
+        # Without shutter times the bias of automatic bracketing still tells the differences.
+        biases = [m.exposure_bias_stops for m in all_metadata]
+        known = [b for b in biases if b is not None and math.isfinite(b)]
+        if len(known) == len(frames) and max(known) - min(known) > EQUAL_STOPS:
+            return list(known)
+    return stops
+
+
+# --- from a side file ---------------------------------------------------------------------------
+
+STOPS_FILE_NAMES = (
+    "ev.txt",
+    "input_exp.txt",
+    "exposure.txt",
+    "exposures.txt",
+    "exposure_values.txt",
+    "stops.txt",
+)
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".hdr", ".exr"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"),
+)
+MAX_STOPS_FILE_BYTES = 65_536
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key by which IMG_9 comes before IMG_10.
+
+    >>> sorted(["b10.jpg", "b9.jpg"], key=natural_key)
+    ['b9.jpg', 'b10.jpg']
+    """
+    parts = re.split(r"(\d+)", name.casefold())
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
+
+
+def find_stops_file(paths: Iterable[Path]) -> Path | None:
+    """Find the file of exposures that lies beside the frames, or None.
+
+    Looked for are the names in `STOPS_FILE_NAMES`, in that order, in any case of letters, and only
+    if all frames lie in one folder.
+    """
+    folders = {Path(path).parent for path in paths}
+    if len(folders) != 1:
+        return None
+    folder = folders.pop()
+    try:
+        present = {entry.name.casefold(): entry for entry in folder.iterdir() if entry.is_file()}
+    except OSError:
+        return None
+    return next((present[name] for name in STOPS_FILE_NAMES if name in present), None)
+
+
+def read_stops_file(path: Path, count: int) -> tuple[float, ...]:
+    """Read `count` exposures in stops from a text file.
+
+    Either one number on each line, or all in one line, separated by commas, semicolons or
+    blanks. Of several such lines the last one counts (a line of shutter times may precede it).
+    Empty lines and what follows a # are passed over. The values belong to the photos in the
+    natural order of their names (IMG_9 before IMG_10), whatever order the photos are given in.
+
+    Raises FileReadError if the file cannot be read or does not hold `count` numbers.
+    """
+    rows = [_numbers_of(line, number, path) for number, line in _lines_of(path)]
+    if not rows:
+        raise FileReadError(f"{path}: expected {count} exposures in stops, found none")
+    if all(len(row) == 1 for row in rows):
+        rows = [[row[0] for row in rows]]
+    values = rows[-1]
+    if len(values) != count or any(len(row) != len(values) for row in rows):
+        found = " and ".join(str(len(row)) for row in rows[:3])
+        raise FileReadError(
+            f"{path}: expected {count} exposures in stops, one for each photo, found {found}; "
+            "correct the file or give the stops yourself"
+        )
+    if max(values) - min(values) > MAX_STOPS:
+        raise FileReadError(
+            f"{path}: expected exposures in stops, found {min(values):g} to {max(values):g}, "
+            f"more than {MAX_STOPS:g} apart; shutter times are no stops"
+        )
+    return tuple(values)
+
+
+def _lines_of(path: Path) -> list[tuple[int, str]]:
+    try:
+        data = path.read_bytes()[: MAX_STOPS_FILE_BYTES + 1]
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileReadError(
+            f"{path}: expected a file of exposures, found none ({reason})"
+        ) from None
+    except UnicodeDecodeError:
+        raise FileReadError(
+            f"{path}: expected a text file of exposures, found other data"
+        ) from None
+    if len(data) > MAX_STOPS_FILE_BYTES:
+        raise FileReadError(
+            f"{path}: expected a few lines of exposures, found over {MAX_STOPS_FILE_BYTES} bytes"
+        )
+    lines = ((number, line.split("#")[0]) for number, line in enumerate(text.splitlines(), 1))
+    return [(number, line) for number, line in lines if line.strip()]
+
+
+def _numbers_of(line: str, number: int, path: Path) -> list[float]:
+    values = []
+    for word in re.split(r"[\s,;]+", line.strip().strip(",;")):
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise FileReadError(
+                f"{path}, line {number}: expected numbers of stops, found {word[:40]!r}; "
+                "correct the file or give the stops yourself"
+            )
+        values.append(value)
+    return values
+
+
+def _stops_beside(path: Path, frames: Sequence[Frame]) -> list[float]:
+    """Stops of the frames from a side file that covers them, or all photos of their folder."""
+    order = sorted(range(len(frames)), key=lambda i: natural_key(frames[i].name))
+    names = [frame.name for frame in frames]
+    if all(frame.path is not None and frame.path.parent == path.parent for frame in frames):
+        photos = sorted(
+            (p.name for p in path.parent.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES),
+            key=natural_key,
+        )
+        if len(photos) > len(frames) and set(names) <= set(photos):
+            try:
+                of_all = dict(zip(photos, read_stops_file(path, len(photos)), strict=True))
+                return [of_all[name] for name in names]
+            except FileReadError:
+                pass  # not one value for each photo of the folder: then for the frames given
+    values = read_stops_file(path, len(frames))
+    stops = [0.0] * len(frames)
+    for place, index in enumerate(order):
+        stops[index] = values[place]
+    return stops
+
+
+# --- from the pixels ----------------------------------------------------------------------------
+
+_SHARES = (np.arange(256) + 0.5) / 256
+_CURVE_LEVELS = 1024
+# Strengths of the S-curve that are tried; 0 is sRGB, 1 a camera's standard picture style.
+_CURVE_STRENGTHS = tuple(np.linspace(0.0, 1.3, 14).round(2).tolist())
+_USUAL_STRENGTH = 0.5
+
+
+@lru_cache(maxsize=32)
+def camera_curve(strength: float) -> NDArray[np.float64]:
+    """Light in stops below clipping that a camera's display codes mean: (1024,), <= 0.
+
+    Cameras render steeper than sRGB in shadows and middle tones and roll off in the highlights.
+    One parameter describes the family: the local contrast against sRGB is
+    1 + 0.6 strength (1 - 2 z^2) at display code z. 0 is sRGB itself.
+    """
+    code = np.linspace(0.0, 1.0, _CURVE_LEVELS)
+    stops = np.log2(np.maximum(color.srgb_to_linear(code).astype(np.float64), 1e-5))
+    contrast = 1 + 0.6 * strength * (1 - 2 * code**2)
+    steps = np.diff(stops) / np.maximum(0.5 * (contrast[1:] + contrast[:-1]), 0.15)
+    curve = np.concatenate([[0.0], np.cumsum(steps)])
+    curve -= curve[-1]
+    curve.flags.writeable = False
+    return curve
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """What the estimate needs of one frame."""
+
+    values: NDArray[np.float64]  # (256, 3) quantiles of display values
+    mean: float
+    usable: float  # share of sample values that are neither black nor clipped
+    black: float  # share of sample values that are black
+    low: float  # display value below which values are black
+    linear: bool
+
+
+def _profile(frame: Frame) -> _Profile:
+    display = sample_display(frame)
+    levels = level_count(frame)
+    counts = histograms(display, levels)
+    values = np.stack([quantiles(counts[:, c], _SHARES) for c in range(3)], axis=1)
+    low = 3 / 255 if levels == 256 else 2 / 1023
+    black = float((display <= low).mean())
+    clipped = float((display >= 252 / 255).mean())
+    linear = frame.transfer == "linear"
+    return _Profile(values, float(display.mean()), 1 - black - clipped, black, low, linear)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """Stops of each frame from the pixels, and how much each may be wrong against the darkest."""
+
+    stops: tuple[float, ...]
+    doubt: tuple[float, ...]
+
+
+def estimate_stops(bracket: Bracket) -> tuple[float, ...]:
+    """Estimate the exposures of a bracket from its pixels alone, in stops.
+
+    Quantiles of the frames' brightness are matched, so camera shake and moving people hardly
+    matter, and compared as light in the range that is clipped in neither of two neighbours in
+    brightness. The unknown curve of the camera is taken from a family of one parameter
+    (`camera_curve`), the member under which the difference is most alike over the whole range.
+    Only differences count; the middle frame gets 0. Always finite.
+    """
+    return _estimate([_profile(frame) for frame in bracket.frames]).stops
+
+
+def _estimate(profiles: Sequence[_Profile]) -> _Estimate:
+    order = sorted(range(len(profiles)), key=lambda i: profiles[i].mean)
+    pairs = [(profiles[a], profiles[b]) for a, b in pairwise(order)]
+    if all(profile.linear for profile in profiles):
+        strength = 0.0
+    else:
+        strength = min(_CURVE_STRENGTHS, key=lambda s: _misfit(pairs, s))
+    stops = [0.0] * len(profiles)
+    doubts = [0.0] * len(profiles)
+    for place, (dark, bright) in enumerate(pairs):
+        difference, doubt = _difference(dark, bright, strength)
+        stops[order[place + 1]] = stops[order[place]] + difference
+        doubts[order[place + 1]] = math.hypot(doubts[order[place]], doubt)
+    middle = stops[order[len(order) // 2]]
+    return _Estimate(tuple(value - middle for value in stops), tuple(doubts))
+
+
+def _matched(
+    dark: _Profile, bright: _Profile, strength: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Differences in stops at the quantiles that neither frame clips, and their weights."""
+    a, b = dark.values, bright.values
+    codes = np.linspace(0.0, 1.0, _CURVE_LEVELS)
+    curve = camera_curve(strength)
+    differences = np.interp(b, codes, curve) - np.interp(a, codes, curve)
+    # Toes and shoulders differ most between cameras, and noise lives in the shadows.
+    weights = np.minimum(_trust(a, dark.low), _trust(b, bright.low))
+    return differences, weights
+
+
+def _trust(values: NDArray[np.float64], low: float) -> NDArray[np.float64]:
+    rise = np.clip((values - low) / 0.12, 0.0, 1.0)
+    fall = np.clip((0.985 - values) / 0.15, 0.0, 1.0)
+    return rise * rise * fall
+
+
+def _misfit(pairs: Sequence[tuple[_Profile, _Profile]], strength: float) -> float:
+    """How unlike the differences of all pairs are under a curve, relative to their size."""
+    total = 0.0
+    mass = 0.0
+    for dark, bright in pairs:
+        differences, weights = _matched(dark, bright, strength)
+        weight = float(weights.sum())
+        if weight < 1.0:
+            continue
+        centre = weighted_median(differences, weights)
+        scatter = float((np.abs(differences - centre) * weights).sum())
+        total += scatter / max(abs(centre), 0.3)
+        mass += weight
+    return (total / mass if mass else 0.0) + 0.02 * (strength - _USUAL_STRENGTH) ** 2
+
+
+def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Median of values with weights, both of any one shape."""
+    order = np.argsort(values, axis=None)
+    cumulated = np.cumsum(weights.reshape(-1)[order])
+    index = int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))
+    return float(values.reshape(-1)[order[min(index, len(order) - 1)]])
+
+
+def _difference(dark: _Profile, bright: _Profile, strength: float) -> tuple[float, float]:
+    """Difference in stops between two frames, and how much it may be wrong."""
+    differences, weights = _matched(dark, bright, strength)
+    mass = float(weights.sum())
+    if mass >= 0.5:
+        centre = weighted_median(differences, weights)
+        scatter = weighted_median(np.abs(differences - centre), weights)
+        return centre, 0.1 + scatter + 0.25 * abs(centre) + 1.0 / mass
+    # Hardly a value is unclipped in both: the means of what is left tell the direction at least.
+    curve = camera_curve(strength)
+    codes = np.linspace(0.0, 1.0, _CURVE_LEVELS)
+    light = [np.exp2(np.interp(p.values, codes, curve)).mean() for p in (dark, bright)]
+    difference = float(np.log2((light[1] + 1e-4) / (light[0] + 1e-4)))
+    if bright.mean > dark.mean:
+        difference = max(difference, EQUAL_STOPS)
+    return difference, 4.0 + abs(difference)
+
+
+# --- putting it together ------------------------------------------------------------------------
+
+
+def assign_stops(
+    bracket: Bracket, stops: Sequence[float] | None = None, side_file: Path | None = None
+) -> Bracket:
+    """Give every frame its exposure in stops and sort the frames dark to bright.
+
+    What the user says (`stops`, in the order of the frames) is believed first, then `side_file`
+    (see `read_stops_file`), then EXIF, then the pixels. EXIF that contradicts the pixels is
+    overruled. Frames without EXIF are placed among the others by their pixels. All that is worth
+    knowing stands in the notes of the bracket returned.
+
+    Raises OptionError for user stops of another number than the frames or no numbers,
+    FileReadError for a bad side file, and BracketError if all frames are equally exposed, or all
+    are black or white.
+    """
+    frames = bracket.frames
+    profiles = [_profile(frame) for frame in frames]
+    _check_usable(frames, profiles)
+    estimate = _estimate(profiles)
+    notes = [*bracket.notes, *_useless_notes(frames, profiles)]
+    if stops is not None:
+        values = _user_stops(stops, frames)
+        sources = ["user"] * len(frames)
+    elif side_file is not None:
+        values = _stops_beside(side_file, frames)
+        sources = ["file"] * len(frames)
+    else:
+        values, sources, remarks = _stops_of_frames(frames, profiles, estimate)
+        notes += remarks
+    _check_spread(values, sources, estimate)
+    if sources[0] in ("user", "file") and _contradictions(values, estimate, profiles):
+        notes.append(_doubt_note(values, sources[0], estimate))
+    done = [
+        replace(frame, stops=float(value), stops_source=source)
+        for frame, value, source in zip(frames, values, sources, strict=True)
+    ]
+    done.sort(key=lambda frame: frame.stops or 0.0)
+    return replace(bracket, frames=tuple(done), notes=tuple(dict.fromkeys(notes)))
+
+
+def _user_stops(stops: Sequence[float], frames: Sequence[Frame]) -> list[float]:
+    if len(stops) != len(frames):
+        raise OptionError(
+            f"expected one exposure for each of the {len(frames)} frames, found {len(stops)} "
+            "stops; give as many stops as frames"
+        )
+    for value in stops:
+        if not math.isfinite(value):
+            raise OptionError(f"expected exposures in stops, found {value}; give numbers")
+    if max(stops) - min(stops) > MAX_STOPS:
+        raise OptionError(
+            f"expected exposures in stops, found {min(stops):g} to {max(stops):g}, more than "
+            f"{MAX_STOPS:g} apart; shutter times are no stops"
+        )
+    return [float(value) for value in stops]
+
+
+def _check_usable(frames: Sequence[Frame], profiles: Sequence[_Profile]) -> None:
+    if any(profile.usable > 2e-4 for profile in profiles):
+        return
+    black = [profile.black > 0.5 for profile in profiles]
+    what = "all black" if all(black) else "black or white" if any(black) else "all white"
+    raise BracketError(
+        f"expected photos with something between black and white, found {len(frames)} frames "
+        f"that are {what} ({frames[0].name} ...); give other exposures"
+    )
+
+
+def _useless_notes(frames: Sequence[Frame], profiles: Sequence[_Profile]) -> list[str]:
+    return [
+        f"{frame.name} is all {'black' if profile.black > 0.5 else 'white'}: it adds nothing"
+        for frame, profile in zip(frames, profiles, strict=True)
+        if profile.usable <= 2e-4
+    ]
+
+
+def _check_spread(values: Sequence[float], sources: Sequence[str], estimate: _Estimate) -> None:
+    spread = max(values) - min(values)
+    measured = "pixels" in sources
+    if spread >= (EQUAL_STOPS if measured else 1e-3):
+        return
+    origin = {"user": "stops given", "file": "stops in the side file", "exif": "EXIF"}
+    told = "the pixels" if measured else f"the {origin[sources[0]]}"
+    raise BracketError(
+        f"expected frames at different exposures, found all frames equally exposed by {told} "
+        f"({spread:.2f} stops apart); give photos of an exposure bracket, or their stops"
+    )
+
+
+def _tolerance(difference: float, doubt: float) -> float:
+    """Distance in stops from the estimate beyond which a known difference contradicts it."""
+    return 0.75 + 0.35 * abs(difference) + doubt
+
+
+def _pair_agrees(known: float, seen: float, doubt: float) -> bool:
+    """Whether a known difference in stops is possible given what the pixels show."""
+    if abs(known) < EQUAL_STOPS and abs(seen) > 0.3 + doubt / 2:
+        return False
+    if known * seen < 0 and min(abs(known), abs(seen)) > 0.3:
+        return False
+    return abs(known - seen) <= _tolerance(seen, doubt)
+
+
+def _pair_doubt(a: int, b: int, estimate: _Estimate) -> float:
+    return math.sqrt(abs(estimate.doubt[a] ** 2 - estimate.doubt[b] ** 2))
+
+
+def _contradictions(
+    values: Sequence[float | None], estimate: _Estimate, profiles: Sequence[_Profile]
+) -> list[tuple[int, int]]:
+    """Pairs of usable frames whose known difference the pixels contradict."""
+    good = [i for i, value in enumerate(values) if value is not None and profiles[i].usable > 2e-4]
+    return [
+        (a, b)
+        for place, a in enumerate(good)
+        for b in good[place + 1 :]
+        if not _pair_agrees(
+            (values[b] or 0.0) - (values[a] or 0.0),
+            estimate.stops[b] - estimate.stops[a],
+            _pair_doubt(a, b, estimate),
+        )
+    ]
+
+
+def _listed(values: Iterable[float | None], anchor: float = 0.0) -> str:
+    return ", ".join("?" if v is None else f"{v - anchor:+.1f}" for v in values)
+
+
+def _doubt_note(values: Sequence[float], source: str, estimate: _Estimate) -> str:
+    who = "the stops given" if source == "user" else "the side file"
+    first = values[0]
+    return (
+        f"{who} say {_listed(values, first)} stops against the first frame, but the pixels look "
+        f"like {_listed(estimate.stops, estimate.stops[0])}; believed as given"
+    )
+
+
+def _stops_of_frames(
+    frames: Sequence[Frame], profiles: Sequence[_Profile], estimate: _Estimate
+) -> tuple[list[float], list[str], list[str]]:
+    """Stops from what the frames carry, checked against and completed from the pixels."""
+    from_metadata = _bracket_metadata_stops(frames)
+    given = [frame.stops if frame.stops_source in ("user", "file") else None for frame in frames]
+    if all(value is not None for value in given):
+        sources = [frame.stops_source or "user" for frame in frames]
+        return [value or 0.0 for value in given], sources, []
+    known: list[float | None] = [
+        frame.stops if value is None and frame.stops_source == "exif" else value
+        for frame, value in zip(frames, from_metadata, strict=True)
+    ]
+    believed = _believable(known, estimate, profiles)
+    notes = []
+    overruled = [i for i, value in enumerate(known) if value is not None and i not in believed]
+    if overruled:
+        notes.append(_overruled_note(frames, known, overruled, estimate))
+    missing = [i for i, value in enumerate(known) if value is None]
+    if missing and believed:
+        names = ", ".join(frames[i].name for i in missing)
+        notes.append(f"{names}: no usable exposure in EXIF; placed by the pixels")
+    kept = {i: known[i] or 0.0 for i in believed}
+    values = _completed(kept, estimate)
+    sources = ["exif" if i in kept else "pixels" for i in range(len(frames))]
+    return values, sources, notes
+
+
+def _believable(
+    known: Sequence[float | None], estimate: _Estimate, profiles: Sequence[_Profile]
+) -> set[int]:
+    """Frames whose known stops stand: those that agree with each other as the pixels do.
+
+    One frame that contradicts a majority is overruled alone; without a majority all are.
+    """
+    present = {i for i, value in enumerate(known) if value is not None}
+    against = _contradictions(known, estimate, profiles)
+    if not against:
+        return present
+    wrong: set[int] = set()
+    while against:
+        counts = {i: sum(i in pair for pair in against) for i in present - wrong}
+        worst = max(counts.values())
+        candidates = [i for i, count in counts.items() if count == worst]
+        if len(candidates) > 1 and len(present) - len(wrong) <= 2:
+            return set()
+        wrong.add(candidates[0])
+        against = [pair for pair in against if candidates[0] not in pair]
+    kept = present - wrong
+    return kept if len(kept) >= 2 and len(kept) * 2 > len(present) else set()
+
+
+def _completed(kept: dict[int, float], estimate: _Estimate) -> list[float]:
+    """Stops of all frames: the known ones, and between and beyond them the estimate."""
+    seen = estimate.stops
+    if not kept:
+        return list(seen)
+    scale = _scale(kept, seen)
+    values = []
+    for i, value in enumerate(seen):
+        if i in kept:
+            values.append(kept[i])
+            continue
+        nearest = min(kept, key=lambda j: abs(seen[j] - value))
+        values.append(kept[nearest] + scale * (value - seen[nearest]))
+    return values
+
+
+def _scale(kept: dict[int, float], seen: Sequence[float]) -> float:
+    """How many known stops one estimated stop is, from the frames that are known."""
+    slopes = [
+        (kept[a] - kept[b]) / (seen[a] - seen[b])
+        for a in kept
+        for b in kept
+        if a < b and abs(seen[a] - seen[b]) > 0.5
+    ]
+    return float(np.clip(np.median(slopes), 0.5, 2.0)) if slopes else 1.0
+
+
+def _overruled_note(
+    frames: Sequence[Frame],
+    known: Sequence[float | None],
+    overruled: Sequence[int],
+    estimate: _Estimate,
+) -> str:
+    names = ", ".join(frames[i].name for i in overruled)
+    first = next(value for value in known if value is not None)
+    base = known.index(first)
+    return (
+        f"EXIF contradicts the pixels and was overruled for {names}: against "
+        f"{frames[base].name} EXIF says {_listed(known, first)} stops, the pixels "
+        f"{_listed(estimate.stops, estimate.stops[base])}"
+    )
+
+
+# --- the reference ------------------------------------------------------------------------------
+
+# A clipped highlight is lost, a shadow is only noisy: it costs this share of a highlight.
+_SHADOW_COST = 0.4
+# Share of the area that the outermost frame may be better by before the middle one is left.
+_MIDDLE_BONUS = 0.03
+
+
+def choose_reference(bracket: Bracket) -> int:
+    """Choose the frame that loses least: its index in the bracket.
+
+    Each frame is charged for the area where its highlights clip and, at a lower price, where its
+    shadows drown in noise; near-ties go to the frame nearer the middle.
+    """
+    frames = bracket.frames
+    middle = (len(frames) - 1) / 2
+    costs = [
+        _loss(sample_display(frame)) + _MIDDLE_BONUS * abs(i - middle) / max(middle, 0.5)
+        for i, frame in enumerate(frames)
+    ]
+    return int(np.argmin(costs))
+
+
+def _loss(display: Floats) -> float:
+    """Share of the area (0..1) that a frame loses to clipping and, cheaper, to noise."""
+    brightest = display.max(axis=1)
+    clipped = np.clip((brightest - 0.94) / 0.05, 0.0, 1.0)
+    crushed = np.clip((0.15 - brightest) / 0.10, 0.0, 1.0)
+    return float(clipped.mean() + _SHADOW_COST * crushed.mean())

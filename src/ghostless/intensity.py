@@ -1,0 +1,324 @@
+"""How the codes of one frame correspond to those of another exposure of the same scene.
+
+Everything here works on a regular grid of sample pixels, so that its cost does not grow with the
+size of the photos. Histograms are compared rather than pixels where frames are not registered:
+the distribution of light in a scene hardly changes when the camera shakes or a person walks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import color
+from .bracket import Frame, Mask
+
+Floats = NDArray[np.float32]
+
+SAMPLES = 200_000
+MIN_LEVEL_SAMPLES = 12
+# Quantization alone spreads a code by this much; no estimate of a spread goes below it.
+QUANTIZATION_SPREAD = 0.4 / 255
+
+
+def sample_step(height: int, width: int, samples: int = SAMPLES) -> int:
+    """Distance in pixels between sample points, so that about `samples` of them cover an image.
+
+    Odd, so that the grid does not fall on the same place in every 8 x 8 block of a JPEG.
+    """
+    step = int(np.sqrt(height * width / samples))
+    return 1 if step <= 1 else step | 1
+
+
+def sample_display(frame: Frame, samples: int = SAMPLES) -> Floats:
+    """Sample pixels of a frame on a regular grid: (n, 3) display values, 0..1, never NaN."""
+    step = sample_step(frame.height, frame.width, samples)
+    grid = np.ascontiguousarray(frame.pixels[step // 2 :: step, step // 2 :: step])
+    display = color.to_display(grid, frame.transfer).reshape(-1, 3)
+    if frame.pixels.dtype == np.float32:
+        display = np.nan_to_num(display, nan=0.0)
+    return display
+
+
+def level_count(frame: Frame) -> int:
+    """Number of levels that a table for this frame needs: 256 for 8 bits, 1024 for more."""
+    return 256 if frame.pixels.dtype == np.uint8 else 1024
+
+
+def histograms(display: Floats, levels: int, keep: NDArray[np.bool_] | None = None) -> Floats:
+    """Histograms (levels, 3) of samples (n, 3) in 0..1, bin i centred on i / (levels - 1)."""
+    codes = np.rint(display * (levels - 1)).astype(np.intp)
+    columns = (codes[:, c] if keep is None else codes[keep[:, c], c] for c in range(3))
+    return np.stack([np.bincount(column, minlength=levels) for column in columns], axis=1).astype(
+        np.float32
+    )
+
+
+def _cumulated(histogram: NDArray[Any]) -> NDArray[np.float64]:
+    """Shares of samples below each edge of the bins (levels + 1), from 0 to 1."""
+    total = np.concatenate([[0.0], np.cumsum(histogram, dtype=np.float64)])
+    return total / max(float(total[-1]), 1.0)
+
+
+def quantiles(histogram: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values 0..1 below which the given shares of the samples lie, interpolated inside bins."""
+    levels = len(histogram)
+    edges = (np.arange(levels + 1) - 0.5) / (levels - 1)
+    return np.clip(np.interp(shares, _cumulated(histogram), edges), 0.0, 1.0)
+
+
+def monotone(
+    values: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return the non-decreasing sequence nearest to `values` (pool adjacent violators)."""
+    weights = np.ones_like(values) if weights is None else np.maximum(weights, 1e-9)
+    if bool((np.diff(values) >= 0).all()):
+        return values
+    means: list[float] = []
+    masses: list[float] = []
+    lengths: list[int] = []
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        mean, mass, length = value, weight, 1
+        while means and means[-1] >= mean:
+            total = masses[-1] + mass
+            mean = (means.pop() * masses[-1] + mean * mass) / total
+            masses.pop()
+            mass, length = total, length + lengths.pop()
+        means.append(mean)
+        masses.append(mass)
+        lengths.append(length)
+    return np.repeat(np.array(means), lengths)
+
+
+@dataclass(frozen=True)
+class IntensityMapping:
+    """A monotone mapping per channel from the codes of one frame to those of another.
+
+    levels_at: (levels,) source values 0..1 in the source's own coding, where the table stands.
+    table: (levels, 3) target values 0..1 in the target's own coding.
+    spread: (levels, 3) standard deviation to be expected of a target value around the table, in
+        the target's coding: noise, quantization, and much where the table is extrapolated.
+    known: (levels, 3) bool, where the table rests on samples and not on extrapolation.
+    """
+
+    levels_at: Floats
+    table: Floats
+    spread: Floats
+    known: NDArray[np.bool_]
+    _lookups: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def slope(self) -> Floats:
+        """Slope (levels, 3) of the table: target change per source change, >= 0."""
+        return np.asarray(np.gradient(self.table, self.levels_at, axis=0), dtype=np.float32)
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Map source pixels (..., 3) to the target's coding, in the type of `pixels`."""
+        if pixels.dtype == np.float32:
+            return self.apply_unit(pixels)
+        return self._look_up(pixels, self.table, "table", pixels.dtype)
+
+    def apply_unit(self, pixels: NDArray[Any]) -> Floats:
+        """Map source pixels (..., 3) of any type to target values, float32 0..1."""
+        return self._look_up(pixels, self.table, "table", np.dtype(np.float32))
+
+    def spread_of(self, pixels: NDArray[Any]) -> Floats:
+        """Spread to be expected at each mapped pixel (..., 3), float32, target coding."""
+        return self._look_up(pixels, self.spread, "spread", np.dtype(np.float32))
+
+    def _look_up(
+        self, pixels: NDArray[Any], table: Floats, name: str, wanted: np.dtype[Any]
+    ) -> NDArray[Any]:
+        if pixels.dtype == np.float32:
+            unit = np.nan_to_num(pixels, nan=0.0)
+            channels = [np.interp(unit[..., c], self.levels_at, table[:, c]) for c in range(3)]
+            return np.stack(channels, axis=-1).astype(np.float32)
+        key = (name, pixels.dtype, wanted)
+        if key not in self._lookups:
+            self._lookups[key] = self._full_table(table, pixels.dtype, wanted)
+        full = self._lookups[key]
+        if pixels.dtype == np.uint8 and pixels.ndim == 3:
+            return np.asarray(cv2.LUT(np.ascontiguousarray(pixels), full[None]))
+        return np.stack([np.take(full[:, c], pixels[..., c]) for c in range(3)], axis=-1)
+
+    def _full_table(
+        self, table: Floats, source: np.dtype[Any], wanted: np.dtype[Any]
+    ) -> NDArray[Any]:
+        codes = np.linspace(0.0, 1.0, np.iinfo(source).max + 1)
+        full = np.stack([np.interp(codes, self.levels_at, table[:, c]) for c in range(3)], axis=1)
+        if wanted == np.float32:
+            return full.astype(np.float32)
+        return np.rint(np.clip(full, 0, 1) * np.iinfo(wanted).max).astype(wanted)
+
+
+def intensity_mapping(
+    source: Frame,
+    target: Frame,
+    *,
+    registered: bool = False,
+    valid: Mask | None = None,
+    samples: int = SAMPLES,
+) -> IntensityMapping:
+    """Find how the codes of `source` correspond to those of `target`, channel by channel.
+
+    Cumulative histograms are matched (Grossberg and Nayar, "Determining the Camera Response from
+    Images: What Is Knowable?", PAMI 2003), which holds without registration. If the frames are
+    `registered`, the joint histogram first tells which pixels show the same thing in both, and
+    only those are matched: ghosts and borders drop out. Levels without samples, and the clipped
+    ends, continue at the constant gain in light of their nearest known neighbours.
+
+    source, target: frames of one scene and one size, at any two exposures.
+    registered: whether a pixel shows the same point of the scene in both (up to a few pixels).
+    valid: (H, W) uint8 mask of pixels to look at, 0 where not; only with `registered`.
+    samples: about how many pixels to look at.
+    Returns a mapping with 256 levels for 8-bit sources and 1024 for deeper ones.
+    """
+    levels = level_count(source)
+    source_display = sample_display(source, samples)
+    target_display = sample_display(target, samples)
+    keep: NDArray[np.bool_] | None = None
+    if registered:
+        if valid is not None:
+            step = sample_step(source.height, source.width, samples)
+            chosen = valid[step // 2 :: step, step // 2 :: step].reshape(-1) > 127
+            if int(chosen.sum()) > MIN_LEVEL_SAMPLES:
+                source_display, target_display = source_display[chosen], target_display[chosen]
+        keep = _agreeing(source_display, target_display)
+    source_counts = histograms(source_display, levels, keep)
+    target_counts = histograms(target_display, level_count(target), keep)
+    at = np.linspace(0.0, 1.0, levels)
+    table = np.empty((levels, 3))
+    known = np.empty((levels, 3), bool)
+    for c in range(3):
+        table[:, c], known[:, c] = _match(source_counts[:, c], target_counts[:, c], at)
+    spread = _spread(source_display, target_display, table, known, keep)
+    return _in_own_coding(source, target, at, table, spread, known)
+
+
+def _match(
+    source_counts: NDArray[Any], target_counts: NDArray[Any], at: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Match two histograms: target value at each source level, and where that is founded."""
+    cumulated = _cumulated(source_counts)
+    middle = 0.5 * (cumulated[1:] + cumulated[:-1])
+    matched = quantiles(target_counts, middle)
+    top = len(at) - 1
+    enough = source_counts >= min(MIN_LEVEL_SAMPLES, max(1.0, float(source_counts.sum()) / 50))
+    # The last codes hold everything that clipped: what they match says nothing about their light.
+    known = enough & (at > 1.5 / top) & (at < 1 - 1.5 / top)
+    if not known.any():
+        known = enough
+    return _extrapolated(at, matched, known), known
+
+
+def _extrapolated(
+    at: NDArray[np.float64], matched: NDArray[np.float64], known: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Fill unknown levels: between known ones by interpolation, beyond at a constant gain."""
+    if not known.any():
+        return at.copy()
+    light_at, light_matched = _light(at), _light(matched)
+    gain = np.log2(light_matched) - np.log2(light_at)
+    inside = known & (matched > 0.02) & (matched < 0.98) & (at > 0.02)
+    if not inside.any():
+        inside = known
+    gain = np.interp(at, at[inside], gain[inside])
+    continued = color.linear_to_srgb(np.minimum(light_at * np.exp2(gain), 1.0)).astype(np.float64)
+    first, last = np.flatnonzero(known)[[0, -1]]
+    filled = np.interp(at, at[known], matched[known])
+    low, high = at < at[first], at > at[last]
+    filled[low] = np.minimum(continued[low], filled[first])
+    filled[high] = np.maximum(continued[high], filled[last])
+    filled[-1] = max(filled[-1], filled[-2])
+    return monotone(filled)
+
+
+def _light(display: NDArray[np.float64]) -> NDArray[np.float64]:
+    light: NDArray[np.float64] = color.srgb_to_linear(display).astype(np.float64)
+    return np.maximum(light, 1e-5)
+
+
+def _agreeing(source: Floats, target: Floats) -> NDArray[np.bool_]:
+    """Tell which registered samples (n, 3) follow the tendency of all, in every channel."""
+    keep = np.ones(len(source), bool)
+    for c in range(3):
+        bins = np.rint(source[:, c] * 63).astype(np.intp)
+        centre, width = _level_medians(bins, target[:, c], 64)
+        expected = np.interp(source[:, c], np.linspace(0, 1, 64), centre)
+        allowed = np.interp(source[:, c], np.linspace(0, 1, 64), 3.0 * width + 0.03)
+        keep &= np.abs(target[:, c] - expected) <= allowed
+    if keep.mean() < 0.2:
+        keep[:] = True
+    return np.repeat(keep[:, None], 3, axis=1)
+
+
+def _level_medians(
+    bins: NDArray[np.intp], values: Floats, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median and robust standard deviation of `values` in each bin; empty bins interpolated."""
+    joint = np.bincount(
+        bins * 256 + np.rint(values * 255).astype(np.intp), minlength=count * 256
+    ).reshape(count, 256)
+    totals = joint.sum(axis=1)
+    filled = totals > 0
+    cumulated = np.cumsum(joint, axis=1)
+    at = [
+        np.argmax(cumulated >= np.maximum(share * totals, 1)[:, None], axis=1) / 255.0
+        for share in (0.25, 0.5, 0.75)
+    ]
+    places = np.arange(count)
+    centre = np.interp(places, places[filled], at[1][filled])
+    width = np.interp(places, places[filled], (at[2] - at[0])[filled] / 1.349)
+    return centre, width
+
+
+def _spread(
+    source: Floats,
+    target: Floats,
+    table: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    keep: NDArray[np.bool_] | None,
+) -> NDArray[np.float64]:
+    """Spread (levels, 3) of the target around the table, in display values."""
+    levels = len(table)
+    at = np.linspace(0.0, 1.0, levels)
+    spread = np.full((levels, 3), 0.02)
+    if keep is not None:
+        for c in range(3):
+            chosen = keep[:, c]
+            bins = np.rint(source[chosen, c] * 63).astype(np.intp)
+            if len(bins):
+                width = _level_medians(bins, target[chosen, c], 64)[1]
+                spread[:, c] = np.interp(at, np.linspace(0, 1, 64), width)
+    spread = np.maximum(spread, QUANTIZATION_SPREAD)
+    # A table that is extrapolated is trusted the less the farther it goes.
+    for c in range(3):
+        if known[:, c].any():
+            nearest = np.interp(at, at[known[:, c]], at[known[:, c]])
+            spread[:, c] += np.abs(table[:, c] - np.interp(nearest, at, table[:, c]))
+    return spread
+
+
+def _in_own_coding(
+    source: Frame,
+    target: Frame,
+    at: NDArray[np.float64],
+    table: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> IntensityMapping:
+    """Turn a mapping between display values into one between the frames' own codings."""
+    levels_at = at.astype(np.float32)
+    if source.transfer == "linear":
+        levels_at = color.srgb_to_linear(levels_at)
+    low = np.clip(table - spread / 2, 0, 1)
+    high = np.clip(table + spread / 2, 0, 1)
+    values = table.astype(np.float32)
+    width = spread.astype(np.float32)
+    if target.transfer == "linear":
+        values = color.srgb_to_linear(values)
+        width = color.srgb_to_linear(high) - color.srgb_to_linear(low) + np.float32(1e-6)
+    return IntensityMapping(levels_at, values, width, known)
