@@ -6,12 +6,13 @@ To add a method, write one file beside this one with a settings dataclass and a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Space, Stack
 from ..errors import BracketError, unknown_name
+from ..nn.settings import needs_networks_extra
 
 FuseFunction = Callable[[Stack, Any], Fused]
 
@@ -21,7 +22,9 @@ class Method:
     """What there is to know about a fusion method before it runs.
 
     load: returns (fuse function, settings class); imports the method's file only when called.
-    frames: smallest and largest number of frames that the method itself fuses in one go.
+    frames: smallest and largest number of frames that it takes.
+    frames_at_once: how many frames its network sees at once, the others being fused in turn or
+        chosen from; None for methods that see all.
     reference: whether the result keeps the geometry and moving things of one frame ("frame") or
         treats all frames alike ("none").
     needs_stops: whether exposures must be known.
@@ -33,6 +36,7 @@ class Method:
         halo, exact), "whole".
     needs_torch: whether the extra `networks` must be installed.
     weights: name of the weights file, None for methods without.
+    parameters: number of trained parameters of each of its networks, by name.
     paper: authors, title, venue, year.
     """
 
@@ -42,6 +46,7 @@ class Method:
     output: Space
     paper: str
     frames: tuple[int, int] = (1, MAX_FRAMES)
+    frames_at_once: int | None = None
     reference: Literal["none", "frame"] = "none"
     needs_stops: bool = False
     planes: Literal["rgb", "luma"] = "rgb"
@@ -51,6 +56,7 @@ class Method:
     large_images: Literal["streamed", "stripes", "whole"] = "streamed"
     needs_torch: bool = False
     weights: str | None = None
+    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def check(self, stack: Stack) -> None:
         """Raise BracketError if the method cannot take this stack."""
@@ -77,6 +83,20 @@ def _debevec() -> tuple[FuseFunction, type[Any]]:
     return debevec.fuse, debevec.DebevecSettings
 
 
+def _chen_chuang() -> tuple[FuseFunction, type[Any]]:
+    with needs_networks_extra("method 'chen-chuang'"):
+        from . import chen_chuang
+
+    return chen_chuang.fuse, chen_chuang.ChenChuangSettings
+
+
+def _hdr_gan() -> tuple[FuseFunction, type[Any]]:
+    with needs_networks_extra("method 'hdr-gan'"):
+        from . import hdr_gan
+
+    return hdr_gan.fuse, hdr_gan.HdrGanSettings
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -95,6 +115,50 @@ METHODS: dict[str, Method] = {
             needs_stops=True,
             paper="Debevec, Malik: Recovering High Dynamic Range Radiance Maps from "
             "Photographs, SIGGRAPH 1997",
+        ),
+        Method(
+            name="chen-chuang",
+            summary="network: attention picks from the bright frame what fits the dark one, "
+            "a U-Net merges",
+            load=_chen_chuang,
+            output="display",
+            paper="Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation "
+            "and Attention Learning, ICASSP 2020",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            # The darkest frame of each pair is the one whose moving things are kept.
+            reference="none",
+            # Its own homography network is an option: the line's aligner takes any frames.
+            aligns=False,
+            deghosts=True,
+            size_multiple=128,
+            large_images="stripes",
+            needs_torch=True,
+            weights="chen-chuang",
+            parameters={
+                "homography": 19_487_496,
+                "attention": 112_512,
+                "merging": 1_252_163,
+                "discriminator": 2_772_673,
+            },
+        ),
+        Method(
+            name="hdr-gan",
+            summary="network: one linear HDR image from three frames of a moving scene",
+            load=_hdr_gan,
+            output="linear",
+            paper="Niu, Wu, Liu, Guo, Lau: HDR-GAN: HDR Image Reconstruction from Multi-Exposed "
+            "LDR Images with Large Motions, IEEE TIP 2021",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=3,
+            reference="frame",
+            needs_stops=True,
+            deghosts=True,
+            size_multiple=4,
+            large_images="stripes",
+            needs_torch=True,
+            weights="hdr-gan",
+            parameters={"generator": 2_557_382, "discriminator": 660_929},
         ),
     )
 }

@@ -1,0 +1,83 @@
+"""Fusing any number of frames with a method that takes two: which two next.
+
+A result's brightness lies between those of its two sources, and every pass through a network costs
+some sharpness, so the order matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+from ..errors import OptionError
+
+Image = TypeVar("Image")
+PairOrder = Literal["mirrored", "neighbours", "sequential", "extremes"]
+
+PAIR_ORDERS = ("mirrored", "neighbours", "sequential", "extremes")
+
+
+def check_pair_order(order: str) -> None:
+    """Raise OptionError unless `order` names an order of fusing."""
+    if order not in PAIR_ORDERS:
+        raise OptionError(f"order: expected one of {', '.join(PAIR_ORDERS)}, found {order!r}")
+
+
+def fuse_in_turn(
+    images: Sequence[Image],
+    fuse_pair: Callable[[Image, Image], Image],
+    brightness: Callable[[Image], float],
+    order: PairOrder = "mirrored",
+    progress: Callable[[float], None] | None = None,
+) -> Image:
+    """Fuse two or more images, dark to bright, with a function of a darker and a brighter one.
+
+    order:
+        "mirrored": the darkest with the brightest, the second darkest with the second brightest
+            and so on, a middle one waiting; then the results likewise. These are the pairs
+            (i, N - i + 1) that the networks are trained on, and no frame passes through the
+            network more than about log2(N) times.
+        "neighbours": pairs of neighbours in brightness, then pairs of the results: small gaps.
+        "sequential": the darkest with the next, the result with the next, and so on; what papers
+            propose for more than two frames. The darkest frame passes N - 1 times.
+        "extremes": the darkest with the brightest and nothing else.
+    brightness: of an image; tells the darker of two results.
+    """
+    check_pair_order(order)
+    waiting = list(images)
+    if len(waiting) < 2:
+        raise ValueError(f"expected at least two images, found {len(waiting)}")
+    if order == "extremes":
+        waiting = [waiting[0], waiting[-1]]
+    total = len(waiting) - 1
+    done = 0
+    while len(waiting) > 1:
+        pairs, results = _pairs(waiting, order)
+        waiting.clear()  # a frame that has been fused may be let go of
+        while pairs:
+            first, second = pairs.pop(0)
+            darker_first = brightness(first) <= brightness(second)
+            result = fuse_pair(first, second) if darker_first else fuse_pair(second, first)
+            if order == "sequential":
+                results.insert(0, result)
+            else:
+                results.append(result)
+            done += 1
+            if progress is not None:
+                progress(done / total)
+        waiting = results if order == "sequential" else sorted(results, key=brightness)
+    return waiting[0]
+
+
+def _pairs(
+    images: Sequence[Image], order: PairOrder
+) -> tuple[list[tuple[Image, Image]], list[Image]]:
+    """Divide images, dark to bright, into pairs to fuse now and images that wait."""
+    count = len(images)
+    if order == "sequential":
+        return [(images[0], images[1])], list(images[2:])
+    if order == "neighbours":
+        pairs = [(images[i], images[i + 1]) for i in range(0, count - 1, 2)]
+        return pairs, list(images[-1:]) if count % 2 else []
+    pairs = [(images[i], images[count - 1 - i]) for i in range(count // 2)]
+    return pairs, [images[count // 2]] if count % 2 else []

@@ -1,0 +1,123 @@
+"""Layers that several networks share: one convolution with its norm and activation, its undoing.
+
+Sizes follow one rule for every kernel: with `padding="same"` an output side is ceil(side / stride).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+Norm = Literal["none", "instance", "batch", "batch_tf"]
+Activation = Literal["none", "relu", "leaky_0.2", "leaky_0.01", "swish", "sigmoid", "tanh"]
+PaddingMode = Literal["zeros", "reflect", "replicate"]
+
+_ACTIVATIONS: dict[str, tuple[type[nn.Module], dict[str, float]]] = {
+    "none": (nn.Identity, {}),
+    "relu": (nn.ReLU, {}),
+    "leaky_0.2": (nn.LeakyReLU, {"negative_slope": 0.2}),
+    "leaky_0.01": (nn.LeakyReLU, {"negative_slope": 0.01}),
+    "swish": (nn.SiLU, {}),
+    "sigmoid": (nn.Sigmoid, {}),
+    "tanh": (nn.Tanh, {}),
+}
+
+
+def make_activation(name: Activation) -> nn.Module:
+    """Build an activation by name; "swish" is x * sigmoid(x)."""
+    kind, options = _ACTIVATIONS[name]
+    return kind(**options)
+
+
+def make_norm(name: Norm, channels: int) -> nn.Module:
+    """Build a normalisation by name, with learned scale and shift where it is not "none"."""
+    if name == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "batch_tf":
+        # TensorFlow's and Keras's defaults, which some of the papers' programs were trained with.
+        return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+    return nn.Identity()
+
+
+class ConvBlock(nn.Module):
+    """A convolution with bias, then its normalisation, then its activation.
+
+    padding: pixels on each side; None for what keeps ceil(side / stride) with odd kernels.
+    spectral: divide the kernel by its largest singular value (spectral norm, one power iteration a
+        training step).
+    Input (B, channels_in, H, W).
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: int | None = None,
+        padding_mode: PaddingMode = "zeros",
+        norm: Norm = "none",
+        activation: Activation = "relu",
+        spectral: bool = False,
+    ) -> None:
+        super().__init__()
+        if padding is None:
+            padding = dilation * (kernel - 1) // 2
+        self.conv = nn.Conv2d(
+            channels_in,
+            channels_out,
+            kernel,
+            stride=stride,
+            dilation=dilation,
+            padding=padding,
+            padding_mode=padding_mode if padding else "zeros",
+        )
+        if spectral:
+            spectral_norm(self.conv)
+        self.norm = make_norm(norm, channels_out)
+        self.activation = make_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.norm(self.conv(x)))
+        return out
+
+
+class DeconvBlock(nn.Module):
+    """A 4x4 transposed convolution of stride 2 (sides doubled) and its activation."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, activation: Activation = "relu"
+    ) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1)
+        self.activation = make_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.conv(x))
+        return out
+
+
+def fold_spectral_norm(network: nn.Module) -> nn.Module:
+    """Replace every spectral-normed kernel by its present value, in place; return the network.
+
+    A network runs faster folded, and its weights can be stored in 16 bits without disturbing the
+    singular vectors. The number of parameters does not change.
+    """
+    was_training = network.training
+    network.eval()  # in training mode the removal would take one more power iteration
+    for module in network.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    return network.train(was_training)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trained numbers in a network, without buffers."""
+    return sum(parameter.numel() for parameter in network.parameters())

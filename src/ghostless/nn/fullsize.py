@@ -1,0 +1,229 @@
+"""Running a network on images of any size in bounded memory, equal to running it on the whole.
+
+A network made of convolutions sees a limited surrounding of each pixel (its halo). So it can run
+tile by tile: every tile is cut with the halo around it, and only the tile itself is kept. The
+result equals that of the whole image to rounding if
+
+- the halo is at least as wide as the network's reach,
+- tiles begin at multiples of what the network's strides and poolings divide the image by,
+- at the true borders a tile ends where the image ends, so that the network's own padding happens
+  there and only there.
+
+Layers with statistics of the whole image (instance norm, attention, coordinate pooling) must run
+outside of the tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels: rows top to bottom - 1, columns left to right - 1."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    def slices(self, scale: int = 1) -> tuple[slice, slice]:
+        """Rows and columns of this region in a map that is `scale` times smaller."""
+        return (
+            slice(self.top // scale, self.bottom // scale),
+            slice(self.left // scale, self.right // scale),
+        )
+
+    def cut(self, tensor: Tensor, scale: int = 1) -> Tensor:
+        """View of this region in a map (..., H / scale, W / scale)."""
+        rows, columns = self.slices(scale)
+        return tensor[..., rows, columns]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One step of a tiled run: what is kept of it, and that with the halo around."""
+
+    inner: Region
+    outer: Region
+
+    def keep(self, tensor: Tensor, scale: int = 1) -> Tensor:
+        """Cut the inner region out of a result (..., h, w) for the outer one.
+
+        scale: how many times smaller than the image the result is.
+        """
+        top = (self.inner.top - self.outer.top) // scale
+        left = (self.inner.left - self.outer.left) // scale
+        height, width = self.inner.height // scale, self.inner.width // scale
+        return tensor[..., top : top + height, left : left + width]
+
+
+def make_tiles(height: int, width: int, halo: int, multiple: int, tile_pixels: int) -> list[Tile]:
+    """Divide an image into tiles of about `tile_pixels` pixels, halo included.
+
+    height, width: multiples of `multiple`, as is every tile's origin. halo: reach of the network
+    in pixels, rounded up to the multiple. Full-width stripes where those are no dearer than tiles,
+    whose halo runs round all four sides.
+    """
+    if height % multiple or width % multiple:
+        raise ValueError(f"{height} x {width} is no multiple of {multiple}")
+    halo = _round_up(halo, multiple)
+    if height * width <= tile_pixels:
+        rows, columns = height, width
+    else:
+        side = int(tile_pixels**0.5) - 2 * halo
+        rows = columns = max(multiple, side // multiple * multiple)
+        stripe = (tile_pixels // width - 2 * halo) // multiple * multiple
+        tile_cost = (1 + 2 * halo / rows) * (1 + 2 * halo / columns)
+        if columns >= width or (stripe > 0 and 1 + 2 * halo / stripe <= tile_cost):
+            rows, columns = max(multiple, stripe), width
+        # Equal tiles instead of a narrow last one.
+        rows = _round_up(-(-height // -(-height // rows)), multiple)
+        columns = _round_up(-(-width // -(-width // columns)), multiple)
+    return [
+        Tile(inner, _grow(inner, halo, height, width))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+        for inner in [Region(top, min(top + rows, height), left, min(left + columns, width))]
+    ]
+
+
+def _grow(region: Region, halo: int, height: int, width: int) -> Region:
+    return Region(
+        max(0, region.top - halo),
+        min(height, region.bottom + halo),
+        max(0, region.left - halo),
+        min(width, region.right + halo),
+    )
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def run_in_tiles(
+    function: Callable[[Tile], Tensor],
+    write: Callable[[Tile, Tensor], None],
+    tiles: list[Tile],
+    *,
+    scale: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Call `function` for each tile and pass what is kept of its result to `write`.
+
+    function: from a tile to the result (..., h, w) for its outer region, `scale` times smaller.
+    """
+    for index, tile in enumerate(tiles):
+        write(tile, tile.keep(function(tile), scale))
+        if progress is not None:
+            progress((index + 1) / len(tiles))
+
+
+def padded_size(height: int, width: int, multiple: int, minimum: int = 1) -> tuple[int, int]:
+    """Smallest size of at least `minimum` a side that a network of this multiple takes."""
+    smallest = _round_up(minimum, multiple)
+    return max(smallest, _round_up(height, multiple)), max(smallest, _round_up(width, multiple))
+
+
+def reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Indices start .. stop-1 into an axis of `size` samples, mirrored about its last samples.
+
+    Without repeating the border sample, and as often as it takes, so that even an axis of one
+    sample can be padded to any length.
+    """
+    period = max(1, 2 * (size - 1))
+    index = np.arange(start, stop) % period
+    return np.minimum(index, period - index)
+
+
+@dataclass(frozen=True)
+class PaddedImage:
+    """Reads regions of an image as if it were padded by reflection to a larger size.
+
+    read: rows as (h, W, C) float32, for a slice of rows within the image.
+    height, width: of the image. Padding is at the bottom and at the right.
+    """
+
+    read: Callable[[slice], NDArray[np.float32]]
+    height: int
+    width: int
+
+    def region(self, region: Region) -> NDArray[np.float32]:
+        """Pixels (h, w, C) of a region of the padded image."""
+        rows = reflected(region.top, region.bottom, self.height)
+        first = int(rows.min())
+        block = self.read(slice(first, int(rows.max()) + 1))
+        if region.bottom <= self.height and region.right <= self.width:
+            return block[:, region.left : region.right]
+        return block[rows - first][:, reflected(region.left, region.right, self.width)]
+
+
+def to_tensor(
+    pixels: NDArray[np.float32], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Pixels (h, w, C) as a tensor (1, C, h, w) laid out channels last."""
+    array = torch.from_numpy(np.ascontiguousarray(pixels))
+    return array.to(device=device, dtype=dtype).permute(2, 0, 1).unsqueeze(0)
+
+
+def to_pixels(tensor: Tensor) -> NDArray[np.float32]:
+    """A tensor (1, C, h, w) as float32 pixels (h, w, C)."""
+    return tensor[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
+
+
+def pixel_writer(target: NDArray[np.float32]) -> Callable[[Tile, Tensor], None]:
+    """Return a `write` for `run_in_tiles` into an image (H, W, C), which crops the padding off."""
+    height, width = target.shape[:2]
+
+    def write(tile: Tile, result: Tensor) -> None:
+        inner = tile.inner
+        rows = max(0, min(inner.bottom, height) - inner.top)
+        columns = max(0, min(inner.right, width) - inner.left)
+        block = to_pixels(result)[:rows, :columns]
+        target[inner.top : inner.top + rows, inner.left : inner.left + columns] = block
+
+    return write
+
+
+def map_writer(target: Tensor, scale: int) -> Callable[[Tile, Tensor], None]:
+    """Return a `write` for `run_in_tiles` into a map (B, C, H / scale, W / scale)."""
+
+    def write(tile: Tile, result: Tensor) -> None:
+        rows, columns = tile.inner.slices(scale)
+        target[..., rows, columns] = result
+
+    return write
+
+
+def tile_budget(device: torch.device, bytes_per_pixel: int) -> int:
+    """How many pixels to run at once on a device.
+
+    bytes_per_pixel: peak of all tensors alive at once. On the CPU 1.5 GB are used, which leaves
+    24 MP images under 6 GB in all; on a CUDA device 70 % of what is free.
+    """
+    memory = 1.5e9
+    if device.type == "cuda":
+        memory = 0.7 * torch.cuda.mem_get_info(device)[0]
+    return max(2**16, int(memory / bytes_per_pixel))
+
+
+def computing(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
+    """Context in which convolutions compute in `dtype`, from float32 weights and inputs."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype == torch.bfloat16)

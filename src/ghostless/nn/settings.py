@@ -1,0 +1,92 @@
+"""The settings that every network shares, and what they mean on this machine.
+
+Imports no torch until a device is chosen, so that a command's help stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import MissingPackageError, OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+Quality = Literal["auto", "full", "fast"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+QUALITIES = ("auto", "full", "fast")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """How to run a network.
+
+    weights: a safetensors file; None for the weights that ship with the package.
+    device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:INDEX".
+    quality: "full" runs the network on every pixel; "auto" leaves the choice to the program.
+    precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 on CUDA devices.
+    """
+
+    weights: Path | str | None = None
+    device: str = "auto"
+    quality: Quality = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if self.quality not in QUALITIES:
+            raise OptionError(
+                f"quality: expected one of {', '.join(QUALITIES)}, found {self.quality!r}"
+            )
+        if self.precision not in PRECISIONS:
+            raise OptionError(
+                f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision!r}"
+            )
+
+
+@contextmanager
+def needs_networks_extra(what: str) -> Iterator[None]:
+    """Turn a failed import of torch or safetensors into an error that says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("torch", "safetensors"):
+            raise
+        raise MissingPackageError(
+            f"{what}: expected the package {error.name!r}, found it is not installed; "
+            "install it with: pip install 'ghostless[networks]'"
+        ) from None
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device that `name` means here; raise OptionError if it is not there."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise OptionError(
+            f"device: expected auto, cpu, cuda or cuda:INDEX, found {name!r}"
+        ) from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise OptionError(
+            f"device: expected a device of this machine, found {name!r} "
+            f"({torch.cuda.device_count()} CUDA devices are visible); use --device cpu"
+        )
+    return device
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type that convolutions compute in on a device."""
+    import torch
+
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32

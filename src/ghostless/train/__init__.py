@@ -1,0 +1,1 @@
+"""Training of the networks: the losses, the engine and a recipe per method."""
