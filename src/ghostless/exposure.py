@@ -10,14 +10,12 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import color
 from .bracket import Bracket, Frame, Metadata
 from .errors import BracketError, FileReadError, OptionError
 from .intensity import (
@@ -29,11 +27,24 @@ from .intensity import (
     quantiles,
     sample_display,
 )
+from .response import (
+    CURVE_STRENGTHS,
+    USUAL_STRENGTH,
+    Response,
+    camera_curve,
+    estimate_response,
+    light_stops,
+    trust,
+    weighted_median,
+)
 
 __all__ = [
     "IntensityMapping",
+    "Response",
     "assign_stops",
+    "camera_curve",
     "choose_reference",
+    "estimate_response",
     "estimate_stops",
     "find_stops_file",
     "intensity_mapping",
@@ -237,28 +248,6 @@ def _stops_beside(path: Path, frames: Sequence[Frame]) -> list[float]:
 # --- from the pixels ----------------------------------------------------------------------------
 
 _SHARES = (np.arange(256) + 0.5) / 256
-_CURVE_LEVELS = 1024
-# Strengths of the S-curve that are tried; 0 is sRGB, 1 a camera's standard picture style.
-_CURVE_STRENGTHS = tuple(np.linspace(0.0, 1.3, 14).round(2).tolist())
-_USUAL_STRENGTH = 0.5
-
-
-@lru_cache(maxsize=32)
-def camera_curve(strength: float) -> NDArray[np.float64]:
-    """Light in stops below clipping that a camera's display codes mean: (1024,), <= 0.
-
-    Cameras render steeper than sRGB in shadows and middle tones and roll off in the highlights.
-    One parameter describes the family: the local contrast against sRGB is
-    1 + 0.6 strength (1 - 2 z^2) at display code z. 0 is sRGB itself.
-    """
-    code = np.linspace(0.0, 1.0, _CURVE_LEVELS)
-    stops = np.log2(np.maximum(color.srgb_to_linear(code).astype(np.float64), 1e-5))
-    contrast = 1 + 0.6 * strength * (1 - 2 * code**2)
-    steps = np.diff(stops) / np.maximum(0.5 * (contrast[1:] + contrast[:-1]), 0.15)
-    curve = np.concatenate([[0.0], np.cumsum(steps)])
-    curve -= curve[-1]
-    curve.flags.writeable = False
-    return curve
 
 
 @dataclass(frozen=True)
@@ -311,7 +300,7 @@ def _estimate(profiles: Sequence[_Profile]) -> _Estimate:
     if all(profile.linear for profile in profiles):
         strength = 0.0
     else:
-        strength = min(_CURVE_STRENGTHS, key=lambda s: _misfit(pairs, s))
+        strength = min(CURVE_STRENGTHS, key=lambda s: _misfit(pairs, s))
     stops = [0.0] * len(profiles)
     doubts = [0.0] * len(profiles)
     for place, (dark, bright) in enumerate(pairs):
@@ -327,18 +316,10 @@ def _matched(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Differences in stops at the quantiles that neither frame clips, and their weights."""
     a, b = dark.values, bright.values
-    codes = np.linspace(0.0, 1.0, _CURVE_LEVELS)
-    curve = camera_curve(strength)
-    differences = np.interp(b, codes, curve) - np.interp(a, codes, curve)
+    differences = light_stops(b, strength) - light_stops(a, strength)
     # Toes and shoulders differ most between cameras, and noise lives in the shadows.
-    weights = np.minimum(_trust(a, dark.low), _trust(b, bright.low))
+    weights = np.minimum(trust(a, dark.low), trust(b, bright.low))
     return differences, weights
-
-
-def _trust(values: NDArray[np.float64], low: float) -> NDArray[np.float64]:
-    rise = np.clip((values - low) / 0.12, 0.0, 1.0)
-    fall = np.clip((0.985 - values) / 0.15, 0.0, 1.0)
-    return rise * rise * fall
 
 
 def _misfit(pairs: Sequence[tuple[_Profile, _Profile]], strength: float) -> float:
@@ -354,15 +335,7 @@ def _misfit(pairs: Sequence[tuple[_Profile, _Profile]], strength: float) -> floa
         scatter = float((np.abs(differences - centre) * weights).sum())
         total += scatter / max(abs(centre), 0.3)
         mass += weight
-    return (total / mass if mass else 0.0) + 0.02 * (strength - _USUAL_STRENGTH) ** 2
-
-
-def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Median of values with weights, both of any one shape."""
-    order = np.argsort(values, axis=None)
-    cumulated = np.cumsum(weights.reshape(-1)[order])
-    index = int(np.searchsorted(cumulated, 0.5 * cumulated[-1]))
-    return float(values.reshape(-1)[order[min(index, len(order) - 1)]])
+    return (total / mass if mass else 0.0) + 0.02 * (strength - USUAL_STRENGTH) ** 2
 
 
 def _difference(dark: _Profile, bright: _Profile, strength: float) -> tuple[float, float]:
@@ -374,9 +347,7 @@ def _difference(dark: _Profile, bright: _Profile, strength: float) -> tuple[floa
         scatter = weighted_median(np.abs(differences - centre), weights)
         return centre, 0.1 + scatter + 0.25 * abs(centre) + 1.0 / mass
     # Hardly a value is unclipped in both: the means of what is left tell the direction at least.
-    curve = camera_curve(strength)
-    codes = np.linspace(0.0, 1.0, _CURVE_LEVELS)
-    light = [np.exp2(np.interp(p.values, codes, curve)).mean() for p in (dark, bright)]
+    light = [np.exp2(light_stops(p.values, strength)).mean() for p in (dark, bright)]
     difference = float(np.log2((light[1] + 1e-4) / (light[0] + 1e-4)))
     if bright.mean > dark.mean:
         difference = max(difference, EQUAL_STOPS)
@@ -620,9 +591,9 @@ def _overruled_note(
 # --- the reference ------------------------------------------------------------------------------
 
 # A clipped highlight is lost, a shadow is only noisy: it costs this share of a highlight.
-_SHADOW_COST = 0.4
+_SHADOW_COST = 0.7
 # Share of the area that the outermost frame may be better by before the middle one is left.
-_MIDDLE_BONUS = 0.03
+_MIDDLE_BONUS = 0.08
 
 
 def choose_reference(bracket: Bracket) -> int:
@@ -644,5 +615,5 @@ def _loss(display: Floats) -> float:
     """Share of the area (0..1) that a frame loses to clipping and, cheaper, to noise."""
     brightest = display.max(axis=1)
     clipped = np.clip((brightest - 0.94) / 0.05, 0.0, 1.0)
-    crushed = np.clip((0.15 - brightest) / 0.10, 0.0, 1.0)
+    crushed = np.clip((0.18 - brightest) / 0.14, 0.0, 1.0)
     return float(clipped.mean() + _SHADOW_COST * crushed.mean())

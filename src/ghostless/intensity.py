@@ -25,23 +25,32 @@ MIN_LEVEL_SAMPLES = 12
 QUANTIZATION_SPREAD = 0.4 / 255
 
 
-def sample_step(height: int, width: int, samples: int = SAMPLES) -> int:
-    """Distance in pixels between sample points, so that about `samples` of them cover an image.
+def sample_step(height: int, width: int) -> int:
+    """Distance in pixels between sample points, so that about SAMPLES of them cover an image.
 
     Odd, so that the grid does not fall on the same place in every 8 x 8 block of a JPEG.
     """
-    step = int(np.sqrt(height * width / samples))
+    step = int(np.sqrt(height * width / SAMPLES))
     return 1 if step <= 1 else step | 1
 
 
-def sample_display(frame: Frame, samples: int = SAMPLES) -> Floats:
+def sample_display(frame: Frame) -> Floats:
     """Sample pixels of a frame on a regular grid: (n, 3) display values, 0..1, never NaN."""
-    step = sample_step(frame.height, frame.width, samples)
+    step = sample_step(frame.height, frame.width)
     grid = np.ascontiguousarray(frame.pixels[step // 2 :: step, step // 2 :: step])
     display = color.to_display(grid, frame.transfer).reshape(-1, 3)
     if frame.pixels.dtype == np.float32:
         display = np.nan_to_num(display, nan=0.0)
     return display
+
+
+def sample_mask(mask: Mask | None, height: int, width: int) -> NDArray[np.bool_]:
+    """Tell at the sample points of `sample_display` where a mask (H, W) is set; all for None."""
+    step = sample_step(height, width)
+    if mask is None:
+        rows, columns = (len(range(step // 2, side, step)) for side in (height, width))
+        return np.ones(rows * columns, bool)
+    return np.asarray(mask[step // 2 :: step, step // 2 :: step].reshape(-1) > 127)
 
 
 def level_count(frame: Frame) -> int:
@@ -91,7 +100,7 @@ def monotone(
         means.append(mean)
         masses.append(mass)
         lengths.append(length)
-    return np.repeat(np.array(means), lengths)
+    return np.asarray(np.repeat(np.array(means, dtype=np.float64), lengths))
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,6 @@ def intensity_mapping(
     *,
     registered: bool = False,
     valid: Mask | None = None,
-    samples: int = SAMPLES,
 ) -> IntensityMapping:
     """Find how the codes of `source` correspond to those of `target`, channel by channel.
 
@@ -173,32 +181,30 @@ def intensity_mapping(
     source, target: frames of one scene and one size, at any two exposures.
     registered: whether a pixel shows the same point of the scene in both (up to a few pixels).
     valid: (H, W) uint8 mask of pixels to look at, 0 where not; only with `registered`.
-    samples: about how many pixels to look at.
     Returns a mapping with 256 levels for 8-bit sources and 1024 for deeper ones.
     """
     levels = level_count(source)
-    source_display = sample_display(source, samples)
-    target_display = sample_display(target, samples)
+    source_display = sample_display(source)
+    target_display = sample_display(target)
     keep: NDArray[np.bool_] | None = None
     if registered:
         if valid is not None:
-            step = sample_step(source.height, source.width, samples)
-            chosen = valid[step // 2 :: step, step // 2 :: step].reshape(-1) > 127
+            chosen = sample_mask(valid, source.height, source.width)
             if int(chosen.sum()) > MIN_LEVEL_SAMPLES:
                 source_display, target_display = source_display[chosen], target_display[chosen]
-        keep = _agreeing(source_display, target_display)
+        keep = agreeing(source_display, target_display)
     source_counts = histograms(source_display, levels, keep)
     target_counts = histograms(target_display, level_count(target), keep)
     at = np.linspace(0.0, 1.0, levels)
     table = np.empty((levels, 3))
     known = np.empty((levels, 3), bool)
     for c in range(3):
-        table[:, c], known[:, c] = _match(source_counts[:, c], target_counts[:, c], at)
+        table[:, c], known[:, c] = match_histograms(source_counts[:, c], target_counts[:, c], at)
     spread = _spread(source_display, target_display, table, known, keep)
     return _in_own_coding(source, target, at, table, spread, known)
 
 
-def _match(
+def match_histograms(
     source_counts: NDArray[Any], target_counts: NDArray[Any], at: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Match two histograms: target value at each source level, and where that is founded."""
@@ -241,7 +247,7 @@ def _light(display: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(light, 1e-5)
 
 
-def _agreeing(source: Floats, target: Floats) -> NDArray[np.bool_]:
+def agreeing(source: Floats, target: Floats) -> NDArray[np.bool_]:
     """Tell which registered samples (n, 3) follow the tendency of all, in every channel."""
     keep = np.ones(len(source), bool)
     for c in range(3):
@@ -293,7 +299,7 @@ def _spread(
             if len(bins):
                 width = _level_medians(bins, target[chosen, c], 64)[1]
                 spread[:, c] = np.interp(at, np.linspace(0, 1, 64), width)
-    spread = np.maximum(spread, QUANTIZATION_SPREAD)
+    np.maximum(spread, QUANTIZATION_SPREAD, out=spread)
     # A table that is extrapolated is trusted the less the farther it goes.
     for c in range(3):
         if known[:, c].any():
