@@ -1,0 +1,96 @@
+"""Gaussian and Laplacian pyramids (Burt and Adelson 1983), whole or in stripes of rows.
+
+The kernel is [1 4 6 4 1] / 16 in both directions. Reducing mirrors the border with the edge pixel
+repeated; expanding repeats the edge sample. This is the form of the exposure fusion paper's own
+program; OpenCV's default border (mirrored without the edge) differs near the edge.
+
+All arrays are float32 of shape (H, W) or (H, W, C). A level of (H, W) is followed by one of
+(ceil(H / 2), ceil(W / 2)). The `_rows` functions give stripes of exactly what the whole-image
+functions give.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+
+
+def level_count(height: int, width: int) -> int:
+    """Return the depth at which the coarsest level is one or two pixels from vanishing.
+
+    floor(log2(shorter side)), at least 1, as in Mertens et al. 2007: as many levels as the image
+    has, for with fewer the coarsest one is blended pixel by pixel, which shows as halos.
+
+    >>> level_count(4000, 6000), level_count(7, 5), level_count(1, 1)
+    (11, 2, 1)
+    """
+    return max(1, min(height, width).bit_length() - 1)
+
+
+def half(size: int) -> int:
+    """Return the side of the next level."""
+    return (size + 1) // 2
+
+
+def reduce(image: Plane) -> Plane:
+    """Blur and drop every second row and column: (H, W[, C]) to (ceil(H/2), ceil(W/2)[, C])."""
+    return np.asarray(cv2.pyrDown(image, borderType=cv2.BORDER_REFLECT))
+
+
+def source_rows(start: int, stop: int, height: int) -> tuple[int, int]:
+    """Return the rows of an image of `height` that rows start..stop of its reduction need."""
+    return max(0, 2 * start - 2), min(height, 2 * stop + 1)
+
+
+def reduce_rows(source: Plane, first: int, start: int, stop: int) -> Plane:
+    """Rows start..stop of `reduce(image)`, from `source`, the rows `source_rows` asks for.
+
+    first: the number of source's first row in the image.
+    """
+    skip = start - first // 2
+    return reduce(source)[skip : skip + stop - start]
+
+
+def expand_rows(coarse: Plane, start: int, stop: int, width: int) -> Plane:
+    """Rows start..stop of `expand(coarse, (height, width))`, for an even start."""
+    wanted_first, wanted_stop = start // 2 - 1, half(stop) + 1
+    first, last = max(0, wanted_first), min(coarse.shape[0], wanted_stop)
+    padded = cv2.copyMakeBorder(
+        coarse[first:last], first - wanted_first, wanted_stop - last, 1, 1, cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cv2.pyrUp(padded)[2 : 2 + stop - start, 2 : 2 + width])
+
+
+def expand(coarse: Plane, size: tuple[int, int]) -> Plane:
+    """Interpolate to twice the size: (ceil(H/2), ceil(W/2)[, C]) to size (H, W)[, C]."""
+    return expand_rows(coarse, 0, size[0], size[1])
+
+
+def gaussian_pyramid(image: Plane, levels: int) -> list[Plane]:
+    """Return `levels` images, the finest (the image itself) first."""
+    pyramid = [image]
+    while len(pyramid) < levels:
+        pyramid.append(reduce(pyramid[-1]))
+    return pyramid
+
+
+def laplacian_pyramid(image: Plane, levels: int) -> list[Plane]:
+    """Return `levels` images: what each level adds to the next one expanded, then the rest."""
+    gaussian = gaussian_pyramid(image, levels)
+    details = [
+        fine - expand(coarse, (fine.shape[0], fine.shape[1])) for fine, coarse in pairwise(gaussian)
+    ]
+    return [*details, gaussian[-1]]
+
+
+def collapse(pyramid: list[Plane]) -> Plane:
+    """Add the levels of a Laplacian pyramid up again; the inverse of `laplacian_pyramid`."""
+    image = pyramid[-1]
+    for detail in reversed(pyramid[:-1]):
+        image = detail + expand(image, (detail.shape[0], detail.shape[1]))
+    return image

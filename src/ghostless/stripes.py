@@ -1,0 +1,79 @@
+"""Walking a large image in stripes of rows, on all cores.
+
+A stripe is small enough for the cache, so a chain of array operations on it runs at the speed of
+the arithmetic instead of that of the memory, and no full-size intermediate is ever held. NumPy and
+OpenCV release the interpreter's lock, so threads are enough.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+Progress = Callable[[float], None]
+
+# About 0.5 MB per float32 plane: a few planes fit in a core's second-level cache.
+STRIPE_PIXELS = 1 << 17
+# More threads than this only fight for memory bandwidth.
+MAX_THREADS = 8
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def stripes(height: int, width: int, pixels: int = STRIPE_PIXELS) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) rows of stripes of about `pixels` pixels; every start is even.
+
+    >>> list(stripes(5, 10, pixels=20))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    rows = max(2, pixels // max(width, 1) // 2 * 2)
+    for start in range(0, height, rows):
+        yield start, min(start + rows, height)
+
+
+def for_each_stripe(
+    height: int,
+    width: int,
+    work: Callable[[int, int], None],
+    *,
+    pixels: int = STRIPE_PIXELS,
+    progress: Progress | None = None,
+) -> None:
+    """Call `work(start, stop)` for all stripes of an image, several at a time.
+
+    work: must only write to its own rows. An exception in it stops the walk and is raised here.
+    progress: called from this thread with the fraction done, 0..1.
+    """
+    spans = list(stripes(height, width, pixels))
+    threads = min(core_count(), MAX_THREADS, len(spans))
+    if threads <= 1:
+        for done, span in enumerate(spans, start=1):
+            work(*span)
+            if progress is not None:
+                progress(done / len(spans))
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: set[Future[None]] = {pool.submit(work, *span) for span in spans}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                if progress is not None:
+                    progress(1 - len(waiting) / len(spans))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def part(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    """Return a progress function whose 0..1 fills `start`..`stop` of `progress`."""
+    if progress is None:
+        return None
+    return lambda fraction: progress(start + (stop - start) * fraction)

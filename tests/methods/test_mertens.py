@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tests.scenes import make_radiance, make_stack
+
+from ghostless import pyramid, stripes
+from ghostless.bracket import Frame, Stack
+from ghostless.errors import OptionError
+from ghostless.methods.mertens import MertensSettings, fuse
+
+DEFAULTS = MertensSettings()
+SIZES = [(1, 1), (1, 6), (7, 5), (64, 64), (101, 67)]
+
+
+def random_stack(
+    size: tuple[int, int], count: int = 3, dtype: type = np.uint8, seed: int = 0
+) -> Stack:
+    random = np.random.default_rng(seed)
+    values = random.random((count, *size, 3))
+    if dtype == np.float32:
+        arrays = list(values.astype(np.float32))
+    else:
+        arrays = list((values * np.iinfo(dtype).max).astype(dtype))
+    return Stack(tuple(Frame(array) for array in arrays), reference=count // 2)
+
+
+def fuse_plainly(stack: Stack, how: MertensSettings = DEFAULTS) -> NDArray[np.float64]:
+    """Mertens et al. 2007 as the paper says it, on whole images in double precision."""
+    weights, images = [], []
+    for frame in stack.frames:
+        # Not frame.display(): float32 codes are no exact multiples, so flat ramps get contrast.
+        top = np.iinfo(frame.pixels.dtype).max if frame.pixels.dtype != np.float32 else 1
+        image = frame.pixels / np.float64(top)
+        grey = image @ np.array([0.2989, 0.5870, 0.1140])
+        edge = np.pad(grey, 1, mode="edge")
+        laplacian = edge[:-2, 1:-1] + edge[2:, 1:-1] + edge[1:-1, :-2] + edge[1:-1, 2:] - 4 * grey
+        weight = np.abs(laplacian) ** how.contrast
+        weight *= image.std(axis=2) ** how.saturation
+        exposedness = np.exp(-((image - 0.5) ** 2) / (2 * 0.2**2)).prod(axis=2)
+        weights.append(weight * exposedness**how.well_exposedness + 1e-12)
+        images.append(image)
+    total = np.sum(weights, axis=0)
+    levels = how.levels or pyramid.level_count(*total.shape)
+    blended: list[NDArray[np.float64]] = []
+    for image, weight in zip(images, weights, strict=True):
+        details = pyramid.laplacian_pyramid(image, levels)
+        shares = pyramid.gaussian_pyramid(weight / total, levels)
+        layers = [d * s[:, :, None] for d, s in zip(details, shares, strict=True)]
+        blended = [a + b for a, b in zip(blended, layers, strict=True)] if blended else layers
+    return np.clip(pyramid.collapse(blended), 0, 1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_stripes_give_what_the_whole_image_gives(
+    size: tuple[int, int], dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stripes, "STRIPE_PIXELS", 1)
+    monkeypatch.setattr(stripes.stripes, "__defaults__", (size[1] * 12,))
+    stack = random_stack(size, dtype=dtype)
+    np.testing.assert_allclose(fuse(stack).pixels, fuse_plainly(stack), atol=2e-5)
+
+
+def test_one_large_odd_size_equals_the_whole_image_algorithm() -> None:
+    stack = make_stack(make_radiance(667, 1001, seed=3), [-3, 0, 3])
+    # Where single precision decides between frames that are all flat, a few pixels may differ.
+    error = np.abs(fuse(stack).pixels - fuse_plainly(stack))
+    assert np.quantile(error, 0.9999) < 3e-4
+    assert error.max() < 0.05
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        MertensSettings(contrast=0),
+        MertensSettings(saturation=0),
+        MertensSettings(well_exposedness=0),
+        MertensSettings(contrast=0, saturation=0, well_exposedness=0),
+        MertensSettings(contrast=0.5, saturation=2, well_exposedness=1.5),
+        MertensSettings(levels=1),
+        MertensSettings(levels=3),
+    ],
+)
+def test_exponents_and_levels_do_what_they_say(how: MertensSettings) -> None:
+    stack = make_stack(make_radiance(61, 90), [-3, 0, 3])
+    np.testing.assert_allclose(fuse(stack, how).pixels, fuse_plainly(stack, how), atol=3e-4)
+
+
+def test_grey_photos_are_weighed_without_saturation() -> None:
+    grey = make_radiance(60, 80)[:, :, :1].repeat(3, axis=2)
+    stack = make_stack(grey, [-3, 0, 3])
+    without = fuse_plainly(stack, MertensSettings(saturation=0))
+    np.testing.assert_allclose(fuse(stack).pixels, without, atol=1e-4)
+    mean = np.mean([frame.display() for frame in stack.frames], axis=0)
+    assert np.abs(fuse(stack).pixels - mean).max() > 0.1
+
+
+def psnr(first: NDArray[np.float32], second: NDArray[np.uint8]) -> float:
+    error = np.floor(first * 255 + 0.5) - second
+    return float(10 * np.log10(255**2 / np.mean(error.astype(np.float64) ** 2)))
+
+
+@pytest.mark.parametrize("pair", ["House", "Memorial", "Office"])
+def test_agrees_with_the_published_program(shared: Path, pair: str) -> None:
+    def read(pattern: str) -> NDArray[np.uint8]:
+        path = next(shared.glob(pattern))
+        return np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[:, :, ::-1])
+
+    frames = tuple(Frame(read(f"mefb30/{pair}/{name}.*")) for name in ("under", "over"))
+    fused = fuse(Stack(frames, 0), MertensSettings(stretch_percent=1))
+    assert psnr(fused.pixels, read(f"reference/MERTENSIPOL_{pair}.png")) > 70
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(0, 99), st.booleans())
+def test_equal_frames_fuse_to_that_frame(
+    height: int, width: int, count: int, seed: int, grey: bool
+) -> None:
+    frame = random_stack((height, width), 1, seed=seed).frames[0]
+    if grey:
+        frame = Frame(np.ascontiguousarray(frame.pixels[:, :, :1].repeat(3, axis=2)))
+    fused = fuse(Stack((frame,) * count, 0))
+    np.testing.assert_allclose(fused.pixels, frame.display(), atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(4)), st.integers(0, 99))
+def test_order_does_not_matter(order: list[int], seed: int) -> None:
+    stack = random_stack((23, 18), 4, seed=seed)
+    shuffled = Stack(tuple(stack.frames[i] for i in order), reference=order.index(0))
+    np.testing.assert_allclose(fuse(shuffled).pixels, fuse(stack).pixels, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(1, 20),
+    st.sampled_from([np.uint8, np.uint16, np.float32]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_output_is_finite_and_in_range(
+    height: int, width: int, count: int, dtype: type, masked: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    stack = random_stack((height, width), count, dtype, seed)
+    frames = list(stack.frames)
+    if dtype == np.float32:
+        wild = frames[0].pixels * 50 - 10
+        wild[0, 0] = np.nan, np.inf, -np.inf
+        frames[0] = Frame(wild, transfer="linear")
+    masks = tuple(
+        random.choice(np.array([0, 0, 1, 255], np.uint8), (height, width)) for _ in frames
+    )
+    fused = fuse(Stack(tuple(frames), 0, confidence=masks if masked else ()))
+    assert fused.pixels.shape == (height, width, 3)
+    assert fused.space == "display"
+    assert np.isfinite(fused.pixels).all()
+    assert fused.pixels.min() >= 0
+    assert fused.pixels.max() <= 1
+
+
+def blob(size: tuple[int, int], soft: bool) -> NDArray[np.uint8]:
+    mask = np.full(size, 255, np.uint8)
+    mask[20:45, 30:70] = 0
+    return cv2.blur(mask, (9, 9)) if soft else mask
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_what_is_masked_has_no_influence(soft: bool, index: int) -> None:
+    stack = make_stack(make_radiance(90, 110), [-3, 0, 3])
+    masks: list[NDArray[np.uint8] | None] = [None, None, None]
+    masks[index] = blob((90, 110), soft)
+    garbage = stack.frames[index].pixels.copy()
+    random = np.random.default_rng(1)
+    # The Laplacian of a pixel looks one pixel around, so garbage keeps that far from what counts.
+    inside = cv2.dilate((masks[index] > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    garbage[inside] = random.integers(0, 256, (int(inside.sum()), 3))
+    frames = list(stack.frames)
+    frames[index] = replace(frames[index], pixels=garbage)
+    clean = fuse(replace(stack, confidence=tuple(masks))).pixels
+    dirty = fuse(replace(stack, frames=tuple(frames), confidence=tuple(masks))).pixels
+    assert inside.sum() > 200
+    np.testing.assert_allclose(dirty, clean, atol=2e-5)
+
+
+def test_valid_and_confidence_masks_work_alike_and_full_ones_change_nothing() -> None:
+    stack = make_stack(make_radiance(90, 110), [-3, 0, 3])
+    mask = blob((90, 110), soft=True)
+    by_valid = fuse(replace(stack, valid=(mask, None, None))).pixels
+    by_confidence = fuse(replace(stack, confidence=(mask, None, None))).pixels
+    np.testing.assert_array_equal(by_valid, by_confidence)
+    full = np.full_like(mask, 255)
+    plain = fuse(stack).pixels
+    np.testing.assert_allclose(fuse(replace(stack, valid=(full,) * 3)).pixels, plain, atol=2e-5)
+    assert np.abs(by_valid - plain).max() > 0.02
+
+
+def test_where_all_frames_are_masked_the_reference_is_taken() -> None:
+    stack = random_stack((40, 50))
+    nothing = np.zeros((40, 50), np.uint8)
+    fused = fuse(replace(stack, confidence=(nothing,) * 3))
+    np.testing.assert_allclose(fused.pixels, stack.frames[1].display(), atol=1e-5)
+
+
+def test_stretching_fills_the_range_and_leaves_a_flat_image_alone() -> None:
+    stack = make_stack(make_radiance(120, 160, range_stops=2), [-1, 0])
+    fused = fuse(stack, MertensSettings(stretch_percent=1)).pixels
+    assert np.mean(fused.min(axis=2) <= 0) >= 0.01
+    assert np.mean(fused.max(axis=2) >= 1) >= 0.01
+    flat = Stack((Frame(np.full((20, 20, 3), 99, np.uint8)),), 0)
+    np.testing.assert_allclose(
+        fuse(flat, MertensSettings(stretch_percent=1)).pixels, 99 / 255, atol=1e-5
+    )
+
+
+def test_progress_rises_to_one() -> None:
+    told: list[float] = []
+    fuse(make_stack(make_radiance(300, 600), [-2, 0, 2]), progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"contrast": -1.0},
+        {"saturation": float("nan")},
+        {"well_exposedness": float("inf")},
+        {"levels": 0},
+        {"stretch_percent": 50.0},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="expected"):
+        MertensSettings(**wrong)  # type: ignore[arg-type]
