@@ -1,0 +1,141 @@
+"""Registration by the homography network, accepted only where it helps.
+
+The network sees two exposures at 256 x 256 pixels, so its homography is a coarse one: a start for
+refinement. It is taken only if the quadrilateral is convex and the median threshold bitmaps of
+the two frames differ less after it than before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import color
+from ..bracket import Frame, Registration
+from ..nn.settings import NetworkSettings, needs_networks_extra
+
+# Side of the frames on which the two bitmaps are compared.
+_CHECK_SIDE_PIXELS = 768
+# Share of differing bits that the homography must remove: less is within the noise of the count.
+_LEAST_IMPROVEMENT = 0.02
+# Grey levels this close to the threshold say nothing (Ward 2003's exclusion bitmap).
+_EXCLUDED_LEVELS = 4
+# Share of the frame that must still be covered after warping.
+_LEAST_OVERLAP = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomographyNetSettings(NetworkSettings):
+    """How to run the homography network as an aligner; the fields of every network."""
+
+
+def register_by_network(
+    reference: Frame, frame: Frame, settings: HomographyNetSettings | None = None
+) -> Registration:
+    """Estimate the homography that brings a frame onto the reference.
+
+    reference, frame: of one size and any exposures.
+    Returns a Registration of model "homography", or of model "identity" with a note where the
+    network's answer does not pass: then classical features should be tried. `improvement` is the
+    share of differing bitmap pixels that went. Raises WeightsError while there are no weights and
+    MissingPackageError without the extra `networks`.
+    """
+    with needs_networks_extra("align 'network'"):
+        from ..nn import homography, weights
+
+    loaded = weights.load_network(homography.HOMOGRAPHY, settings or HomographyNetSettings())
+    return register_with(loaded.network, reference, frame)
+
+
+def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
+    """Like `register_by_network`, with a network in hand (nn.homography.HomographyNetwork)."""
+    from ..nn.homography import (
+        SIDE_PIXELS,
+        corners,
+        homography_from_offsets,
+        is_convex,
+        rescale_homography,
+    )
+
+    offsets, swapped = _estimate(network, reference, frame)
+    if not is_convex(corners().numpy() + offsets.double().view(4, 2).numpy()):
+        return _rejected("its quadrilateral is folded")
+    matrix = homography_from_offsets(offsets)[0].numpy()
+    if swapped:
+        matrix = np.linalg.inv(matrix)
+    side = (SIDE_PIXELS, SIDE_PIXELS)
+    size = (reference.width, reference.height)
+    before, after, overlap = _disagreement(
+        reference, frame, rescale_homography(matrix, side, _check_size(size))
+    )
+    if overlap < _LEAST_OVERLAP:
+        return _rejected(f"it leaves {overlap:.0%} of the frame covered")
+    if not after < before * (1 - _LEAST_IMPROVEMENT):
+        return _rejected(f"bitmaps differ in {after:.1%} of pixels after it, {before:.1%} before")
+    return Registration(
+        model="homography",
+        matrix=rescale_homography(matrix, side, size),
+        improvement=1 - after / before,
+    )
+
+
+def _rejected(reason: str) -> Registration:
+    note = f"homography network not followed: {reason}"
+    return Registration(model="identity", matrix=np.eye(3), notes=(note,))
+
+
+def _estimate(network: Any, reference: Frame, frame: Frame) -> tuple[Any, bool]:
+    """Run the network; return the offsets (1, 8) and whether they lead from frame to reference."""
+    import torch
+
+    from ..nn.homography import SIDE_PIXELS, network_input
+
+    images = [_small(image, (SIDE_PIXELS, SIDE_PIXELS)) for image in (reference, frame)]
+    # The network is trained with the darker image first.
+    swapped = float(images[0].mean()) > float(images[1].mean())
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        offsets = network(network_input(*(images[::-1] if swapped else images)).to(device))
+    return offsets.cpu(), swapped
+
+
+def _small(frame: Frame, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Display values (h, w, 3), 0..1, of a frame resized to (width, height)."""
+    small = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+    return color.to_display(np.asarray(small), frame.transfer)
+
+
+def _check_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, _CHECK_SIDE_PIXELS / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _disagreement(
+    reference: Frame, frame: Frame, matrix: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Shares of differing bitmap pixels before and after warping, and the share covered.
+
+    Both counted where the warped frame has pixels, and in tones away from the thresholds.
+    """
+    from ..nn.homography import bitmap_thresholds, grey_for_bitmaps
+
+    size = _check_size((reference.width, reference.height))
+    still, moving = (grey_for_bitmaps(_small(image, size)) for image in (reference, frame))
+    levels = bitmap_thresholds(still, moving)
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(moving, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.warpPerspective(np.full_like(moving, 255), matrix, size, flags=how) == 255
+
+    def share(other: NDArray[np.uint8]) -> float:
+        pairs = [(still, levels[0]), (other, levels[1])]
+        clear = covered.copy()
+        for grey, level in pairs:
+            clear &= np.abs(grey.astype(np.int16) - level) > _EXCLUDED_LEVELS
+        first, second = (grey > level for grey, level in pairs)
+        return int(np.count_nonzero((first ^ second) & clear)) / max(1, int(clear.sum()))
+
+    return share(moving), share(np.asarray(warped)), float(covered.mean())

@@ -1,0 +1,231 @@
+"""The homography network of Chen & Chuang, the geometry around it, and median threshold bitmaps.
+
+Paper: Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation and Attention
+    Learning, ICASSP 2020, section 2.1; after DeTone, Malisiewicz, Rabinovich: Deep Image Homography
+    Estimation, 2016 (4-point form) and Ward, Journal of Graphics Tools 2003 (bitmaps).
+Built as: 12 convolutions 3x3 (64, 128, 256 channels, four each) with instance norm and LeakyReLU,
+    max-pooling after every second one but the last, two fully connected layers; from two images
+    of 256 x 256 pixels and their bitmaps to the offsets of four corners.
+Differs from the paper, or fills what it leaves open:
+    - Five poolings, so that the fully connected layers see an 8 x 8 grid, as in DeTone's network,
+      which is described in the same words. "After every two" taken literally gives six
+      (`pool_last=True`) and a third of the parameters.
+    - 8 input channels: both images as RGB, -1..1, and both bitmaps, 0 or 1.
+    - LeakyReLU of slope 0.2, also after the first fully connected layer; the output in units of 32
+      pixels, an eighth of the width, the largest offset of the training.
+    - Where a median would lie in clipped tones, both bitmaps take another quantile.
+
+A homography H takes pixel centres (x, y, 1) of the first image to those of the second, so that
+the second is warped onto the first by warped(x) = second(H x), without inverting anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from .blocks import ConvBlock
+from .weights import NetworkKind
+
+SIDE_PIXELS = 256
+# One eighth of the side: offsets are learned as shares of this.
+LARGEST_OFFSET_PIXELS = 32.0
+
+# Ward 2003: medians at the ends of the scale make noisy bitmaps of clipped tones.
+_DARKEST_THRESHOLD, _BRIGHTEST_THRESHOLD = 20, 235
+_QUANTILES = (0.5, *(0.5 + sign * step / 20 for step in range(1, 9) for sign in (-1, 1)))
+
+
+@dataclass(frozen=True)
+class HomographyArchitecture:
+    """Which homography network.
+
+    pool_last: pool after the last two convolutions too (6,904,584 parameters, not 19,487,496).
+    base_channels: of the first four convolutions; the others have two and four times as many.
+    hidden: width of the first fully connected layer.
+    """
+
+    pool_last: bool = False
+    base_channels: int = 64
+    hidden: int = 1024
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.base_channels <= 256 and 1 <= self.hidden <= 8192):
+            raise OptionError(
+                "homography network: expected 1 to 256 base channels and 1 to 8192 hidden units, "
+                f"found {self.base_channels} and {self.hidden}"
+            )
+
+
+class HomographyNetwork(nn.Module):
+    """Estimates how the second image's corners lie against the first's.
+
+    Input (B, 8, 256, 256) from `network_input`. Output (B, 8): offsets in pixels at that size,
+    (x, y) of the top left, top right, bottom right and bottom left corner.
+    """
+
+    def __init__(self, architecture: HomographyArchitecture | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture = architecture or HomographyArchitecture()
+        layers: list[nn.Module] = []
+        channels_in = 8
+        for number in range(12):
+            channels = architecture.base_channels * 2 ** (number // 4)
+            layers.append(ConvBlock(channels_in, channels, norm="instance", activation="leaky_0.2"))
+            if number % 2 and (number < 11 or architecture.pool_last):
+                layers.append(nn.MaxPool2d(2))
+            channels_in = channels
+        self.features = nn.Sequential(*layers)
+        grid = SIDE_PIXELS // (64 if architecture.pool_last else 32)
+        self.regression = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels_in * grid * grid, architecture.hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(architecture.hidden, 8),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.regression(self.features(x)) * LARGEST_OFFSET_PIXELS
+        return out
+
+
+HOMOGRAPHY = NetworkKind(
+    name="chen-chuang-homography",
+    architecture=HomographyArchitecture,
+    build=HomographyNetwork,
+    train_command="ghostless train chen-chuang",
+)
+
+
+# Median threshold bitmaps
+
+
+def grey_for_bitmaps(display: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey levels 0..255 (H, W) of display RGB (H, W, 3), 0..1, with Ward's integer weights."""
+    codes = np.rint(display * 255).astype(np.int32)
+    grey: NDArray[np.int32] = (codes @ np.array([54, 183, 19], np.int32)) >> 8
+    return grey.astype(np.uint8)
+
+
+def bitmap_thresholds(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[int, int]:
+    """Grey levels that cut two exposures of one scene at the same quantile.
+
+    The median; where one of the two medians is at most 20 or at least 235, the quantile nearest to
+    it at which neither is, or at which they are least so.
+    """
+    shares = [
+        np.cumsum(np.bincount(grey.ravel(), minlength=256)) / grey.size for grey in (first, second)
+    ]
+
+    def thresholds(quantile: float) -> tuple[int, int]:
+        one, other = (int(np.searchsorted(share, quantile)) for share in shares)
+        return one, other
+
+    def excess(quantile: float) -> int:
+        return sum(
+            max(0, _DARKEST_THRESHOLD + 1 - level) + max(0, level - _BRIGHTEST_THRESHOLD + 1)
+            for level in thresholds(quantile)
+        )
+
+    return thresholds(min(_QUANTILES, key=excess))  # the first of equals, so the nearest to 0.5
+
+
+def median_threshold_bitmaps(
+    first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Bitmaps of two grey exposures (H, W): where each is brighter than the common quantile."""
+    one, other = bitmap_thresholds(first, second)
+    return first > one, second > other
+
+
+def network_input(first: NDArray[np.float32], second: NDArray[np.float32]) -> Tensor:
+    """Join two display images (256, 256, 3), 0..1, and their bitmaps to (1, 8, 256, 256).
+
+    first: the darker exposure, onto which the second is to be brought.
+    """
+    bitmaps = median_threshold_bitmaps(grey_for_bitmaps(first), grey_for_bitmaps(second))
+    planes = [first * 2 - 1, second * 2 - 1, *(b[:, :, None].astype(np.float32) for b in bitmaps)]
+    joined = np.ascontiguousarray(np.concatenate(planes, axis=2, dtype=np.float32))
+    return torch.from_numpy(joined).permute(2, 0, 1).unsqueeze(0)
+
+
+# Geometry
+
+
+def corners(width: int = SIDE_PIXELS, height: int = SIDE_PIXELS) -> Tensor:
+    """Pixel centres (4, 2) of the top left, top right, bottom right and bottom left corner."""
+    right, bottom = width - 1.0, height - 1.0
+    return torch.tensor(
+        [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]], dtype=torch.float64
+    )
+
+
+def solve_homography(source: Tensor, target: Tensor) -> Tensor:
+    """Homographies (B, 3, 3) that take four points each (B, 4, 2) to four others (B, 4, 2).
+
+    The direct linear transform: eight equations for eight unknowns, the ninth element being 1, in
+    double precision. Differentiable in both arguments.
+    """
+    x, y = source.double().unbind(-1)
+    u, v = target.double().unbind(-1)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    rows_u = torch.stack([x, y, one, zero, zero, zero, -u * x, -u * y], dim=-1)
+    rows_v = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], dim=-1)
+    matrix = torch.cat([rows_u, rows_v], dim=1)
+    solution = torch.linalg.solve(matrix, torch.cat([u, v], dim=1))
+    return torch.cat([solution, solution.new_ones(len(solution), 1)], dim=1).view(-1, 3, 3)
+
+
+def homography_from_offsets(offsets: Tensor) -> Tensor:
+    """Homographies (B, 3, 3), float64, from the network's corner offsets (B, 8)."""
+    start = corners().to(offsets.device).expand(len(offsets), 4, 2)
+    return solve_homography(start, start + offsets.double().view(-1, 4, 2))
+
+
+def is_convex(quadrilateral: NDArray[np.float64]) -> bool:
+    """Whether four corners (4, 2), in the order of `corners`, make a convex unfolded quad."""
+    edges = np.roll(quadrilateral, -1, axis=0) - quadrilateral
+    following = np.roll(edges, -1, axis=0)
+    turns = edges[:, 0] * following[:, 1] - edges[:, 1] * following[:, 0]
+    return bool(np.isfinite(turns).all() and (turns > 0).all())
+
+
+def rescale_homography(
+    matrix: NDArray[np.float64], old: tuple[int, int], new: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return a homography between images of size `new` (width, height) from one for size `old`.
+
+    Pixel centres are at whole numbers, so x_old = (x_new + 0.5) * old / new - 0.5 on both sides.
+    """
+    scale_x, scale_y = old[0] / new[0], old[1] / new[1]
+    to_old = np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2], [0, 0, 1]])
+    scaled = np.linalg.solve(to_old, matrix @ to_old)
+    return np.asarray(scaled / scaled[2, 2], dtype=np.float64)
+
+
+def warp(image: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Warp images (B, C, H, W) by homographies (B, 3, 3): warped(x) = image(H x), bilinear.
+
+    Returns the warped images, borders replicated, and masks (B, 1, H, W), 1 where the source point
+    lies within the image. Differentiable in both arguments. Coordinates are computed in double
+    precision.
+    """
+    height, width = image.shape[-2:]
+    rows, columns = (
+        torch.arange(size, dtype=torch.float64, device=image.device) for size in (height, width)
+    )
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    points = torch.stack([x, y, torch.ones_like(x)]).view(3, -1)
+    u, v, w = (matrix.double() @ points).view(-1, 3, height, width).unbind(1)
+    u, v = u / w, v / w
+    inside = (w > 0) & (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+    # align_corners=False: -1 and 1 are the outer edges of the border pixels.
+    grid = torch.stack([(2 * u + 1) / width - 1, (2 * v + 1) / height - 1], dim=-1)
+    warped = F.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=False)
+    return warped, inside.unsqueeze(1).to(image.dtype)
