@@ -1,0 +1,251 @@
+"""Deghosting: frames in which moving things agree with the reference.
+
+The line of one frame: its intensity mapping from the reference (mapping.py), where it disagrees
+with its prediction beyond what noise, clipping and half a pixel of shift explain (detect.py), and
+the reference's content re-exposed in those places (repair.py). Frames are done outward from the
+reference, so that one already made consistent tells what the reference, being clipped, cannot.
+
+Detection works on a proxy of a megapixel or so; only replacing walks the full size, in stripes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ..bracket import Frame, Mask, Stack
+from ..errors import OptionError
+from ..stripes import Progress, part
+from .detect import Flags, Prediction, disagreement, ghost_regions, predict
+from .mapping import Codes, Mapping, learn_mapping
+from .repair import (
+    Patch,
+    Source,
+    apply_patch,
+    clipped_share,
+    display_codes,
+    fill_highlights,
+)
+
+__all__ = ["DeghostSettings", "deghost_stack"]
+
+Mode = Literal["auto", "on", "off"]
+_MODES = ("auto", "on", "off")
+# Less than this share of the picture is not worth touching on "auto".
+_SMALLEST_SHARE = 2e-4
+
+
+@dataclass(frozen=True)
+class DeghostSettings:
+    """How ghosts are looked for.
+
+    mode: "auto" leaves a stack alone in which next to nothing moves, "on" replaces all that is
+        found, "off" nothing.
+    sensitivity: above 1 finds fainter ghosts and mistakes more noise for them; 0.25 to 4.
+    feather_pixels: softness of the transition at the edges of what is replaced, on the proxy.
+    proxy_pixels: size in pixels to which frames are reduced for finding ghosts.
+    """
+
+    mode: Mode = "auto"
+    sensitivity: float = 1.0
+    feather_pixels: float = 1.5
+    proxy_pixels: int = 1_500_000
+
+    def __post_init__(self) -> None:
+        if self.mode not in _MODES:
+            raise OptionError(f"deghost: expected one of {', '.join(_MODES)}, found {self.mode!r}")
+        if not 0.25 <= self.sensitivity <= 4:
+            raise OptionError(
+                f"deghost: expected a sensitivity from 0.25 to 4, found {self.sensitivity}"
+            )
+        if not 0 <= self.feather_pixels <= 50:
+            raise OptionError(
+                f"deghost: expected 0 to 50 feather_pixels, found {self.feather_pixels}"
+            )
+        if self.proxy_pixels < 4096:
+            raise OptionError(
+                f"deghost: expected at least 4096 proxy_pixels, found {self.proxy_pixels}"
+            )
+
+
+@dataclass(frozen=True)
+class _Guide:
+    """A frame that agrees with the reference, its proxy, and where to trust it."""
+
+    frame: Frame
+    codes: Codes
+    trusted: Flags
+
+
+def deghost_stack(
+    stack: Stack,
+    settings: DeghostSettings = DeghostSettings(),
+    *,
+    progress: Progress | None = None,
+) -> Stack:
+    """Make every frame of a stack show what its reference shows.
+
+    stack: registered frames, dark to bright, of any type, transfer and number; exposures need not
+        be known. Borders that `valid` marks as filled are neither judged nor used.
+    progress: called with the fraction done, 0..1.
+    Returns the stack with ghosted regions replaced by the reference's content at the frame's own
+    exposure, a confidence mask for each frame so changed (0 replaced, 255 its own, soft between),
+    and notes. Frames in which nothing was found are the same objects as before, mask None.
+    """
+    if settings.mode == "off" or len(stack.frames) < 2:
+        return stack
+    return _Deghoster(stack, settings, progress).run()
+
+
+class _Deghoster:
+    """One run over a stack."""
+
+    def __init__(self, stack: Stack, settings: DeghostSettings, progress: Progress | None) -> None:
+        self.stack = stack
+        self.settings = settings
+        self.progress = progress
+        self.frames = list(stack.frames)
+        self.confidence = list(stack.confidence)
+        self.shares = [0.0] * len(stack.frames)
+        reference = stack.frames[stack.reference]
+        self.size = (reference.height, reference.width)
+        self.proxy_size = _proxy_size(*self.size, settings.proxy_pixels)
+
+    def run(self) -> Stack:
+        reference = self.stack.reference
+        frame = self.frames[reference]
+        codes = self._codes(frame)
+        usable = np.ones(codes.shape[:2], np.bool_)
+        start = _Guide(frame, codes, usable)
+        darker = range(reference - 1, -1, -1)
+        brighter = range(reference + 1, len(self.frames))
+        count, done = len(self.frames) - 1, 0
+        for side in (darker, brighter):
+            nearer: _Guide | None = None
+            for index in side:
+                tell = part(self.progress, done / count, (done + 1) / count)
+                nearer = self._frame(index, start, nearer, tell)
+                done += 1
+        if self.progress is not None:
+            self.progress(1.0)
+        return replace(
+            self.stack,
+            frames=tuple(self.frames),
+            confidence=tuple(self.confidence),
+            notes=(*self.stack.notes, *self._notes()),
+        )
+
+    def _frame(
+        self, index: int, reference: _Guide, nearer: _Guide | None, progress: Progress | None
+    ) -> _Guide:
+        """Deghost one frame; return it as a guide for the next one out."""
+        frame = self.frames[index]
+        codes = self._codes(frame)
+        usable = self._usable(index)
+        guides = [reference] if nearer is None else [reference, nearer]
+        mappings = [self._mapping(guide, index, codes, usable) for guide in guides]
+        predictions = [
+            predict(guide.codes, codes, mapping, usable & guide.trusted)
+            for guide, mapping in zip(guides, mappings, strict=True)
+        ]
+        prediction = _best_prediction(predictions, guides)
+        evidence = disagreement(codes, prediction, usable)
+        ghosted = ghost_regions(evidence, self.settings.sensitivity) & usable
+        share = float(np.mean(ghosted))
+        if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
+            return _Guide(frame, codes, usable)
+        self.shares[index] = share
+        sources = tuple(
+            Source(guide.frame, mapping) for guide, mapping in zip(guides, mappings, strict=True)
+        )
+        fill = self._fill(codes, prediction.low, guides, mappings, ghosted, usable)
+        patch = Patch(self._soft(ghosted), sources, fill)
+        self.frames[index], confidence = apply_patch(frame, patch, progress)
+        before = self.confidence[index]
+        self.confidence[index] = confidence if before is None else np.minimum(before, confidence)
+        return _Guide(self.frames[index], self._codes(self.frames[index]), usable & ~ghosted)
+
+    def _mapping(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Mapping:
+        both = usable & guide.trusted
+        if not both.any():
+            both = np.ones_like(usable)
+        own, other = self.frames[index].stops, guide.frame.stops
+        apart = None if own is None or other is None else own - other
+        darker = index < self.stack.reference
+        return learn_mapping(guide.codes, codes, both, source_is_brighter=darker, stops_apart=apart)
+
+    def _fill(
+        self,
+        codes: Codes,
+        predicted: Codes,
+        guides: list[_Guide],
+        mappings: list[Mapping],
+        ghosted: Flags,
+        usable: Flags,
+    ) -> Codes | None:
+        """Content for ghosts where all sources are clipped; None where there is no such place."""
+        clipped = np.ones(codes.shape[:2], np.float32)
+        for guide, mapping in zip(guides, mappings, strict=True):
+            np.minimum(clipped, clipped_share(guide.codes, mapping.source_clip), out=clipped)
+        if not (ghosted & (clipped > 0)).any():
+            return None
+        return fill_highlights(codes, predicted, clipped, ghosted, usable)
+
+    def _soft(self, ghosted: Flags) -> Mask:
+        share = ghosted.astype(np.uint8) * np.uint8(255)
+        if self.settings.feather_pixels > 0:
+            share = np.asarray(cv2.GaussianBlur(share, (0, 0), self.settings.feather_pixels))
+        return share
+
+    def _codes(self, frame: Frame) -> Codes:
+        """Proxy of a frame as codes."""
+        height, width = self.proxy_size
+        if self.proxy_size == self.size:
+            return display_codes(frame.pixels, frame.transfer)
+        small = np.empty((height, width, 3), frame.pixels.dtype)
+        small[:] = cv2.resize(frame.pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return display_codes(small, frame.transfer)
+
+    def _usable(self, index: int) -> Flags:
+        """Proxy pixels that are the frame's own entirely."""
+        valid = self.stack.valid[index]
+        height, width = self.proxy_size
+        if valid is None:
+            return np.ones((height, width), np.bool_)
+        if self.proxy_size == self.size:
+            return np.asarray(valid == 255)
+        small = cv2.resize(valid, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(small == 255)
+
+    def _notes(self) -> list[str]:
+        return [
+            f"{frame.name}: {100 * share:.1f} % of the pixels replaced by the reference's"
+            for frame, share in zip(self.frames, self.shares, strict=True)
+            if share > 0
+        ]
+
+
+def _proxy_size(height: int, width: int, pixels: int) -> tuple[int, int]:
+    if height * width <= pixels * 1.3:
+        return height, width
+    scale = (pixels / (height * width)) ** 0.5
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _best_prediction(predictions: list[Prediction], guides: list[_Guide]) -> Prediction:
+    """The more certain of two predictions at each pixel; an open one is the least certain."""
+    first = predictions[0]
+    if len(predictions) == 1:
+        return first
+    second, trusted = predictions[1], guides[1].trusted
+    far = np.float32(1e6)
+    doubt = [p.variance.max(axis=2) + far * (p.high > 999).any(axis=2) for p in predictions]
+    take = ((doubt[1] < doubt[0]) & trusted)[..., None]
+    return Prediction(
+        np.where(take, second.low, first.low),
+        np.where(take, second.high, first.high),
+        np.where(take, second.variance, first.variance),
+    )

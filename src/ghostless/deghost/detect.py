@@ -1,0 +1,187 @@
+"""Finding where a frame disagrees with what the reference shows.
+
+The frame is compared with its prediction from the reference, an interval of codes per pixel: a
+point where the reference is well exposed, open above where it is clipped. What is left over is
+weighed against all that may explain it without motion: noise, measured in the pair itself; doubt
+about the mapping; and edges that lie half a pixel off. This is done at several scales, since noise
+and misplaced edges average out over an area while a thing that has moved does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .mapping import LEVELS, Codes, Mapping, box_mean, local_range, look_up
+
+Flags = NDArray[np.bool_]
+
+SCALES = 5
+# An edge counts as this share of its height too much: about half a pixel, for the 3 x 3 range of
+# an edge spans two pixels.
+EDGE_SHARE = 0.3
+# Misplaced edges alternate in sign, so halving the size leaves less than half of them.
+EDGE_DECAY = 0.6
+# Noise variance left after averaging 2 x 2 pixels; 0.25 for white noise, more after a JPEG.
+NOISE_DECAY = 0.35
+# Doubt about the mapping, in codes and as a share of the code (0.02 of it is about 0.07 stops).
+DOUBT_CODES = 1.0
+DOUBT_SHARE = 0.02
+# Disagreement in standard deviations that starts a region, and down to which a region grows.
+# A finer scale must show this share of what a coarser one shows.
+FINER_SHARE = 0.45
+START_SIGMA = 3.0
+GROW_SIGMA = 1.5
+SMALLEST_START_PIXELS = 12
+_CLOSE_PIXELS = 3
+_MARGIN_PIXELS = 2
+_NOISE_BINS = 32
+_NOISE_SAMPLES = 300_000
+_FEWEST_NOISE_SAMPLES = 100
+_UNKNOWN_NOISE_CODES = 2.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a frame should show: (H, W, 3) codes from `low` to `high`, with variance of the noise.
+
+    The variance is that of the difference between the frame and its prediction.
+    """
+
+    low: Codes
+    high: Codes
+    variance: Codes
+
+    def excess(self, frame: Codes) -> Codes:
+        """How far the frame's codes lie outside the interval, signed; 0 inside."""
+        return np.asarray(cv2.subtract(frame, cv2.min(cv2.max(frame, self.low), self.high)))
+
+
+def predict(source: Codes, frame: Codes, mapping: Mapping, usable: Flags) -> Prediction:
+    """Predict a frame from a source, both (H, W, 3), and measure the noise of the difference."""
+    clip = np.float32(mapping.target_clip)
+    low = look_up(np.minimum(mapping.low, clip), source)
+    # From its clip code on, the frame may show any code.
+    high = look_up(np.where(mapping.high >= clip, np.float32(1000), mapping.high), source)
+    prediction = Prediction(low, high, low)
+    noise = _noise_curve(prediction.excess(frame), low, usable)
+    return Prediction(low, high, look_up(np.square(noise), low))
+
+
+def _noise_curve(excess: Codes, level: Codes, usable: Flags) -> NDArray[np.float32]:
+    """Standard deviation of the noise in the excess for each code of the prediction, (256, 3).
+
+    Taken from what neighbours do not share, and from its smaller values, so that neither things
+    that moved nor texture count.
+    """
+    places = np.flatnonzero(usable)
+    places = places[:: max(1, len(places) // _NOISE_SAMPLES)]
+    # A pixel less the mean of 9 that include it keeps 8/9 of white noise's variance.
+    rough = np.abs(excess - box_mean(excess)).reshape(-1, 3)[places] * np.float32(np.sqrt(9 / 8))
+    bins = np.minimum(level.reshape(-1, 3)[places] * (_NOISE_BINS / 256), _NOISE_BINS - 1)
+    bins = bins.astype(np.uint8)
+    curve = np.empty((256, 3), np.float32)
+    centres = (np.arange(_NOISE_BINS) + 0.5) * (256 / _NOISE_BINS)
+    for channel in range(3):
+        order = np.argsort(bins[:, channel], kind="stable")
+        cuts = np.searchsorted(bins[order, channel], np.arange(_NOISE_BINS + 1))
+        values = rough[order, channel]
+        spread = np.full(_NOISE_BINS, np.nan)
+        for index in range(_NOISE_BINS):
+            inside = values[cuts[index] : cuts[index + 1]]
+            if inside.size >= _FEWEST_NOISE_SAMPLES:
+                # 40 % of a normal distribution lies within 0.524 standard deviations.
+                spread[index] = np.quantile(inside, 0.4) / 0.524
+        known = np.isfinite(spread)
+        if known.any():
+            spread = np.interp(centres, centres[known], spread[known])
+        else:
+            spread[:] = _UNKNOWN_NOISE_CODES
+        smooth = cv2.blur(spread[None], (3, 1), borderType=cv2.BORDER_REPLICATE)[0]
+        curve[:, channel] = np.interp(LEVELS, centres, smooth)
+    return curve
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How much a frame disagrees with its prediction, in standard deviations, (H, W) float32.
+
+    strongest: the largest over all scales; blurred where a coarse scale speaks.
+    sharpened: the same confined to where the finer scales bear it out.
+    """
+
+    strongest: NDArray[np.float32]
+    sharpened: NDArray[np.float32]
+
+
+def disagreement(frame: Codes, prediction: Prediction, usable: Flags) -> Evidence:
+    """Measure how a frame disagrees with its prediction; 0 where not usable."""
+    scores = _scores(frame, prediction, usable)
+    strongest: NDArray[Any] = scores.pop()
+    sharpened: NDArray[Any] = strongest
+    while scores:
+        finer = scores.pop()
+        size = finer.shape[::-1]
+        strongest = np.maximum(finer, cv2.resize(strongest, size, interpolation=cv2.INTER_LINEAR))
+        sharpened = cv2.resize(sharpened, size, interpolation=cv2.INTER_LINEAR)
+        # A thing that is there at one scale shows at the next finer one at half the strength or
+        # more; the blur around it does not.
+        sharpened = np.maximum(finer, cv2.min(sharpened, finer * np.float32(1 / FINER_SHARE)))
+    sharpened = sharpened * usable
+    strongest = strongest * usable
+    return Evidence(strongest, sharpened)
+
+
+def _scores(frame: Codes, prediction: Prediction, usable: Flags) -> list[NDArray[np.float32]]:
+    """Disagreement at each scale, finest first: the largest of the channels."""
+    excess = prediction.excess(frame)
+    excess[~usable] = 0
+    edges = cv2.min(local_range(prediction.low), local_range(frame)) * np.float32(EDGE_SHARE)
+    variance, level = prediction.variance, prediction.low
+    scores: list[NDArray[np.float32]] = []
+    while True:
+        ratio = np.square(excess)
+        ratio /= np.square(level * np.float32(DOUBT_SHARE) + np.float32(DOUBT_CODES)) + (
+            variance + np.square(edges)
+        )
+        scores.append(np.sqrt(box_mean(ratio).max(axis=2)))
+        if len(scores) == SCALES or min(excess.shape[:2]) < 8:
+            return scores
+        excess, edges, level = _halve(excess), _halve(edges) * np.float32(EDGE_DECAY), _halve(level)
+        variance = _halve(variance) * np.float32(NOISE_DECAY)
+
+
+def _halve(values: Codes) -> Codes:
+    size = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
+
+
+def ghost_regions(evidence: Evidence, sensitivity: float = 1.0) -> Flags:
+    """Turn disagreement (H, W) into whole regions to replace, bool (H, W).
+
+    Strong disagreement starts a region, weaker disagreement that touches it belongs to it; gaps
+    are closed, specks dropped, and a narrow margin added for soft edges.
+    """
+    low = (evidence.sharpened > GROW_SIGMA / sensitivity).astype(np.uint8)
+    if not low.any():
+        return low.astype(np.bool_)
+    strong = evidence.strongest > START_SIGMA / sensitivity
+    count, labels = cv2.connectedComponents(low, connectivity=8)
+    weight = np.bincount(labels[strong], minlength=count)
+    keep = weight >= SMALLEST_START_PIXELS
+    keep[0] = False
+    mask = keep[labels].astype(np.uint8)
+    border = 2 * _CLOSE_PIXELS
+    padded = cv2.copyMakeBorder(mask, border, border, border, border, cv2.BORDER_REPLICATE)
+    padded = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(_CLOSE_PIXELS))
+    padded = cv2.dilate(padded, _disc(_MARGIN_PIXELS))
+    return padded[border:-border, border:-border].astype(np.bool_)
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

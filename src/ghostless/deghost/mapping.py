@@ -1,0 +1,275 @@
+"""Intensity mapping: which code of one frame stands for which code of another.
+
+Learnt from the joint histogram of the two frames alone, one monotone curve per channel, as
+Grossberg and Nayar (What can be known about the radiometric response from images?, ECCV 2002)
+define it; it holds for any camera response and needs no exposures. Things that moved are outliers
+of the histogram: the curve follows its ridge.
+
+Codes are display values times 255, as float32, whatever the frames are stored in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import color
+
+Codes = NDArray[np.float32]
+Curve = NDArray[np.float64]
+
+LEVELS = np.arange(256, dtype=np.float64)
+# An upper bound of an interval from here on means "as bright as you like".
+OPEN = 1000.0
+
+# The ridge is sought among ratios of light, dark over bright, in stops.
+_RATIO_STEP_STOPS = 0.1
+_RATIO_RANGE_STOPS = (-13.0, 3.0)
+_RIDGE_ROWS = 64
+_RIDGE_REACH = 3
+_RIDGE_BEND_COST = 0.8
+# Below this code quantisation drowns the ratio; the curve there follows from codes above.
+_DARKEST_RATIO_CODE = 2.5
+_LEARNING_PIXELS = 400_000
+_FLAT_RANGE_CODES = 14.0
+_FEWEST_FLAT_PIXELS = 2000
+# A pull towards a constant ratio of light, in pixels, where little was seen.
+_PRIOR_PIXELS = 3.0
+_CLIP_CODE = 249.0
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What a code of the source frame says about the code of the target frame, per channel.
+
+    low, high: (256, 3) float32, the interval of target codes that one source code allows. They
+        differ where the source is clipped: the light may then be anything above (high is OPEN).
+    target_clip: target code from which on the target is clipped: brighter cannot be told apart.
+    source_clip: the same of the source.
+    """
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    source_clip: float
+    target_clip: float
+
+    def bounds(self, source: Codes) -> tuple[Codes, Codes]:
+        """Interval of target codes for source codes (H, W, 3), nearest level."""
+        return look_up(self.low, source), look_up(self.high, source)
+
+    @cached_property
+    def fine_table(self) -> NDArray[np.float32]:
+        """`low` at 16 steps per code, (4096, 3), for sources with fractions of codes."""
+        steps = np.arange(4096) / 16.0
+        return np.stack(
+            [np.interp(steps, LEVELS, self.low[:, c]) for c in range(3)], axis=1
+        ).astype(np.float32)
+
+    def predict(self, source: Codes) -> Codes:
+        """Target codes for source codes (H, W, 3) with fractions; where clipped, the lowest."""
+        index = np.clip(np.rint(source * 16), 0, 4080).astype(np.uint16)
+        out = np.empty(source.shape, np.float32)
+        for channel in range(3):
+            np.take(self.fine_table[:, channel], index[..., channel], out=out[..., channel])
+        return out
+
+
+def look_up(table: NDArray[np.float32], codes: Codes) -> Codes:
+    """Values of a (256, 3) table at codes (H, W, 3), nearest level."""
+    index = cv2.convertScaleAbs(codes)
+    return np.asarray(cv2.LUT(index, table.reshape(1, 256, 3)))
+
+
+def clip_code(codes: Codes) -> float:
+    """Code from which a frame counts as clipped: 255 or so, or where its codes pile up."""
+    top = float(np.percentile(codes, 99.95))
+    if top < 246 and float(np.mean(codes >= top - 1.5)) > 0.02:
+        return max(top - 3, 8.0)
+    return _CLIP_CODE
+
+
+def local_range(codes: Codes) -> Codes:
+    """Largest minus smallest code in each 3 x 3 neighbourhood."""
+    kernel = np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.subtract(cv2.dilate(codes, kernel), cv2.erode(codes, kernel)))
+
+
+def box_mean(values: Codes, radius: int = 1) -> Codes:
+    """Mean over a square of side 2 radius + 1."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE))
+
+
+def learn_mapping(
+    source: Codes,
+    target: Codes,
+    usable: NDArray[np.bool_],
+    *,
+    source_is_brighter: bool,
+    stops_apart: float | None,
+) -> Mapping:
+    """Learn the mapping from source to target codes, both (H, W, 3), 0..255.
+
+    usable: (H, W), where both frames show the scene; known ghosts may be left out.
+    stops_apart: exposure difference, a mild preference where the pixels say little; None unknown.
+    """
+    bright, dark = (source, target) if source_is_brighter else (target, source)
+    bright_clip = clip_code(bright)
+    chosen = _flat_pixels(bright, usable)
+    bright_samples = box_mean(bright)[chosen]
+    dark_samples = box_mean(dark)[chosen]
+    prior = None if stops_apart is None else -abs(stops_apart)
+    curves = [
+        _learn_curve(bright_samples[:, c], dark_samples[:, c], bright_clip, prior) for c in range(3)
+    ]
+    dark_clip = clip_code(dark)
+    if source_is_brighter:
+        return _darkening(curves, bright_clip, dark_clip)
+    return _brightening(curves, dark_clip, bright_clip)
+
+
+def _flat_pixels(bright: Codes, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels without edges near them, so that half a pixel of shift does not matter."""
+    flat = local_range(box_mean(bright)).max(axis=2) < _FLAT_RANGE_CODES
+    flat &= usable
+    if np.count_nonzero(flat) < _FEWEST_FLAT_PIXELS:
+        flat = usable.copy()
+    count = np.count_nonzero(flat)
+    if count > _LEARNING_PIXELS:
+        every = -(-count // _LEARNING_PIXELS)
+        places = np.flatnonzero(flat)
+        flat = np.zeros(flat.size, np.bool_)
+        flat[places[::every]] = True
+        flat = flat.reshape(usable.shape)
+    return np.asarray(flat)
+
+
+def _decode(codes: NDArray[Any] | float) -> NDArray[np.float64]:
+    return color.srgb_to_linear(np.asarray(codes) / 255).astype(np.float64)
+
+
+def _encode(light: NDArray[Any]) -> NDArray[np.float64]:
+    return color.linear_to_srgb(light).astype(np.float64) * 255
+
+
+def _learn_curve(bright: Codes, dark: Codes, clip: float, prior_stops: float | None) -> Curve:
+    """Dark code for each bright code 0..255, one channel; never falling."""
+    unclipped = bright < clip
+    bright, dark = bright[unclipped], dark[unclipped]
+    ratios = _ridge(bright, dark, prior_stops)
+    curve = _encode(_decode(LEVELS) * np.exp2(ratios))
+    curve = _refine(curve, bright, dark)
+    highest = float(bright.max()) if bright.size else clip
+    last = int(min(clip, highest)) - 2
+    if last > 4:
+        # Above the brightest pixels seen, light keeps its ratio.
+        tail = np.arange(last, 256)
+        ratio = max(float(_decode(curve[last])), 1e-9) / float(_decode(last))
+        curve[tail] = _encode(_decode(tail) * ratio)
+    return np.maximum.accumulate(np.clip(curve, 0, 255))
+
+
+def _ridge(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArray[np.float64]:
+    """Ratio of light in stops for each bright code: the histogram's ridge."""
+    lowest, highest = _RATIO_RANGE_STOPS
+    bins = round((highest - lowest) / _RATIO_STEP_STOPS)
+    centres = lowest + (np.arange(bins) + 0.5) * _RATIO_STEP_STOPS
+    seen = (dark > _DARKEST_RATIO_CODE) & (bright > _DARKEST_RATIO_CODE)
+    ratio = np.log2(_decode(dark[seen]) / _decode(bright[seen]))
+    column = np.clip(((ratio - lowest) / _RATIO_STEP_STOPS).astype(np.int64), 0, bins - 1)
+    row = np.minimum((bright[seen] * (_RIDGE_ROWS / 256)).astype(np.int64), _RIDGE_ROWS - 1)
+    counts = np.bincount(row * bins + column, minlength=_RIDGE_ROWS * bins)
+    histogram = cv2.GaussianBlur(
+        counts.reshape(_RIDGE_ROWS, bins).astype(np.float32),
+        (0, 0),
+        sigmaX=1.5,
+        sigmaY=0.7,
+        borderType=cv2.BORDER_REPLICATE,
+    )
+    expected = 0.0 if prior_stops is None else prior_stops
+    pull = 0.01 if prior_stops is None else 0.5
+    histogram += pull * np.exp(-0.5 * ((centres - expected) / 0.7) ** 2)
+    # A row counts by how much was seen in it, a bin by its share of the row's fullest.
+    gain = histogram / np.maximum(histogram.max(axis=1, keepdims=True), 1e-6)
+    gain *= np.log1p(histogram.sum(axis=1, keepdims=True))
+    path = _best_path(gain)
+    smooth = cv2.GaussianBlur(
+        centres[path][None], (0, 0), sigmaX=2.0, borderType=cv2.BORDER_REPLICATE
+    )[0]
+    row_codes = (np.arange(_RIDGE_ROWS) + 0.5) * (256 / _RIDGE_ROWS)
+    return np.asarray(np.interp(LEVELS, row_codes, smooth))
+
+
+def _best_path(gain: NDArray[Any]) -> NDArray[np.int64]:
+    """Column for each row, of the largest total gain at little sideways movement."""
+    rows, bins = gain.shape
+    offsets = range(-_RIDGE_REACH, _RIDGE_REACH + 1)
+    total = gain[0].astype(np.float64)
+    came_from = np.zeros((rows, bins), np.int64)
+    columns = np.arange(bins)
+    for row in range(1, rows):
+        options = np.full((len(offsets), bins), -np.inf)
+        for place, offset in enumerate(offsets):
+            inside = (columns + offset >= 0) & (columns + offset < bins)
+            options[place, inside] = total[columns[inside] + offset]
+            options[place] -= _RIDGE_BEND_COST * abs(offset)
+        pick = options.argmax(axis=0)
+        total = gain[row] + options[pick, columns]
+        came_from[row] = columns + pick - _RIDGE_REACH
+    path = np.zeros(rows, np.int64)
+    path[-1] = total.argmax()
+    for row in range(rows - 1, 0, -1):
+        path[row - 1] = came_from[row, path[row]]
+    return path
+
+
+def _refine(curve: Curve, bright: Codes, dark: Codes) -> Curve:
+    """Move the curve onto the mean of the dark codes near it, level by level, smoothly."""
+    level = np.rint(bright).astype(np.int64)
+    for spread in (8.0, 5.0, 4.0):
+        residual = dark - np.interp(bright, LEVELS, curve)
+        near = np.abs(residual) < spread
+        count = np.bincount(level[near], minlength=256)[:256].astype(np.float64)
+        total = np.bincount(level[near], weights=residual[near], minlength=256)[:256]
+        # A level that was seen very often is not that much surer.
+        share = np.minimum(count, 300) / np.maximum(count, 1)
+        curve = curve + _smooth(total * share) / (_smooth(count * share) + _PRIOR_PIXELS)
+        curve = np.maximum.accumulate(np.clip(curve, 0, 255))
+    return curve
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    blurred = cv2.GaussianBlur(values[None], (0, 0), sigmaX=5.0, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred[0])
+
+
+def _darkening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
+    """Mapping to the darker frame: the curve itself; open above where the source is clipped."""
+    low = np.stack(curves, axis=1).astype(np.float32)
+    first = int(source_clip)
+    low[first:] = low[first]
+    high = low.copy()
+    high[first:] = OPEN
+    return Mapping(low, high, source_clip, target_clip)
+
+
+def _brightening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
+    """Mapping to the brighter frame: the curve's inverse; saturates where the target clips."""
+    columns = []
+    for curve in curves:
+        rising = curve + LEVELS * 1e-6
+        column = np.interp(LEVELS, rising, LEVELS)
+        saturated = curve[int(target_clip)] <= LEVELS
+        column[saturated] = 255.0
+        columns.append(column)
+    low = np.stack(columns, axis=1).astype(np.float32)
+    high = low.copy()
+    high[int(source_clip) :] = OPEN
+    # Black may be any darkness: the steps below the second code say nothing.
+    low[:2] = 0
+    return Mapping(low, high, source_clip, target_clip)
