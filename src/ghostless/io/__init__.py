@@ -1,0 +1,11 @@
+"""Files in and out: reading photos of every common format, writing results safely.
+
+read.py         read_frame, read_bracket, read_image: the way in
+write.py        check_output, write_image and the atomic write: the way out
+containers.py   what a file is, by its first bytes, and its header
+decode.py       samples of JPEG, PNG, WebP, AVIF, HEIC and Radiance HDR; what all have in common
+tiff.py exr.py raw.py   the formats that need more
+encode.py       pixels to bytes of a format
+exif.py metadata.py     the Exif block, and what of it matters
+icc.py          colour profiles
+"""

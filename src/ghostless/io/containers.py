@@ -1,0 +1,483 @@
+"""What a file is and says before any pixel is decoded: format, size, orientation, Exif, ICC.
+
+The format is told by the first bytes, never by the name. Each reader walks its container's chunks
+in place and looks at nothing else, so a picture that is too large is refused before memory is
+asked for. Sources: ITU-T T.81 (JPEG), PNG third edition, the WebP container specification,
+ISO/IEC 14496-12 and 23008-12 (AVIF, HEIF), the Radiance file format of Ward.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from ..errors import FileReadError
+from . import exif as exif_block
+
+Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "tiff", "raw"]
+
+FORMAT_NAMES: Final[dict[Format, str]] = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "heif": "HEIC",
+    "hdr": "Radiance HDR",
+    "exr": "OpenEXR",
+    "tiff": "TIFF",
+    "raw": "camera RAW",
+}
+HEAD_BYTES: Final = 64
+
+_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF_BRANDS: Final = {b"avif", b"avis"}
+# Starts of the camera RAW formats that are no TIFF: Fujifilm, Minolta, Sigma, Olympus, Panasonic.
+_RAW_STARTS: Final = (
+    b"FUJIFILMCCD-RAW",
+    b"\0MRM",
+    b"FOVb",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+)
+_ICC_LIMIT_BYTES: Final = 16 << 20
+
+
+@dataclass
+class Header:
+    """What stands before the pixels.
+
+    width, height: as stored, before the orientation is applied.
+    orientation: 1..8 as the Exif tag counts them.
+    bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
+        missing. transfer, primaries: codes of ITU-T H.273, where the file gives them.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+    bits: int = 8
+    samples: int = 3
+    pages: int = 1
+    complete: bool = True
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    transfer: int | None = None
+    primaries: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Damaged(Exception):
+    """The bytes do not follow the format; says where."""
+
+
+def sniff(head: bytes) -> Format | None:
+    """Tell the format by a file's first `HEAD_BYTES` bytes; TIFF may still turn out to be RAW."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:8] == b"ftyp":
+        return _sniff_base_media(head)
+    if head.startswith((b"#?RADIANCE", b"#?RGBE")):
+        return "hdr"
+    if head.startswith(b"\x76\x2f\x31\x01"):
+        return "exr"
+    if head.startswith(_RAW_STARTS):
+        return "raw"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "raw" if head[8:10] == b"CR" else "tiff"
+    return None
+
+
+def _sniff_base_media(head: bytes) -> Format | None:
+    size = min(struct.unpack(">I", head[:4])[0], len(head))
+    brands = {head[8:12], *(head[i : i + 4] for i in range(16, size - 3, 4))}
+    if b"crx " in brands:
+        return "raw"
+    if brands & _AVIF_BRANDS:
+        return "avif"
+    return "heif" if brands & _HEIF_BRANDS else None
+
+
+def what_it_seems(head: bytes) -> str:
+    """Say in a word or two what bytes that are no photo look like."""
+    if not head.strip(b"\0"):
+        return "only zeros"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:20].lower()
+    for start, name in (
+        (b"<!doctype html", "a web page"),
+        (b"<html", "a web page"),
+        (b"<?xml", "an XML file"),
+        (b"<svg", "an SVG drawing"),
+        (b"pk\x03\x04", "a zip archive"),
+        (b"%pdf", "a PDF document"),
+        (b"gif8", "a GIF picture"),
+        (b"8bps", "a Photoshop document"),
+        (b"\x1f\x8b", "a gzip archive"),
+    ):
+        if text.startswith(start):
+            return name
+    if head[4:8] == b"ftyp":
+        return "a video"
+    printable = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
+    return "text" if printable >= 0.95 * len(head) else "unknown data"
+
+
+def _need(data: bytes, offset: int, size: int) -> bytes:
+    piece = data[offset : offset + size]
+    if offset < 0 or len(piece) < size:
+        raise Damaged(f"it ends at byte {len(data)}, before its header does")
+    return piece
+
+
+# JPEG ---------------------------------------------------------------------------------------------
+
+
+def read_jpeg_header(data: bytes) -> Header:
+    """Walk the segments up to the first scan, then look for the end mark."""
+    header: Header | None = None
+    exif: bytes | None = None
+    profile: dict[int, bytes] = {}
+    offset = 2
+    while True:
+        offset = data.find(b"\xff", offset)
+        marker = _need(data, offset, 2)[1] if offset >= 0 else _need(data, len(data), 1)[0]
+        if marker in (0x00, 0xFF):
+            offset += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            offset += 2
+            continue
+        if marker == 0xD9:
+            raise Damaged("it ends before its pixels begin")
+        size = struct.unpack(">H", _need(data, offset + 2, 2))[0]
+        if size < 2:
+            raise Damaged(f"the segment at byte {offset} has no length")
+        body = _need(data, offset + 4, size - 2)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            header = _jpeg_frame(marker, body)
+        elif marker == 0xE1 and body.startswith(b"Exif\0") and exif is None:
+            exif = body[6:]
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
+            profile[body[12]] = body[14:]
+        elif marker == 0xDA:
+            break
+        offset += 2 + size
+    if header is None:
+        raise Damaged("its size is missing")
+    header.exif = exif
+    header.icc_profile = b"".join(profile[i] for i in sorted(profile)) or None
+    # 0xFF inside the pixels is always followed by 0 or a restart mark, so this is the true end.
+    header.complete = data.find(b"\xff\xd9", offset) >= 0
+    return header
+
+
+def _jpeg_frame(marker: int, body: bytes) -> Header:
+    if len(body) < 6:
+        raise Damaged("its frame header is too short")
+    bits, height, width, samples = struct.unpack(">BHHB", body[:6])
+    if marker not in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA) or bits != 8 or samples not in (1, 3, 4):
+        raise FileReadError(
+            f"expected a JPEG of 8 bits with 1, 3 or 4 channels, found {bits} bits, {samples} "
+            f"channels, process {marker - 0xC0}; export it again as an ordinary JPEG or as TIFF"
+        )
+    return Header(width, height, bits=bits, samples=samples)
+
+
+# PNG ----------------------------------------------------------------------------------------------
+
+
+def read_png_header(data: bytes) -> Header:
+    """Walk the chunks; profile and Exif may stand before or after the pixels."""
+    if _need(data, 12, 4) != b"IHDR":
+        raise Damaged("its first chunk is not IHDR")
+    width, height, bits, colour = struct.unpack(">IIBB", _need(data, 16, 10))
+    header = Header(width, height, bits=bits, samples={0: 1, 4: 2, 6: 4}.get(colour, 3))
+    offset = 8
+    while offset + 12 <= len(data):
+        size, kind = struct.unpack(">I4s", data[offset : offset + 8])
+        start = offset + 8
+        if kind == b"iCCP" and size < _ICC_LIMIT_BYTES:
+            header.icc_profile = _png_profile(data[start : start + size])
+        elif kind == b"eXIf":
+            header.exif = data[start : start + size].removeprefix(b"Exif\0\0")
+        elif kind == b"acTL" and size == 8:
+            header.pages = struct.unpack(">I", _need(data, start, 4))[0]
+        elif kind == b"IEND":
+            return header
+        offset = start + size + 4
+    raise Damaged(f"it ends at byte {len(data)}, before its last chunk")
+
+
+def _png_profile(body: bytes) -> bytes | None:
+    name_end = body.find(b"\0")
+    try:
+        unpacker = zlib.decompressobj()
+        return unpacker.decompress(body[name_end + 2 :], _ICC_LIMIT_BYTES) or None
+    except zlib.error:
+        return None
+
+
+# WebP ---------------------------------------------------------------------------------------------
+
+
+def read_webp_header(data: bytes) -> Header:
+    """Walk the RIFF chunks; the canvas size, else that of the first picture."""
+    end = struct.unpack("<I", _need(data, 4, 4))[0] + 8
+    if end > len(data) + 1:
+        raise Damaged(f"it ends at byte {len(data)} of {end}")
+    header: Header | None = None
+    exif: bytes | None = None
+    profile: bytes | None = None
+    frames, offset = 0, 12
+    while offset + 8 <= min(end, len(data)):
+        kind, size = struct.unpack("<4sI", data[offset : offset + 8])
+        body = data[offset + 8 : offset + 8 + min(size, _ICC_LIMIT_BYTES)]
+        if kind == b"EXIF":
+            exif = body.removeprefix(b"Exif\0\0")
+        elif kind == b"ICCP":
+            profile = body
+        elif kind == b"ANMF":
+            frames += 1
+        elif header is None:
+            header = _webp_size(kind, body)
+        offset += 8 + size + size % 2
+    if header is None:
+        raise Damaged("its size is missing")
+    header.exif, header.icc_profile, header.pages = exif, profile, max(frames, 1)
+    return header
+
+
+def _webp_size(kind: bytes, body: bytes) -> Header | None:
+    if kind == b"VP8X" and len(body) >= 10:
+        width, height = (int.from_bytes(body[i : i + 3], "little") + 1 for i in (4, 7))
+        return Header(width, height)
+    if kind == b"VP8 " and len(body) >= 10:
+        width, height = struct.unpack("<HH", body[6:10])
+        return Header(width & 0x3FFF, height & 0x3FFF)
+    if kind == b"VP8L" and len(body) >= 5:
+        bits = struct.unpack("<I", body[1:5])[0]
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    return None
+
+
+# AVIF and HEIF ------------------------------------------------------------------------------------
+
+# irot counts quarter turns anticlockwise, imir's axis 0 is top-bottom and 1 left-right; the
+# orientation that a rotation followed by a mirror amounts to.
+_TURNS: Final = {
+    (0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6,
+    (0, 0): 4, (0, 1): 2, (1, 0): 5, (1, 1): 7, (2, 0): 2, (2, 1): 4, (3, 0): 7, (3, 1): 5,
+}  # fmt: skip
+
+
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two offsets: name, start and end of what is inside."""
+    end = min(end, len(data))
+    while start + 8 <= end:
+        size, name = struct.unpack(">I4s", data[start : start + 8])
+        inside = start + 8
+        if size == 1 and start + 16 <= end:
+            size = struct.unpack(">Q", data[start + 8 : start + 16])[0]
+            inside = start + 16
+        elif size == 0:
+            size = end - start
+        if size < inside - start:
+            return
+        yield name, inside, min(start + size, end)
+        start += size
+
+
+def _box(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int]:
+    for name, inside, stop in _boxes(data, start, end):
+        if name == wanted:
+            return inside, stop
+    raise Damaged(f"its {wanted.decode()} box is missing")
+
+
+def read_base_media_header(data: bytes) -> Header:
+    """Find the primary picture's properties and its Exif in the meta box."""
+    start, end = _box(data, 0, len(data), b"meta")
+    start += 4
+    primary_at, _ = _box(data, start, end, b"pitm")
+    wide = _need(data, primary_at, 1)[0] > 0
+    primary = int.from_bytes(_need(data, primary_at + 4, 4 if wide else 2), "big")
+    header = Header(0, 0)
+    turn, mirror = 0, None
+    for name, inside, stop in _item_properties(data, start, end, primary):
+        body = data[inside:stop]
+        if name == b"ispe" and len(body) >= 12:
+            header.width, header.height = struct.unpack(">II", body[4:12])
+        elif name == b"irot" and body:
+            turn = body[0] & 3
+        elif name == b"imir" and body:
+            mirror = body[0] & 1
+        elif name == b"colr" and body[:4] in (b"prof", b"rICC"):
+            header.icc_profile = body[4:]
+        elif name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
+            header.primaries, header.transfer = struct.unpack(">HH", body[4:8])
+    header.bits = _av1_bits(data, start, end)
+    header.orientation = _TURNS[turn, mirror]
+    header.exif = _item_exif(data, start, end)
+    return header
+
+
+def _item_properties(
+    data: bytes, start: int, end: int, item: int
+) -> Iterator[tuple[bytes, int, int]]:
+    properties_at, stop = _box(data, start, end, b"iprp")
+    container = _box(data, properties_at, stop, b"ipco")
+    properties = list(_boxes(data, *container))
+    inside, stop = _box(data, properties_at, stop, b"ipma")
+    version, flags = data[inside], data[inside + 3]
+    id_size, index_size = (4 if version else 2), (2 if flags & 1 else 1)
+    count = int.from_bytes(_need(data, inside + 4, 4), "big")
+    place = inside + 8
+    for _ in range(min(count, 100_000)):
+        identity = int.from_bytes(_need(data, place, id_size), "big")
+        number = _need(data, place + id_size, 1)[0]
+        place += id_size + 1
+        if identity == item:
+            for k in range(number):
+                raw = int.from_bytes(_need(data, place + k * index_size, index_size), "big")
+                index = raw & (0x7FFF if index_size == 2 else 0x7F)
+                if 0 < index <= len(properties):
+                    yield properties[index - 1]
+            return
+        place += number * index_size
+
+
+def _av1_bits(data: bytes, start: int, end: int) -> int:
+    inside, stop = _box(data, *_box(data, start, end, b"iprp"), b"ipco")
+    for name, at, last in _boxes(data, inside, stop):
+        if name == b"av1C" and last - at >= 3:
+            return {0: 8, 0x40: 10, 0x60: 12}.get(data[at + 2] & 0x60, 8)
+    return 8
+
+
+def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
+    """The Exif item's bytes, None where there is none or its place is told in a rarer way."""
+    try:
+        item = _item_of_type(data, *_box(data, start, end, b"iinf"), b"Exif")
+        place = _item_place(data, *_box(data, start, end, b"iloc"), item) if item else None
+    except (Damaged, struct.error, IndexError):
+        return None
+    if place is None:
+        return None
+    body = data[place[0] : place[0] + min(place[1], 1 << 20)]
+    skip = int.from_bytes(body[:4], "big")
+    return body[4 + skip :].removeprefix(b"Exif\0\0") or None
+
+
+def _item_of_type(data: bytes, start: int, end: int, wanted: bytes) -> int:
+    first = start + (6 if data[start] == 0 else 8)
+    for name, inside, _ in _boxes(data, first, end):
+        wide = data[inside] >= 3
+        identity = int.from_bytes(_need(data, inside + 4, 4 if wide else 2), "big")
+        kind = _need(data, inside + (10 if wide else 8), 4)
+        if name == b"infe" and data[inside] >= 2 and kind == wanted:
+            return identity
+    return 0
+
+
+def _item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
+    version = data[start]
+    sizes = struct.unpack(">H", _need(data, start + 4, 2))[0]
+    offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_size = sizes & 15 if version else 0
+    id_size = 4 if version == 2 else 2
+    place = start + 6
+
+    def number(size: int) -> int:
+        nonlocal place
+        value = int.from_bytes(_need(data, place, size), "big")
+        place += size
+        return value
+
+    for _ in range(min(number(id_size), 10_000)):
+        identity = number(id_size)
+        method = number(2) & 15 if version else 0
+        number(2)
+        base = number(base_size)
+        for extent in range(number(2)):
+            number(index_size)
+            offset, length = number(offset_size), number(length_size)
+            if identity == item and extent == 0 and method == 0:
+                return base + offset, length
+    return None
+
+
+# Radiance HDR -------------------------------------------------------------------------------------
+
+_RESOLUTION: Final = re.compile(rb"([+-])([XY]) +(\d{1,9}) +([+-])([XY]) +(\d{1,9})\s*$")
+# (first axis and sign, second axis and sign) to the Exif orientation that turns it upright.
+_SCANS: Final = {
+    b"-Y+X": 1, b"-Y-X": 2, b"+Y-X": 3, b"+Y+X": 4,
+    b"+X-Y": 5, b"-X-Y": 6, b"-X+Y": 7, b"+X+Y": 8,
+}  # fmt: skip
+
+
+@dataclass
+class RadianceHeader(Header):
+    """A Radiance header also says where the pixels begin and whether they are RGBE or XYZE."""
+
+    pixels_at: int = 0
+    xyz: bool = False
+
+
+def read_radiance_header(data: bytes) -> RadianceHeader:
+    """Read the lines up to the resolution string; width is the length of one scan line."""
+    end = data.find(b"\n\n", 0, 1 << 16)
+    if end < 0:
+        raise Damaged("its header has no end")
+    line_end = data.find(b"\n", end + 2, end + 200)
+    line = data[end + 2 : line_end]
+    match = _RESOLUTION.match(line)
+    if line_end < 0 or match is None:
+        raise Damaged(f"expected a size such as '-Y 512 +X 1024', found {line[:40]!r}")
+    scan = match[1] + match[2] + match[4] + match[5]
+    if scan not in _SCANS:
+        raise Damaged(f"expected a size with X and Y, found {line[:40]!r}")
+    header = RadianceHeader(int(match[6]), int(match[3]), _SCANS[scan], 32)
+    header.pixels_at = line_end + 1
+    header.xyz = b"FORMAT=32-bit_rle_xyze" in data[:end]
+    return header
+
+
+HEADER_READERS: Final[dict[Format, Callable[[bytes], Header]]] = {
+    "jpeg": read_jpeg_header,
+    "png": read_png_header,
+    "webp": read_webp_header,
+    "avif": read_base_media_header,
+    "heif": read_base_media_header,
+    "hdr": read_radiance_header,
+}
+
+
+def read_header(data: bytes, kind: Format) -> Header:
+    """Read the header of a file in memory (all formats but TIFF, EXR and RAW).
+
+    Raises Damaged, or FileReadError for a kind of the format that nothing here decodes.
+    """
+    try:
+        header = HEADER_READERS[kind](data)
+    except (struct.error, IndexError, ValueError) as error:
+        raise Damaged("its header is cut off or damaged") from error
+    if kind in ("jpeg", "png", "webp") and header.exif:
+        header.orientation = exif_orientation(exif_block.parse_exif(header.exif))
+    return header
+
+
+def exif_orientation(block: exif_block.ExifBlock) -> int:
+    """The orientation tag, 1 where there is none or it is out of range."""
+    value = block.image.get(0x0112)
+    numbers = value.numbers() if value is not None else []
+    return int(numbers[0]) if numbers and numbers[0] in range(1, 9) else 1

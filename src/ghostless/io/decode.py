@@ -1,0 +1,300 @@
+"""From a file's bytes to RGB pixels: one decoder per format, and what they have in common.
+
+Every decoder returns the samples as stored; `finish` makes them upright RGB of shape (H, W, 3).
+Nothing here makes a float copy of integers.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..color import Transfer
+from ..errors import FileReadError, MissingPackageError
+from . import icc
+from .containers import Damaged, Format, Header, RadianceHeader
+from .tiff import decode_tiff, full_range
+
+_ROTATIONS: Final = {
+    3: cv2.ROTATE_180,
+    6: cv2.ROTATE_90_CLOCKWISE,
+    8: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+# XYZ (equal-energy white, as Radiance has it) to linear sRGB primaries: the matrix of
+# IEC 61966-2-1 with its rows scaled so that equal XYZ gives equal RGB.
+_XYZ_TO_SRGB: Final = np.array(
+    [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560],
+     [0.0556434, -0.2040259, 1.0572252]], np.float32,
+)  # fmt: skip
+
+
+@dataclass
+class Samples:
+    """Samples as a decoder gives them.
+
+    array: (H, W) or (H, W, C); uint8, uint16 or float32. model: "gray", "rgb" or "cmyk", with
+    alpha, if any, as the last channel. transfer: None where the profile shall say.
+    """
+
+    array: NDArray[Any]
+    model: str = "rgb"
+    transfer: Transfer | None = "srgb"
+    notes: list[str] = field(default_factory=list)
+
+
+def decode(path: Path, kind: Format, header: Header) -> Samples:
+    """Decode any format but RAW. Raises Damaged, FileReadError or whatever the decoder does."""
+    if kind == "tiff":
+        array, model = decode_tiff(path)
+        return Samples(array, model, "linear" if array.dtype == np.float32 else "srgb")
+    if kind == "exr":
+        from .exr import decode_exr
+
+        array, notes = decode_exr(path)
+        return Samples(array, transfer="linear", notes=notes)
+    data = path.read_bytes()
+    if kind == "jpeg":
+        return _decode_jpeg(data, header)
+    if kind == "hdr":
+        assert isinstance(header, RadianceHeader)
+        return Samples(_decode_radiance(data, header), transfer="linear")
+    if kind == "png":
+        array = imagecodecs.png_decode(data)
+    elif kind == "webp":
+        array = _decode_webp(data, header)
+    elif kind == "avif":
+        array = full_range(imagecodecs.avif_decode(data, index=0), header.bits)
+    else:
+        array = _decode_heif(data)
+    return Samples(array, "rgb" if array.ndim == 3 and array.shape[2] > 2 else "gray")
+
+
+def _decode_jpeg(data: bytes, header: Header) -> Samples:
+    if header.samples == 4 or not header.complete:
+        # Pillow knows Adobe's inverted inks, and is strict about pixels that are missing.
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        with JpegImageFile(io.BytesIO(data)) as image:
+            if header.samples == 4:
+                return Samples(np.asarray(image), "cmyk")
+            return Samples(np.array(image), "rgb" if header.samples == 3 else "gray")
+    array = imagecodecs.jpeg8_decode(data)
+    return Samples(array, "rgb" if array.ndim == 3 else "gray")
+
+
+def _decode_webp(data: bytes, header: Header) -> NDArray[Any]:
+    if header.pages > 1:
+        # A frame of an animation may cover a part of the canvas only; Pillow composes it.
+        from PIL.WebPImagePlugin import WebPImageFile
+
+        with WebPImageFile(io.BytesIO(data)) as image:
+            return np.array(image)
+    return np.asarray(imagecodecs.webp_decode(data))
+
+
+def _decode_heif(data: bytes) -> NDArray[Any]:
+    pillow_heif = _import_pillow_heif()
+    file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    array = np.asarray(file)
+    if array.dtype == np.uint16:
+        bits = int(file.info.get("bit_depth", 16))
+        array = full_range(array >> (16 - bits), bits)
+    return array
+
+
+def _import_pillow_heif() -> Any:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingPackageError(
+            "HEIC photos need the package pillow-heif, which is not installed; "
+            "install it with: pip install ghostless[heif]"
+        ) from error
+    return pillow_heif
+
+
+def require_heif() -> None:
+    """Raise MissingPackageError unless HEIC can be decoded."""
+    _import_pillow_heif()
+
+
+# Radiance HDR -------------------------------------------------------------------------------------
+
+
+def _decode_radiance(data: bytes, header: RadianceHeader) -> NDArray[np.float32]:
+    """Decode RGBE: (H, W, 3) float32, mantissa / 256 * 2^exponent."""
+    width, height = header.width, header.height
+    body = data[header.pixels_at :]
+    if body[:4] == b"\2\2" + struct.pack(">H", width) and 8 <= width < 32768:
+        array = np.empty((height, width, 3), np.float32)
+        imagecodecs.rgbe_decode(body, header=False, rle=True, out=array)
+    else:
+        array = _rgbe_to_float(_old_runs(body, width * height).reshape(height, width, 4))
+    if header.xyz:
+        matrix = _XYZ_TO_SRGB / _XYZ_TO_SRGB.sum(axis=1, keepdims=True)
+        array = np.maximum(cv2.transform(array, matrix), 0)
+    return array
+
+
+def _old_runs(body: bytes, count: int) -> NDArray[np.uint8]:
+    """Undo the old run-length scheme: (1, 1, 1, n) repeats the pixel before n times.
+
+    Runs in a row shift their counts by 8 bits each. A file without runs is `count` plain pixels.
+    """
+    pixels = np.frombuffer(body, np.uint8, len(body) // 4 * 4).reshape(-1, 4)
+    marks = np.flatnonzero((pixels[:, :3] == 1).all(axis=1))
+    if marks.size == 0:
+        if len(pixels) < count:
+            raise Damaged(f"it ends after {len(pixels)} of {count} pixels")
+        return pixels[:count]
+    repeats = np.ones(len(pixels), np.int64)
+    shift, before = 0, -2
+    for mark in marks:
+        shift = shift + 8 if mark == before + 1 else 0
+        repeats[mark] = int(pixels[mark, 3]) << min(shift, 32)
+        before = int(mark)
+    is_run = np.zeros(len(pixels), bool)
+    is_run[marks] = True
+    if is_run[0]:
+        raise Damaged("it begins with a run")
+    source = np.maximum.accumulate(np.where(is_run, 0, np.arange(len(pixels))))
+    ends = np.cumsum(np.minimum(repeats, count))
+    if ends[-1] < count:
+        raise Damaged(f"it ends after {ends[-1]} of {count} pixels")
+    last = int(np.searchsorted(ends, count)) + 1
+    order = np.repeat(source[:last], np.minimum(repeats[:last], count))[:count]
+    return np.asarray(pixels[order])
+
+
+def _rgbe_to_float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    exponents = pixels[:, :, 3].astype(np.int32)
+    scale = np.where(exponents > 0, np.ldexp(np.float32(1), exponents - 136), 0)
+    return pixels[:, :, :3] * scale.astype(np.float32)[:, :, None]
+
+
+# What all formats have in common ------------------------------------------------------------------
+
+
+def finish(
+    samples: Samples, header: Header, *, upright: bool = False
+) -> tuple[NDArray[Any], Transfer, bytes | None]:
+    """Make samples upright RGB with a profile that fits.
+
+    upright: the decoder turned the picture already.
+    Returns pixels (H, W, 3), their transfer, and the RGB profile that describes them (None: sRGB,
+    and always for linear pixels, which are brought to sRGB's primaries).
+    """
+    array, profile = _to_rgb(samples, header.icc_profile)
+    transfer: Transfer = samples.transfer or "srgb"
+    if profile is not None and icc.is_linear(profile):
+        transfer = "linear"
+    elif profile is not None and array.dtype == np.float32:
+        transfer = "srgb"
+    if array.dtype == np.float32:
+        check_floats(array, samples.notes)
+    if transfer == "linear" and profile is not None:
+        array, profile = _linear_to_srgb_primaries(array, profile), None
+    if not upright:
+        array = turn(array, header.orientation)
+    return np.ascontiguousarray(array), transfer, profile
+
+
+def _to_rgb(samples: Samples, profile: bytes | None) -> tuple[NDArray[Any], bytes | None]:
+    array = samples.array if samples.array.ndim == 3 else samples.array[:, :, None]
+    colours = {"gray": 1, "rgb": 3, "cmyk": 4}[samples.model]
+    if array.shape[2] > colours:
+        alpha = array[:, :, colours]
+        top = 1 if alpha.dtype == np.float32 else np.iinfo(alpha.dtype).max
+        if int(alpha.min()) < top:
+            samples.notes.append("its transparency was dropped")
+        array = np.ascontiguousarray(array[:, :, :colours])
+    model = icc.colour_model(profile) if profile is not None else None
+    fits = {"gray": ("GRAY", "RGB"), "rgb": ("RGB",), "cmyk": ("CMYK",)}[samples.model]
+    if profile is not None and model not in fits:
+        samples.notes.append("its ICC profile is damaged or of another kind and was ignored")
+        profile = None
+    if samples.model == "gray":
+        if profile is not None and model == "GRAY":
+            return icc.convert(array[:, :, 0], profile, icc.srgb_profile(), "gray"), None
+        return np.asarray(cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)), profile
+    if samples.model == "cmyk":
+        if profile is not None:
+            return icc.convert(array, profile, icc.srgb_profile(), "cmyk"), None
+        samples.notes.append("its inks have no ICC profile; their colours are approximate")
+        return _naive_cmyk(array), None
+    return array, profile
+
+
+def _naive_cmyk(inks: NDArray[Any]) -> NDArray[Any]:
+    top = np.iinfo(inks.dtype).max if inks.dtype.kind == "u" else 1
+    paper = top - inks
+    wide = paper[:, :, :3].astype(np.uint32 if inks.dtype.kind == "u" else np.float32)
+    return np.asarray((wide * paper[:, :, 3:] // top).astype(inks.dtype))
+
+
+def _linear_to_srgb_primaries(array: NDArray[Any], profile: bytes) -> NDArray[Any]:
+    matrix = icc.to_linear_srgb_matrix(profile)
+    if matrix is None:
+        return array
+    top = 1.0 if array.dtype == np.float32 else np.iinfo(array.dtype).max
+    changed = cv2.transform(array.astype(np.float32), matrix)
+    if array.dtype == np.float32:
+        return np.asarray(np.maximum(changed, 0))
+    return np.rint(np.clip(changed, 0, top)).astype(array.dtype)
+
+
+def turn(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply an Exif orientation (1..8): the picture as it should be looked at."""
+    if orientation in _ROTATIONS:
+        return np.asarray(cv2.rotate(array, _ROTATIONS[orientation]))
+    if orientation == 2:
+        return np.asarray(cv2.flip(array, 1))
+    if orientation == 4:
+        return np.asarray(cv2.flip(array, 0))
+    if orientation in (5, 7):
+        turned = cv2.transpose(array)
+        return np.asarray(cv2.flip(turned, -1) if orientation == 7 else turned)
+    return array
+
+
+def check_floats(array: NDArray[np.float32], notes: list[str]) -> None:
+    """Refuse NaN and infinity; set the small negative numbers of renderers to 0 with a note.
+
+    Raises FileReadError that counts them and says where the first is.
+    """
+    bad, negative, first = 0, 0, (0, 0)
+    low = 0.0
+    for start in range(0, len(array), 256):
+        rows = array[start : start + 256]
+        finite = np.isfinite(rows)
+        if not finite.all():
+            spoiled = ~finite.all(axis=2)
+            if bad == 0:
+                y, x = np.argwhere(spoiled)[0]
+                first = (int(x), int(y) + start)
+            bad += int(spoiled.sum())
+        elif bad == 0 and rows.min(initial=0) < 0:
+            negative += int((rows < 0).any(axis=2).sum())
+            low = min(low, float(rows.min()))
+    total = array.shape[0] * array.shape[1]
+    if bad:
+        raise FileReadError(
+            f"expected finite numbers, found NaN or infinity in {bad} of {total} pixels, the first "
+            f"at x={first[0]}, y={first[1]}; repair or render the picture again"
+        )
+    if negative:
+        if negative > total // 2 and -low > float(array.max()):
+            raise FileReadError(
+                f"expected light, which is never negative, found {negative} of {total} pixels "
+                f"below 0 (down to {low:.3g}); export the picture again"
+            )
+        notes.append(f"{negative} of {total} pixels were below 0 (down to {low:.3g}), set to 0")
+        np.maximum(array, 0, out=array)

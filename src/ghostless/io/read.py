@@ -1,0 +1,277 @@
+"""Reading: from files on disk to a frame, a bracket, or one image.
+
+A file is looked at in two steps. `_probe` tells its format by content and reads the header only;
+missing files, wrong sizes and pictures too large are refused there. Only then pixels are decoded,
+two files at a time. Whatever a decoder does on damaged data, the caller sees one FileReadError.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+
+from .. import color
+from ..bracket import Bracket, Frame, Fused, Metadata, check_frame_count
+from ..errors import BracketError, FileReadError, GhostlessError
+from . import icc
+from .containers import (
+    FORMAT_NAMES,
+    HEAD_BYTES,
+    Damaged,
+    Format,
+    Header,
+    read_header,
+    sniff,
+    what_it_seems,
+)
+from .decode import Samples, decode, finish, require_heif
+from .metadata import metadata_from_bytes
+
+_DECODING_THREADS: Final = 2
+_KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, Radiance HDR, OpenEXR or camera RAW"
+StrPath = str | os.PathLike[str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How photos are read.
+
+    max_pixels: a picture of more (width times height) is refused before it is decoded.
+    """
+
+    max_pixels: int = 400_000_000
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A file whose header was read: enough to check a bracket, nothing decoded yet."""
+
+    path: Path
+    kind: Format
+    header: Header
+    white_balance: tuple[float, float, float, float] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width once turned upright."""
+        sides = self.header.height, self.header.width
+        return sides if self.header.orientation < 5 else (sides[1], sides[0])
+
+
+def read_frame(path: StrPath, settings: ReadSettings = ReadSettings()) -> Frame:
+    """Read one photo: upright RGB pixels in the file's own integer type, or float32.
+
+    path: JPEG, PNG, TIFF, WebP, AVIF, HEIC, Radiance HDR, OpenEXR or camera RAW, told by content.
+    Floats, RAW and files whose ICC profile says so are "linear", all else "srgb".
+    Raises FileReadError for a file that is missing, damaged, too large or no photo, and
+    MissingPackageError for HEIC without pillow-heif.
+    """
+    return _decode_photo(_probe(Path(path), settings))[0]
+
+
+def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings()) -> Bracket:
+    """Read the photos of one scene, in the order given, all in the first one's colours.
+
+    Count, doubles and sizes are checked before anything is decoded. RAW frames are developed with
+    the first one's white balance. Exposures are left to `exposure.assign_stops`.
+    Raises BracketError where the files make no bracket, and what `read_frame` raises.
+    """
+    files = [Path(path) for path in paths]
+    check_frame_count(len(files))
+    photos = [_probe(path, settings) for path in files]
+    _check_doubles(photos)
+    # The bracket's own check, on frames that take no memory.
+    Bracket(
+        tuple(
+            Frame(np.broadcast_to(np.uint8(0), (*photo.size, 3)), path=photo.path)
+            for photo in photos
+        )
+    )
+    balance = next((p.white_balance for p in photos if p.white_balance is not None), None)
+    photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
+    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
+        results = list(pool.map(_decode_photo, photos))
+    frames, notes = [], []
+    for frame, remarks in results:
+        unified, converted = _in_colours_of(results[0][0], frame)
+        frames.append(unified)
+        notes += [f"{frame.name}: {remark}" for remark in (*remarks, *converted)]
+    return Bracket(tuple(frames), tuple(notes))
+
+
+def read_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
+    """Read any single image as float32: display 0..1, or linear for HDR, EXR, RAW and the like.
+
+    Raises what `read_frame` raises.
+    """
+    frame, notes = _decode_photo(_probe(Path(path), settings))
+    if frame.transfer == "linear":
+        return Fused(color.to_unit(frame.pixels), "linear", frame.metadata, notes)
+    return Fused(np.clip(color.to_unit(frame.pixels), 0, 1), "display", frame.metadata, notes)
+
+
+# Before decoding ----------------------------------------------------------------------------------
+
+
+def _probe(path: Path, settings: ReadSettings) -> _Photo:
+    head = _read_head(path)
+    kind = sniff(head)
+    if kind is None:
+        found = what_it_seems(head)
+        raise FileReadError(f"{path}: expected a photo ({_KNOWN}), found {found}; give photos only")
+    return _guarded(path, kind, lambda: _read_photo_header(path, kind, settings))
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise FileReadError(f"{path}: expected a photo, found a folder; give the files in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise FileReadError(f"{path}: expected a photo, found a device or pipe; give a file")
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not head:
+        raise FileReadError(f"{path}: expected a photo, found an empty file; copy it again")
+    return head
+
+
+def _unreadable(path: Path, error: Exception) -> FileReadError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return FileReadError(f"{path}: expected a photo, found no such file; check the name")
+    if isinstance(error, PermissionError):
+        return FileReadError(
+            f"{path}: expected a readable photo, found that permission is denied; "
+            "change the file's permissions"
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    shown = str(path).replace("\0", "\\0")
+    return FileReadError(f"{shown}: expected a readable photo, found: {reason}; check the file")
+
+
+def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Photo:
+    balance = None
+    if kind == "tiff":
+        from .tiff import is_raw, read_tiff_header
+
+        kind = "raw" if is_raw(path) else "tiff"
+        header = read_tiff_header(path) if kind == "tiff" else Header(1, 1)
+    elif kind == "exr":
+        from .exr import read_exr_header
+
+        header = read_exr_header(path)
+    elif kind != "raw":
+        header = read_header(path.read_bytes(), kind)
+    if kind == "raw":
+        from .raw import read_raw_header
+
+        header, balance = read_raw_header(path)
+    if kind == "heif":
+        require_heif()
+    if header.width < 1 or header.height < 1:
+        raise Damaged(f"its size is {header.width} x {header.height} pixels")
+    if header.width * header.height > settings.max_pixels:
+        raise FileReadError(
+            f"expected at most {settings.max_pixels:,} pixels, found {header.width} x "
+            f"{header.height}; scale the picture down or raise max_pixels"
+        )
+    return _Photo(path, kind, header, balance)
+
+
+def _check_doubles(photos: Sequence[_Photo]) -> None:
+    seen: dict[tuple[int, int], Path] = {}
+    for photo in photos:
+        status = os.stat(photo.path)
+        key = (status.st_dev, status.st_ino)
+        if key in seen:
+            other = "" if seen[key] == photo.path else f" (also given as {seen[key]})"
+            raise BracketError(
+                f"{photo.path}: expected different photos, found this one twice{other}; "
+                "give each photo once"
+            )
+        seen[key] = photo.path
+
+
+# Decoding -----------------------------------------------------------------------------------------
+
+
+def _guarded(path: Path, kind: Format, work: Callable[[], T]) -> T:
+    """Run a decoder; whatever it raises becomes an error that names the file."""
+    name = FORMAT_NAMES[kind]
+    try:
+        return work()
+    except FileReadError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise FileReadError(f"{path}: {error}") from error
+    except GhostlessError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise _unreadable(path, error) from error
+        raise _damaged(path, name, error) from error
+    except MemoryError as error:
+        raise FileReadError(
+            f"{path}: expected a {name} file that fits in memory, found that it does not; "
+            "scale the picture down"
+        ) from error
+    except Exception as error:
+        raise _damaged(path, name, error) from error
+
+
+def _damaged(path: Path, name: str, error: Exception) -> FileReadError:
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    return FileReadError(
+        f"{path}: expected a whole {name} file, found it damaged or cut off ({reason}); "
+        "copy it from the camera again"
+    )
+
+
+def _decode_photo(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
+    return _guarded(photo.path, photo.kind, lambda: _decode_unguarded(photo))
+
+
+def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
+    header = photo.header
+    upright = photo.kind in ("raw", "heif")
+    if photo.kind == "raw":
+        from .raw import decode_raw
+
+        assert photo.white_balance is not None
+        samples = Samples(decode_raw(photo.path, photo.white_balance), transfer="linear")
+    else:
+        samples = decode(photo.path, photo.kind, header)
+    if samples.array.size == 0 or samples.array.ndim not in (2, 3):
+        raise Damaged("it holds no pixels")
+    pixels, transfer, profile = finish(samples, header, upright=upright)
+    if pixels.shape[:2] != photo.size:
+        found = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise Damaged(f"its header says {photo.size[1]} x {photo.size[0]} pixels, it holds {found}")
+    notes = [*header.notes, *samples.notes]
+    if header.pages > 1:
+        notes.append(f"it holds {header.pages} pictures; the first was taken")
+    metadata = metadata_from_bytes(header.exif, profile)
+    return Frame(pixels, transfer, path=photo.path, metadata=metadata), tuple(notes)
+
+
+def _in_colours_of(first: Frame, frame: Frame) -> tuple[Frame, list[str]]:
+    """Convert a frame to the first one's ICC profile if it has another."""
+    source, target = frame.metadata.icc_profile, first.metadata.icc_profile
+    if source == target or frame.transfer == "linear" or first.transfer == "linear":
+        return frame, []
+    pixels = icc.convert(frame.pixels, source or icc.srgb_profile(), target or icc.srgb_profile())
+    if pixels.dtype == np.float32:
+        pixels = np.clip(pixels, 0, 1)
+    metadata: Metadata = replace(frame.metadata, icc_profile=target)
+    note = f"its colours were converted to the ICC profile of {first.name}"
+    return replace(frame, pixels=pixels, metadata=metadata), [note]

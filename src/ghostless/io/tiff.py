@@ -1,0 +1,188 @@
+"""TIFF: integers of any depth, floats, strips and tiles, chunky or planar, by tifffile."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FileReadError
+from .containers import Damaged, Header, exif_orientation
+from .exif import SUB_DIRECTORIES, Tags, TiffReader, build_exif
+from .metadata import compact_block
+
+# PhotometricInterpretation: colour filter array, linear RAW (DNG 1.6).
+_RAW_PHOTOMETRIC: Final = {32803, 34892}
+# Compression schemes that only cameras use: Nikon, Sony, Pentax, Samsung, Kodak, Panasonic.
+_RAW_COMPRESSION: Final = {34713, 32767, 65535, 32769, 32770, 32772, 65000, 34316}
+_DNG_VERSION: Final = 0xC612
+_COMPRESSION, _PHOTOMETRIC = 0x0103, 0x0106
+_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
+_MAX_PAGES_LOOKED_AT: Final = 50
+
+
+def file_reader(path: Path) -> tuple[TiffReader, Any]:
+    """A directory reader over an open file, and that file (the caller closes it)."""
+    file = path.open("rb")
+
+    def read_at(offset: int, size: int) -> bytes:
+        file.seek(offset)
+        return file.read(size)
+
+    return TiffReader(read_at), file
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a file that begins as a TIFF holds a sensor's data."""
+    reader, file = file_reader(path)
+    with file:
+        tags, following = reader.directory(reader.first)
+        if _DNG_VERSION in tags or _is_raw_directory(tags):
+            return True
+        offsets = tags[SUB_DIRECTORIES].numbers()[:8] if SUB_DIRECTORIES in tags else []
+        if 0x010F in tags:  # the chained directories of a camera's file
+            offsets.append(following)
+        return any(_is_raw_directory(reader.directory(int(offset))[0]) for offset in offsets)
+
+
+def _is_raw_directory(tags: Tags) -> bool:
+    def first(tag: int) -> int:
+        numbers = tags[tag].numbers() if tag in tags else []
+        return int(numbers[0]) if numbers else -1
+
+    return first(_PHOTOMETRIC) in _RAW_PHOTOMETRIC or first(_COMPRESSION) in _RAW_COMPRESSION
+
+
+def _open(path: Path) -> tuple[Any, Any, int]:
+    """Return the open file, its first full-size page, and how many pages it has (at least)."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    file = tifffile.TiffFile(path)
+    try:
+        pages = []
+        for page in file.pages:
+            pages.append(page)
+            if len(pages) == _MAX_PAGES_LOOKED_AT:
+                break
+        full = [page for page in pages if not int(getattr(page, "subfiletype", 0)) & 1]
+        if not pages:
+            raise Damaged("it has no picture")
+        return file, (full or pages)[0].aspage(), len(full)
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_tiff_header(path: Path) -> Header:
+    """Read the directory of the first full-size page."""
+    file, page, count = _open(path)
+    with file:
+        _check_layout(page)
+        header = Header(
+            int(page.imagewidth),
+            int(page.imagelength),
+            bits=int(page.bitspersample),
+            samples=int(page.samplesperpixel),
+            pages=max(count, 1),
+            icc_profile=bytes(page.iccprofile) if page.iccprofile else None,
+        )
+    reader, stream = file_reader(path)
+    with stream:
+        block = reader.block()
+    header.orientation = exif_orientation(block)
+    header.exif = build_exif(compact_block(block))
+    return header
+
+
+def _check_layout(page: Any) -> None:
+    photometric, samples = int(page.photometric), int(page.samplesperpixel)
+    colours = {_RGB: 3, _YCBCR: 3, _SEPARATED: 4}.get(photometric, 1)
+    known = photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR)
+    if not known or not colours <= samples <= colours + 4 or set(page.axes) - set("YXS"):
+        raise FileReadError(
+            f"expected a TIFF in grey, palette, RGB or CMYK, found photometric {photometric} with "
+            f"{samples} samples; export it again as RGB"
+        )
+    if photometric == _YCBCR and int(page.compression) not in (6, 7):
+        raise FileReadError(
+            "expected a TIFF in RGB, found uncompressed YCbCr; export it again as RGB"
+        )
+
+
+def _check_complete(page: Any, size: int) -> None:
+    """Raise Damaged where a strip or tile is missing or lies beyond the end of the file."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    expected = int(np.prod(page.chunked, dtype=np.int64))
+    if len(offsets) < expected or len(counts) < expected:
+        raise Damaged(f"expected {expected} strips, found {min(len(offsets), len(counts))}")
+    for index, (offset, count) in enumerate(zip(offsets, counts, strict=False)):
+        if index < expected and (count <= 0 or offset <= 0 or offset + count > size):
+            raise Damaged(f"strip {index + 1} of {expected} is cut off or missing")
+    if int(page.compression) == 1 and sum(counts) * 8 < page.size * int(page.bitspersample):
+        raise Damaged("it holds fewer bytes than its size needs")
+
+
+def decode_tiff(path: Path) -> tuple[NDArray[Any], str]:
+    """Decode the first full-size page.
+
+    Returns pixels (H, W) or (H, W, S) as uint8, uint16 or float32 over their full range, and their
+    colour model: "gray", "rgb" or "cmyk". Further samples (alpha) come last.
+    """
+    file, page, _ = _open(path)
+    with file:
+        _check_layout(page)
+        _check_complete(page, path.stat().st_size)
+        pixels = np.asarray(page.asarray())
+        if page.axes.startswith("S"):
+            pixels = np.moveaxis(pixels, 0, -1)
+        photometric = int(page.photometric)
+        if photometric == _PALETTE:
+            pixels = _apply_palette(pixels, page.colormap)
+        else:
+            pixels = full_range(pixels, int(page.bitspersample))
+        if photometric == _MIN_IS_WHITE:
+            top = 1.0 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+            pixels = (pixels.dtype.type(top) - pixels).astype(pixels.dtype)
+    model = {_SEPARATED: "cmyk", _RGB: "rgb", _YCBCR: "rgb", _PALETTE: "rgb"}
+    return pixels, model.get(photometric, "gray")
+
+
+def _apply_palette(pixels: NDArray[Any], colours: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    indices = pixels if pixels.ndim == 2 else pixels[:, :, 0]
+    table: NDArray[Any] = np.asarray(colours).T
+    if int(indices.max(initial=0)) >= len(table):
+        raise Damaged("a pixel lies outside its palette")
+    # Some writers fill the 16-bit table with 8-bit numbers.
+    table = table if table.max(initial=0) < 256 else table >> 8
+    return np.asarray(table.astype(np.uint8)[indices])
+
+
+def full_range(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Bring samples of any type and depth to uint8, uint16 or float32 over their full range.
+
+    >>> full_range(np.array([[0, 2048, 4095]], np.uint16), 12)
+    array([[    0, 32776, 65535]], dtype=uint16)
+    """
+    kind = pixels.dtype.kind
+    if kind == "f":
+        return pixels.astype(np.float32, copy=False)
+    if kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if kind != "u" or bits > 32:
+        raise FileReadError(
+            f"expected samples that are unsigned or float, found {pixels.dtype}; "
+            "export it again with 8 or 16 bits"
+        )
+    if pixels.dtype == np.uint32 and bits > 16:
+        return (pixels >> np.uint32(bits - 16)).astype(np.uint16)
+    target: type[np.uint8 | np.uint16] = np.uint8 if bits <= 8 else np.uint16
+    if bits in (8, 16):
+        return pixels.astype(target, copy=False)
+    levels = (1 << bits) - 1
+    top = np.iinfo(target).max
+    table = ((np.arange(levels + 1, dtype=np.uint64) * top + levels // 2) // levels).astype(target)
+    return np.asarray(table[np.minimum(pixels, levels)])
