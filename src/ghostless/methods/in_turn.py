@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import OptionError
 
 Image = TypeVar("Image")
@@ -67,6 +70,15 @@ def fuse_in_turn(
                 progress(done / total)
         waiting = results if order == "sequential" else sorted(results, key=brightness)
     return waiting[0]
+
+
+def to_16_bits(display: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Display values (H, W, 3), 0..1, as 16-bit codes, a few rows at a time."""
+    codes = np.empty(display.shape, np.uint16)
+    for start in range(0, len(display), 256):
+        rows = slice(start, start + 256)
+        codes[rows] = np.rint(np.clip(display[rows], 0, 1) * 65535)
+    return codes
 
 
 def _pairs(

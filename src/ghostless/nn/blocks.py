@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
@@ -102,6 +103,17 @@ class DeconvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.activation(self.conv(x))
         return out
+
+
+def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+    """Run a layer in float32 although its surroundings compute in 16 bits: for output layers.
+
+    Near 1 bfloat16 has steps of 1/256: coarser than the 8 bits of a display image. Wider types
+    pass unchanged.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        out: Tensor = layer(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x)
+    return out
 
 
 def fold_spectral_norm(network: nn.Module) -> nn.Module:

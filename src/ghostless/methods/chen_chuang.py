@@ -1,0 +1,386 @@
+"""Chen & Chuang's exposure fusion: attention on the over-exposed frame, a U-Net, a PatchGAN.
+
+Paper: Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation and Attention
+    Learning, ICASSP 2020.
+Built as: a homography network that registers the over-exposed to the under-exposed frame (in
+    nn/homography.py; 19,487,496 parameters); an attention network that weighs the features of the
+    over-exposed frame and a merging U-Net with seven scales (1,364,675); a conditional PatchGAN
+    (2,772,673). RGB in and out, 0..1. No program of the authors is published.
+Differs from the paper, or fills what it leaves open:
+    - The line's own aligner stands in front, and the homography network runs only on stacks that
+      were never aligned and if it has weights (`homography="auto"`); `"on"` is the paper's form,
+      `"off"` its ablation. Its answer passes the safety net of align/homography_net.py.
+    - The shared encoder is one convolution, as in AHDRNet, which the attention follows.
+    - Skips join mirror levels, as in the U-Net it is modelled on. The finest one is at half size,
+      so the result is a little soft; `full_size_skip=True` adds one at full size, which is a
+      deviation.
+    - No norms in the merging network: instance norm would erase the brightness. A sigmoid ends it.
+    - LeakyReLU slopes are 0.2.
+    - The discriminator's condition is the warped over-exposed frame, as in the paper's overview;
+      its equations 2 and 3 name the one before warping, which does not fit the image judged.
+    - The discriminator's middle norms have learned scale and shift, its scores no activation: they
+      are called probabilities, but the least-squares loss does not bound them.
+    - More than two frames are fused in turn, in mirrored pairs like those of the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..bracket import Frame, Fused, Pixels, Stack
+from ..errors import OptionError
+from ..nn import fullsize
+from ..nn.blocks import ConvBlock, DeconvBlock, in_full_precision
+from ..nn.fullsize import PaddedImage, Progress, Region, Tile
+from ..nn.homography import HOMOGRAPHY
+from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
+from ..nn.settings import NetworkSettings
+from ..nn.weights import LoadedNetwork, NetworkKind, has_weights, load_network
+from .in_turn import PairOrder, check_pair_order, fuse_in_turn, to_16_bits
+
+LEVELS = 7
+SIZE_MULTIPLE = 2**LEVELS
+
+Read = Callable[[Region], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class ChenChuangArchitecture:
+    """Which generator.
+
+    attention: False leaves the over-exposed frame's features as they are (the paper's ablation).
+    full_size_skip: join the encoder's features to the last layer too. Not in the paper.
+    channels: of every layer.
+    """
+
+    attention: bool = True
+    full_size_skip: bool = False
+    channels: int = 64
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.channels <= 1024:
+            raise OptionError(f"channels: expected 1 to 1024, found {self.channels}")
+
+
+class AttentionNetwork(nn.Module):
+    """Features of both frames, those of the over-exposed one weighed by an attention map.
+
+    under, over: (B, 3, H, W), 0..1. Returns their features (B, C, H, W) each.
+    """
+
+    def __init__(self, architecture: ChenChuangArchitecture) -> None:
+        super().__init__()
+        channels = architecture.channels
+        self.encoder = ConvBlock(3, channels, activation="leaky_0.2")
+        self.attention: nn.Module | None = None
+        if architecture.attention:
+            self.attention = nn.Sequential(
+                ConvBlock(2 * channels, channels, activation="leaky_0.2"),
+                ConvBlock(channels, channels, activation="sigmoid"),
+            )
+
+    def forward(self, under: Tensor, over: Tensor) -> tuple[Tensor, Tensor]:
+        under_features, over_features = self.encoder(under), self.encoder(over)
+        if self.attention is not None:
+            both = torch.cat([under_features, over_features], dim=1)
+            over_features = over_features * self.attention(both)
+        return under_features, over_features
+
+
+class MergingNetwork(nn.Module):
+    """U-Net of seven halvings and seven doublings: features (B, 2C, H, W) in, RGB 0..1 out.
+
+    `down[i]` takes maps at 1/2^i of the size to 1/2^(i+1), `up[i]` back.
+    """
+
+    def __init__(self, architecture: ChenChuangArchitecture) -> None:
+        super().__init__()
+        channels = architecture.channels
+        self.down = nn.ModuleList(
+            ConvBlock(
+                channels * (2 if level == 0 else 1),
+                channels,
+                4,
+                stride=2,
+                padding=1,
+                activation="leaky_0.2",
+            )
+            for level in range(LEVELS)
+        )
+        self.up = nn.ModuleList(
+            DeconvBlock(
+                channels * (1 if level == LEVELS - 1 else 2),
+                channels if level or architecture.full_size_skip else 3,
+                activation="relu" if level or architecture.full_size_skip else "sigmoid",
+            )
+            for level in range(LEVELS)
+        )
+        self.head: nn.Module | None = None
+        if architecture.full_size_skip:
+            self.head = ConvBlock(3 * channels, 3, activation="sigmoid")
+
+    def forward(self, features: Tensor) -> Tensor:
+        first: Tensor = self.down[0](features)
+        second = self.down[1](first)
+        return self.finish(features, first, second, self.coarse(second))
+
+    def coarse(self, second: Tensor) -> Tensor:
+        """From maps at 1/4 of the size, down to the bottom and up again to 1/4."""
+        maps = [second]
+        for layer in list(self.down)[2:]:
+            maps.append(layer(maps[-1]))
+        out: Tensor = self.up[LEVELS - 1](maps.pop())
+        for level in range(LEVELS - 2, 1, -1):
+            out = self.up[level](torch.cat([out, maps.pop()], dim=1))
+        return out
+
+    def finish(self, features: Tensor, first: Tensor, second: Tensor, coarse: Tensor) -> Tensor:
+        """From the maps at 1/4 of the size, `coarse` and the skip `second`, to the image."""
+        half = self.up[1](torch.cat([coarse, second], dim=1))
+        both = torch.cat([half, first], dim=1)
+        if self.head is None:
+            return in_full_precision(self.up[0], both)
+        return in_full_precision(self.head, torch.cat([self.up[0](both), features], dim=1))
+
+
+class Generator(nn.Module):
+    """Fuses an under-exposed frame and an over-exposed one that lies on it.
+
+    under, over: (B, 3, H, W), RGB 0..1, sides multiples of 128. Returns (B, 3, H, W), 0..1.
+    """
+
+    def __init__(self, architecture: ChenChuangArchitecture | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture or ChenChuangArchitecture()
+        self.attention = AttentionNetwork(self.architecture)
+        self.merging = MergingNetwork(self.architecture)
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        out: Tensor = self.merging(torch.cat(self.attention(under, over), dim=1))
+        return out
+
+
+# Input: under-exposed frame, warped over-exposed frame, image to judge; 256 pixels give 15 x 15.
+DISCRIMINATOR = PatchGanArchitecture(
+    channels_in=9,
+    layers=(
+        PatchLayer(64),
+        PatchLayer(128, norm="instance"),
+        PatchLayer(256, norm="instance"),
+        PatchLayer(512, norm="instance"),
+        PatchLayer(1, stride=1, activation="none"),
+    ),
+)
+
+
+class Discriminator(PatchGan):
+    """Scores patches of an image given its two sources: 1 for a reference, 0 for a fused one."""
+
+    def __init__(self) -> None:
+        super().__init__(DISCRIMINATOR)
+
+    def score(self, under: Tensor, over: Tensor, image: Tensor) -> Tensor:
+        """Scores (B, 1, h, w) of images (B, 3, H, W); all three RGB, 0..1."""
+        return self.forward(torch.cat([under, over, image], dim=1))
+
+
+GENERATOR = NetworkKind(
+    name="chen-chuang",
+    architecture=ChenChuangArchitecture,
+    build=Generator,
+    train_command="ghostless train chen-chuang",
+)
+
+
+# Full size
+
+# Three convolutions of 3x3 and one of 4x4 to the map at half size; one of 3x3 of the optional head.
+_FINE_HALO = 8
+# From the map at half size to that at a quarter, in pixels of the image.
+_QUARTER_HALO = 8
+# Up again: 4x4 kernels at 1/4 and at 1/2 of the size, and what the head's features need.
+_FINISH_HALO = 16
+# Tensors alive at once, in float32: two frames' features, joined, with the convolutions' copies.
+_FINE_BYTES_PER_PIXEL = 2048
+
+
+def run_generator(
+    generator: Generator,
+    read: Read,
+    height: int,
+    width: int,
+    write: Callable[[Tile, Tensor], None],
+    *,
+    tile_pixels: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Run the generator on an image of any size, equal to the whole at once to rounding.
+
+    The network sees 384 pixels around each, too many for a halo. But only its fine levels are large:
+    they run in tiles, and everything from a quarter of the size on runs as a whole.
+
+    read: under- and over-exposed frames (1, 3, h, w) of a region; height, width: multiples of 128.
+    write: takes each tile of the result. dtype: of the maps kept between the passes.
+    """
+    device = device or torch.device("cpu")
+    merging = generator.merging
+    channels = generator.architecture.channels
+
+    def features(region: Region) -> Tensor:
+        return torch.cat(generator.attention(*read(region)), dim=1)
+
+    def tiles(halo: int) -> list[Tile]:
+        return fullsize.make_tiles(height, width, halo, 4, tile_pixels)
+
+    def empty(scale: int) -> Tensor:
+        shape = (1, channels, height // scale, width // scale)
+        empty = torch.empty(shape, dtype=dtype, device=device)
+        return empty.contiguous(memory_format=torch.channels_last)
+
+    def part(start: float, share: float) -> Progress | None:
+        return None if progress is None else lambda done: progress(start + share * done)
+
+    first, second = empty(2), empty(4)
+    fullsize.run_in_tiles(
+        lambda tile: merging.down[0](features(tile.outer)),
+        fullsize.map_writer(first, 2),
+        tiles(_FINE_HALO),
+        scale=2,
+        progress=part(0.0, 0.8),
+    )
+    fullsize.run_in_tiles(
+        lambda tile: merging.down[1](tile.outer.cut(first, 2)),
+        fullsize.map_writer(second, 4),
+        tiles(_QUARTER_HALO),
+        scale=4,
+    )
+    coarse = merging.coarse(second)
+    has_head = merging.head is not None
+
+    def finish(tile: Tile) -> Tensor:
+        outer = tile.outer
+        # Without the head its features are not looked at.
+        fine = features(outer) if has_head else first
+        return merging.finish(fine, outer.cut(first, 2), outer.cut(second, 4), outer.cut(coarse, 4))
+
+    fullsize.run_in_tiles(finish, write, tiles(_FINISH_HALO), progress=part(0.9, 0.1))
+
+
+# Fusing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChenChuangSettings(NetworkSettings):
+    """How to fuse with Chen & Chuang's network, besides what every network can be told.
+
+    homography: register the over-exposed frame with the homography network first: "on", "off", or
+        "auto" where the stack was never aligned and there are weights.
+    homography_weights: a safetensors file; None for the weights that ship.
+    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
+    """
+
+    homography: Literal["auto", "on", "off"] = "auto"
+    homography_weights: str | None = None
+    order: PairOrder = "mirrored"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pair_order(self.order)
+        if self.homography not in ("auto", "on", "off"):
+            raise OptionError(
+                f"homography: expected one of auto, on, off, found {self.homography!r}"
+            )
+
+
+def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image of the darkest's geometry.
+
+    Masks are not used: the replaced pixels of a deghosted stack agree with its reference, and the
+    attention judges the others. Returns (H, W, 3) float32, 0..1. Raises WeightsError while there
+    are no weights, naming the command that makes them.
+    """
+    loaded = load_network(GENERATOR, settings)
+    frames, notes = _registered(stack, settings)
+
+    def fuse_pair(under: Frame, over: Frame) -> Frame:
+        if len(frames) == 2:
+            return Frame(_fuse_pair(loaded, under, over, progress))
+        # Results on the way are kept in 16 bits: half the memory, and far finer than any frame.
+        return Frame(to_16_bits(_fuse_pair(loaded, under, over)))
+
+    fused = fuse_in_turn(frames, fuse_pair, _brightness, settings.order, progress)
+    metadata = stack.frames[stack.reference].metadata
+    return Fused(fused.display(), "display", metadata=metadata, notes=notes)
+
+
+def _brightness(frame: Frame) -> float:
+    """Mean display value of a sample of about 256 rows."""
+    return float(frame.display(slice(None, None, max(1, frame.height // 256))).mean())
+
+
+def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame], tuple[str, ...]]:
+    """Bring the brighter frames onto the darkest with the homography network, if so set."""
+    wanted = settings.homography == "on"
+    if settings.homography == "auto" and not stack.registrations:
+        wanted = settings.homography_weights is not None or has_weights(HOMOGRAPHY.name)
+    if not wanted:
+        return list(stack.frames), ()
+    from ..align.homography_net import HomographyNetSettings, register_by_network
+
+    how = HomographyNetSettings(
+        weights=settings.homography_weights, device=settings.device, precision=settings.precision
+    )
+    darkest = stack.frames[0]
+    frames: list[Frame] = [darkest]
+    notes: list[str] = []
+    for frame in stack.frames[1:]:
+        found = register_by_network(darkest, frame, how)
+        notes.extend(f"{frame.name}: {note}" for note in found.notes)
+        frames.append(frame if found.model == "identity" else _warped(frame, found.matrix))
+    return frames, tuple(notes)
+
+
+def _warped(frame: Frame, matrix: NDArray[np.float64]) -> Frame:
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (frame.width, frame.height)
+    pixels = cv2.warpPerspective(
+        frame.pixels, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE
+    )
+    return replace(frame, pixels=cast(Pixels, pixels))
+
+
+def _fuse_pair(
+    loaded: LoadedNetwork, under: Frame, over: Frame, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    height, width = under.height, under.width
+    images = [PaddedImage(frame.display, height, width) for frame in (under, over)]
+    full_height, full_width = fullsize.padded_size(height, width, SIZE_MULTIPLE)
+
+    def read(region: Region) -> tuple[Tensor, Tensor]:
+        one, other = (fullsize.to_tensor(image.region(region), loaded.device) for image in images)
+        return one, other
+
+    fused = np.empty((height, width, 3), np.float32)
+    with torch.inference_mode(), fullsize.computing(loaded.dtype, loaded.device):
+        run_generator(
+            loaded.network,
+            read,
+            full_height,
+            full_width,
+            fullsize.pixel_writer(fused),
+            tile_pixels=fullsize.tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
+            dtype=loaded.dtype,
+            device=loaded.device,
+            progress=progress,
+        )
+    return fused
