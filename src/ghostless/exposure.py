@@ -1,13 +1,12 @@
 """Exposure of each frame in stops: from EXIF, from the user, from a side file, from the pixels.
 
-The camera response (`response.py`) and the mapping of codes between exposures (`intensity.py`)
-are reached through this module as well.
+Side files (`stops_file.py`), the camera response (`response.py`) and the mapping of codes between
+exposures (`intensity.py`) are reached through this module as well.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -37,6 +36,7 @@ from .response import (
     trust,
     weighted_median,
 )
+from .stops_file import MAX_STOPS, find_stops_file, read_stops_file, stops_from_file
 
 __all__ = [
     "IntensityMapping",
@@ -54,8 +54,6 @@ __all__ = [
 
 # Frames whose exposures differ by less than this in all are one exposure taken several times.
 EQUAL_STOPS = 0.15
-# Largest difference in stops between two frames that anyone means.
-MAX_STOPS = 40.0
 
 # --- from metadata ------------------------------------------------------------------------------
 
@@ -112,139 +110,6 @@ def _bracket_metadata_stops(frames: Sequence[Frame]) -> list[float | None]:
     return stops
 
 
-# --- from a side file ---------------------------------------------------------------------------
-
-STOPS_FILE_NAMES = (
-    "ev.txt",
-    "input_exp.txt",
-    "exposure.txt",
-    "exposures.txt",
-    "exposure_values.txt",
-    "stops.txt",
-)
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".hdr", ".exr"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"),
-)
-MAX_STOPS_FILE_BYTES = 65_536
-
-
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key by which IMG_9 comes before IMG_10.
-
-    >>> sorted(["b10.jpg", "b9.jpg"], key=natural_key)
-    ['b9.jpg', 'b10.jpg']
-    """
-    parts = re.split(r"(\d+)", name.casefold())
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
-
-
-def find_stops_file(paths: Iterable[Path]) -> Path | None:
-    """Find the file of exposures that lies beside the frames, or None.
-
-    Looked for are the names in `STOPS_FILE_NAMES`, in that order, in any case of letters, and only
-    if all frames lie in one folder.
-    """
-    folders = {Path(path).parent for path in paths}
-    if len(folders) != 1:
-        return None
-    folder = folders.pop()
-    try:
-        present = {entry.name.casefold(): entry for entry in folder.iterdir() if entry.is_file()}
-    except OSError:
-        return None
-    return next((present[name] for name in STOPS_FILE_NAMES if name in present), None)
-
-
-def read_stops_file(path: Path, count: int) -> tuple[float, ...]:
-    """Read `count` exposures in stops from a text file.
-
-    Either one number on each line, or all in one line, separated by commas, semicolons or
-    blanks. Of several such lines the last one counts (a line of shutter times may precede it).
-    Empty lines and what follows a # are passed over. The values belong to the photos in the
-    natural order of their names (IMG_9 before IMG_10), whatever order the photos are given in.
-
-    Raises FileReadError if the file cannot be read or does not hold `count` numbers.
-    """
-    rows = [_numbers_of(line, number, path) for number, line in _lines_of(path)]
-    if not rows:
-        raise FileReadError(f"{path}: expected {count} exposures in stops, found none")
-    if all(len(row) == 1 for row in rows):
-        rows = [[row[0] for row in rows]]
-    values = rows[-1]
-    if len(values) != count or any(len(row) != len(values) for row in rows):
-        found = " and ".join(str(len(row)) for row in rows[:3])
-        raise FileReadError(
-            f"{path}: expected {count} exposures in stops, one for each photo, found {found}; "
-            "correct the file or give the stops yourself"
-        )
-    if max(values) - min(values) > MAX_STOPS:
-        raise FileReadError(
-            f"{path}: expected exposures in stops, found {min(values):g} to {max(values):g}, "
-            f"more than {MAX_STOPS:g} apart; shutter times are no stops"
-        )
-    return tuple(values)
-
-
-def _lines_of(path: Path) -> list[tuple[int, str]]:
-    try:
-        data = path.read_bytes()[: MAX_STOPS_FILE_BYTES + 1]
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileReadError(
-            f"{path}: expected a file of exposures, found none ({reason})"
-        ) from None
-    except UnicodeDecodeError:
-        raise FileReadError(
-            f"{path}: expected a text file of exposures, found other data"
-        ) from None
-    if len(data) > MAX_STOPS_FILE_BYTES:
-        raise FileReadError(
-            f"{path}: expected a few lines of exposures, found over {MAX_STOPS_FILE_BYTES} bytes"
-        )
-    lines = ((number, line.split("#")[0]) for number, line in enumerate(text.splitlines(), 1))
-    return [(number, line) for number, line in lines if line.strip()]
-
-
-def _numbers_of(line: str, number: int, path: Path) -> list[float]:
-    values = []
-    for word in re.split(r"[\s,;]+", line.strip().strip(",;")):
-        try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise FileReadError(
-                f"{path}, line {number}: expected numbers of stops, found {word[:40]!r}; "
-                "correct the file or give the stops yourself"
-            )
-        values.append(value)
-    return values
-
-
-def _stops_beside(path: Path, frames: Sequence[Frame]) -> list[float]:
-    """Stops of the frames from a side file that covers them, or all photos of their folder."""
-    order = sorted(range(len(frames)), key=lambda i: natural_key(frames[i].name))
-    names = [frame.name for frame in frames]
-    if all(frame.path is not None and frame.path.parent == path.parent for frame in frames):
-        photos = sorted(
-            (p.name for p in path.parent.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES),
-            key=natural_key,
-        )
-        if len(photos) > len(frames) and set(names) <= set(photos):
-            try:
-                of_all = dict(zip(photos, read_stops_file(path, len(photos)), strict=True))
-                return [of_all[name] for name in names]
-            except FileReadError:
-                pass  # not one value for each photo of the folder: then for the frames given
-    values = read_stops_file(path, len(frames))
-    stops = [0.0] * len(frames)
-    for place, index in enumerate(order):
-        stops[index] = values[place]
-    return stops
-
-
 # --- from the pixels ----------------------------------------------------------------------------
 
 _SHARES = (np.arange(256) + 0.5) / 256
@@ -276,7 +141,10 @@ def _profile(frame: Frame) -> _Profile:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """Stops of each frame from the pixels, and how much each may be wrong against the darkest."""
+    """Stops of each frame from the pixels, and how much each may be wrong against the darkest.
+
+    The doubt leaves out what the camera's unknown curve adds, which goes with the difference.
+    """
 
     stops: tuple[float, ...]
     doubt: tuple[float, ...]
@@ -345,7 +213,7 @@ def _difference(dark: _Profile, bright: _Profile, strength: float) -> tuple[floa
     if mass >= 0.5:
         centre = weighted_median(differences, weights)
         scatter = weighted_median(np.abs(differences - centre), weights)
-        return centre, 0.1 + scatter + 0.25 * abs(centre) + 1.0 / mass
+        return centre, 0.1 + scatter + 1.0 / mass
     # Hardly a value is unclipped in both: the means of what is left tell the direction at least.
     light = [np.exp2(light_stops(p.values, strength)).mean() for p in (dark, bright)]
     difference = float(np.log2((light[1] + 1e-4) / (light[0] + 1e-4)))
@@ -362,10 +230,11 @@ def assign_stops(
 ) -> Bracket:
     """Give every frame its exposure in stops and sort the frames dark to bright.
 
-    What the user says (`stops`, in the order of the frames) is believed first, then `side_file`
-    (see `read_stops_file`), then EXIF, then the pixels. EXIF that contradicts the pixels is
-    overruled. Frames without EXIF are placed among the others by their pixels. All that is worth
-    knowing stands in the notes of the bracket returned.
+    What the user says is believed first (`stops`, in the order of the frames), then `side_file`
+    or one that `find_stops_file` finds beside the frames, then EXIF, then the pixels. EXIF, or a
+    side file that nobody named, is overruled where it contradicts the pixels. Frames without EXIF
+    are placed among the others by their pixels. All that is worth knowing stands in the notes of
+    the bracket returned.
 
     Raises OptionError for user stops of another number than the frames or no numbers,
     FileReadError for a bad side file, and BracketError if all frames are equally exposed, or all
@@ -376,16 +245,19 @@ def assign_stops(
     _check_usable(frames, profiles)
     estimate = _estimate(profiles)
     notes = [*bracket.notes, *_useless_notes(frames, profiles)]
+    values: list[float] | None = None
     if stops is not None:
-        values = _user_stops(stops, frames)
-        sources = ["user"] * len(frames)
+        values, sources = _user_stops(stops, frames), ["user"] * len(frames)
     elif side_file is not None:
-        values = _stops_beside(side_file, frames)
+        values, sources = stops_from_file(Path(side_file), frames), ["file"] * len(frames)
+    elif not _all_told(frames):
+        values, remarks = _found_beside(frames, profiles, estimate)
         sources = ["file"] * len(frames)
-    else:
+        notes += remarks
+    if values is None:
         values, sources, remarks = _stops_of_frames(frames, profiles, estimate)
         notes += remarks
-    _check_spread(values, sources, estimate)
+    _check_spread(values, sources)
     if sources[0] in ("user", "file") and _contradictions(values, estimate, profiles):
         notes.append(_doubt_note(values, sources[0], estimate))
     done = [
@@ -394,6 +266,34 @@ def assign_stops(
     ]
     done.sort(key=lambda frame: frame.stops or 0.0)
     return replace(bracket, frames=tuple(done), notes=tuple(dict.fromkeys(notes)))
+
+
+def _all_told(frames: Sequence[Frame]) -> bool:
+    """Whether every frame carries stops already that someone gave."""
+    return all(f.stops is not None and f.stops_source in ("user", "file") for f in frames)
+
+
+def _found_beside(
+    frames: Sequence[Frame], profiles: Sequence[_Profile], estimate: _Estimate
+) -> tuple[list[float] | None, list[str]]:
+    """Stops from a side file that nobody named but that lies beside the frames, and remarks.
+
+    None where there is none, or where it does not fit these frames: it may belong to others.
+    """
+    path = find_stops_file([frame.path for frame in frames if frame.path is not None])
+    if path is None or any(frame.path is None for frame in frames):
+        return None, []
+    try:
+        values = stops_from_file(path, frames)
+    except FileReadError as error:
+        return None, [f"passed over a file beside the frames: {error}"]
+    if _contradictions(values, estimate, profiles):
+        return None, [
+            f"{path.name} beside the frames contradicts the pixels and was passed over: it says "
+            f"{_listed(values, values[0])} stops, the pixels "
+            f"{_listed(estimate.stops, estimate.stops[0])}"
+        ]
+    return values, []
 
 
 def _user_stops(stops: Sequence[float], frames: Sequence[Frame]) -> list[float]:
@@ -432,10 +332,10 @@ def _useless_notes(frames: Sequence[Frame], profiles: Sequence[_Profile]) -> lis
     ]
 
 
-def _check_spread(values: Sequence[float], sources: Sequence[str], estimate: _Estimate) -> None:
+def _check_spread(values: Sequence[float], sources: Sequence[str]) -> None:
     spread = max(values) - min(values)
     measured = "pixels" in sources
-    if spread >= (EQUAL_STOPS if measured else 1e-3):
+    if spread >= (1e-3 if sources[0] in ("user", "file") else EQUAL_STOPS):
         return
     origin = {"user": "stops given", "file": "stops in the side file", "exif": "EXIF"}
     told = "the pixels" if measured else f"the {origin[sources[0]]}"
@@ -446,13 +346,16 @@ def _check_spread(values: Sequence[float], sources: Sequence[str], estimate: _Es
 
 
 def _tolerance(difference: float, doubt: float) -> float:
-    """Distance in stops from the estimate beyond which a known difference contradicts it."""
-    return 0.75 + 0.35 * abs(difference) + doubt
+    """Distance in stops from the estimate beyond which a known difference contradicts it.
+
+    Cameras' curves, from plain gamma to hard S, bend an estimate by up to 45 %.
+    """
+    return 0.4 + 0.5 * abs(difference) + 2 * doubt
 
 
 def _pair_agrees(known: float, seen: float, doubt: float) -> bool:
     """Whether a known difference in stops is possible given what the pixels show."""
-    if abs(known) < EQUAL_STOPS and abs(seen) > 0.3 + doubt / 2:
+    if abs(known) < EQUAL_STOPS and abs(seen) > 0.25 + doubt:
         return False
     if known * seen < 0 and min(abs(known), abs(seen)) > 0.3:
         return False
@@ -497,14 +400,12 @@ def _stops_of_frames(
     frames: Sequence[Frame], profiles: Sequence[_Profile], estimate: _Estimate
 ) -> tuple[list[float], list[str], list[str]]:
     """Stops from what the frames carry, checked against and completed from the pixels."""
-    from_metadata = _bracket_metadata_stops(frames)
-    given = [frame.stops if frame.stops_source in ("user", "file") else None for frame in frames]
-    if all(value is not None for value in given):
-        sources = [frame.stops_source or "user" for frame in frames]
-        return [value or 0.0 for value in given], sources, []
-    known: list[float | None] = [
+    if _all_told(frames):
+        told = [frame.stops_source or "user" for frame in frames]
+        return [frame.stops or 0.0 for frame in frames], told, []
+    known = [
         frame.stops if value is None and frame.stops_source == "exif" else value
-        for frame, value in zip(frames, from_metadata, strict=True)
+        for frame, value in zip(frames, _bracket_metadata_stops(frames), strict=True)
     ]
     believed = _believable(known, estimate, profiles)
     notes = []
@@ -534,15 +435,27 @@ def _believable(
         return present
     wrong: set[int] = set()
     while against:
-        counts = {i: sum(i in pair for pair in against) for i in present - wrong}
-        worst = max(counts.values())
-        candidates = [i for i, count in counts.items() if count == worst]
-        if len(candidates) > 1 and len(present) - len(wrong) <= 2:
+        if len(present) - len(wrong) <= 2:
             return set()
-        wrong.add(candidates[0])
-        against = [pair for pair in against if candidates[0] not in pair]
+        worst = max(present - wrong, key=lambda i: _blame(i, against, known, estimate))
+        wrong.add(worst)
+        against = [pair for pair in against if worst not in pair]
     kept = present - wrong
     return kept if len(kept) >= 2 and len(kept) * 2 > len(present) else set()
+
+
+def _blame(
+    index: int,
+    against: Sequence[tuple[int, int]],
+    known: Sequence[float | None],
+    estimate: _Estimate,
+) -> tuple[int, float]:
+    """In how many contradictions a frame takes part, and how far it is off all others in sum."""
+    own = (known[index] or 0.0) - estimate.stops[index]
+    offs = [
+        abs(value - estimate.stops[i] - own) for i, value in enumerate(known) if value is not None
+    ]
+    return sum(index in pair for pair in against), sum(offs)
 
 
 def _completed(kept: dict[int, float], estimate: _Estimate) -> list[float]:
@@ -592,8 +505,10 @@ def _overruled_note(
 
 # A clipped highlight is lost, a shadow is only noisy: it costs this share of a highlight.
 _SHADOW_COST = 0.7
-# Share of the area that the outermost frame may be better by before the middle one is left.
-_MIDDLE_BONUS = 0.08
+# What the outermost frame's loss is raised by, and the area that it is charged besides: its
+# registration to the far end is the hardest.
+_DISTANCE_RISE = 0.45
+_DISTANCE_COST = 0.01
 
 
 def choose_reference(bracket: Bracket) -> int:
@@ -602,12 +517,12 @@ def choose_reference(bracket: Bracket) -> int:
     Each frame is charged for the area where its highlights clip and, at a lower price, where its
     shadows drown in noise; near-ties go to the frame nearer the middle.
     """
-    frames = bracket.frames
-    middle = (len(frames) - 1) / 2
-    costs = [
-        _loss(sample_display(frame)) + _MIDDLE_BONUS * abs(i - middle) / max(middle, 0.5)
-        for i, frame in enumerate(frames)
-    ]
+    middle = (len(bracket.frames) - 1) / 2
+    costs = []
+    for index, frame in enumerate(bracket.frames):
+        distance = abs(index - middle) / max(middle, 0.5)
+        loss = _loss(sample_display(frame))
+        costs.append(loss * (1 + _DISTANCE_RISE * distance) + _DISTANCE_COST * distance)
     return int(np.argmin(costs))
 
 

@@ -291,7 +291,7 @@ def _fit_family(evidence: _Evidence) -> tuple[float, float]:
 
 
 _NODES = 33
-_SMOOTHNESS = 3.0
+_SMOOTHNESS = 0.3
 _COUPLING = 0.5
 _RIDGE = 0.05
 
@@ -303,13 +303,13 @@ def _refined(evidence: _Evidence, strength: float, scale: float, levels: int) ->
     rows -= _node_weights(evidence.dark, evidence.channel)
     wanted = evidence.difference - (prior[1] - prior[0])
     fixed = _regularity()
-    correction = np.zeros(3 * _NODES)
+    correction: Values = np.zeros(3 * _NODES)
     for _ in range(5):
         residual = np.abs(rows @ correction - wanted)
         # Huber weights: beyond 0.1 stops a level counts as an outlier, more and more.
         weights = evidence.weights * np.minimum(1.0, 0.1 / np.maximum(residual, 1e-6))
         normal = rows.T @ (rows * weights[:, None]) + fixed
-        correction = np.linalg.solve(normal, rows.T @ (weights * wanted))
+        correction = np.asarray(np.linalg.solve(normal, rows.T @ (weights * wanted)))
     nodes = np.linspace(0.0, 1.0, _NODES)
     codes = np.linspace(0.0, 1.0, levels)
     curve = scale * light_stops(codes, strength)
