@@ -508,7 +508,7 @@ _SHADOW_COST = 0.7
 # What the outermost frame's loss is raised by, and the area that it is charged besides: its
 # registration to the far end is the hardest.
 _DISTANCE_RISE = 0.45
-_DISTANCE_COST = 0.01
+_DISTANCE_COST = 0.03
 
 
 def choose_reference(bracket: Bracket) -> int:
