@@ -1,0 +1,250 @@
+"""Exposure-fusion pyramids as tensors: the priors that guide DPGN, and their parts.
+
+The same weights and pyramids as `ghostless.methods.mertens` and `ghostless.pyramid`, for tensors
+on any device. Images are (B, 3, H, W), RGB 0..1; weights (B, 1, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..color import LUMA_601
+
+# Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007, section 3.1 and the authors'
+# program: sigma and best value of the well-exposedness, and what keeps weights from being 0 / 0.
+_SIGMA = 0.2
+_WELL_EXPOSED = 0.5
+_WEIGHT_FLOOR = 1e-12
+# Rounding makes up to this much Laplacian out of a flat area, more than the floor could outweigh.
+_LAPLACIAN_NOISE = 1e-6
+
+_KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+
+def has_colour(images: Sequence[Tensor]) -> Tensor:
+    """Whether any image of each item of a batch has any colour: (B, 1, 1, 1) bool."""
+    found = [(image.amax(1) > image.amin(1)).flatten(1).any(dim=1) for image in images]
+    return torch.stack(found).any(dim=0)[:, None, None, None]
+
+
+def mertens_weights(images: Sequence[Tensor], coloured: Tensor | None = None) -> list[Tensor]:
+    """Weights of exposure fusion, one (B, 1, H, W) per image, adding up to 1 at every pixel.
+
+    Contrast times saturation times well-exposedness; without saturation where no image of an item
+    has any colour.
+
+    coloured: `has_colour` of the whole images, if these are regions of larger ones.
+    """
+    if coloured is None:
+        coloured = has_colour(images)
+    weights = []
+    for image in images:
+        quality = _contrast(image) * _well_exposedness(image)
+        weights.append(torch.where(coloured, quality * _spread(image), quality) + _WEIGHT_FLOOR)
+    total = add(weights)
+    return [weight / total for weight in weights]
+
+
+def program_weights(images: Sequence[Tensor]) -> list[Tensor]:
+    """Weights as the DPGN authors' program makes them, slips included; nearly all equal.
+
+    Well-exposedness is taken of values 0..255 and around 0.4, so that it vanishes almost
+    everywhere and only the floor is left; contrast keeps its sign. For experiments.
+    """
+    weights = []
+    for image in images:
+        levels = image * 255
+        exposed = torch.exp(-((levels - 0.4) ** 2) / (2 * _SIGMA**2)).prod(dim=1, keepdim=True)
+        weights.append(_laplacian(levels) * _spread(levels) * exposed + _WEIGHT_FLOOR)
+    total = add(weights)
+    return [weight / total for weight in weights]
+
+
+def _well_exposedness(image: Tensor) -> Tensor:
+    distance = (image - _WELL_EXPOSED).square().sum(dim=1, keepdim=True)
+    return torch.exp(-distance / (2 * _SIGMA**2))
+
+
+def _contrast(image: Tensor) -> Tensor:
+    contrast = _laplacian(image).abs()
+    return torch.where(contrast > _LAPLACIAN_NOISE, contrast, 0)
+
+
+def _spread(image: Tensor) -> Tensor:
+    """Standard deviation of the three channels; exactly 0 for grey."""
+    first, second = image[:, :1] - image[:, 1:2], image[:, 1:2] - image[:, 2:]
+    variance = (first.square() + first * second + second.square()) * (2 / 9)
+    # sqrt'(0) is infinite: no gradient flows where the root is taken of a stand-in.
+    safe = torch.where(variance > 0, variance, 1)
+    return torch.where(variance > 0, safe.sqrt(), 0)
+
+
+def _laplacian(image: Tensor) -> Tensor:
+    """Four-neighbour Laplacian of the grey image, borders repeated."""
+    grey = torch.einsum("c,bchw->bhw", image.new_tensor(LUMA_601.tolist()), image).unsqueeze(1)
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    return (
+        padded[:, :, :-2, 1:-1]
+        + padded[:, :, 2:, 1:-1]
+        + padded[:, :, 1:-1, :-2]
+        + padded[:, :, 1:-1, 2:]
+        - 4 * grey
+    )
+
+
+def reduce(image: Tensor) -> Tensor:
+    """Blur and drop every second row and column: (B, C, H, W) to (B, C, ceil(H/2), ceil(W/2)).
+
+    Kernel [1 4 6 4 1] / 16; the border is mirrored with the edge sample repeated.
+    """
+    for dim in (2, 3):
+        padded = _mirror(image, dim)
+        half = (image.shape[dim] + 1) // 2
+        image = add(
+            [weight * _every_second(padded, dim, tap, half) for tap, weight in enumerate(_KERNEL)]
+        )
+    return image
+
+
+def _mirror(image: Tensor, dim: int) -> Tensor:
+    """Two samples more at each end of `dim`, mirrored with the edge repeated."""
+    size = image.shape[dim]
+    index = torch.arange(-2, size + 2, device=image.device) % (2 * size)
+    return image.index_select(dim, torch.minimum(index, 2 * size - 1 - index))
+
+
+def _every_second(padded: Tensor, dim: int, start: int, count: int) -> Tensor:
+    part = padded.narrow(dim, start, padded.shape[dim] - start)
+    return part[:, :, ::2][:, :, :count] if dim == 2 else part[..., ::2][..., :count]
+
+
+def expand(coarse: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate (B, C, ceil(H/2), ceil(W/2)) to `size` (H, W); the inverse step of `reduce`.
+
+    The edge sample is repeated.
+    """
+    for dim, wanted in zip((2, 3), size, strict=True):
+        pad = (0, 0, 1, 1) if dim == 2 else (1, 1, 0, 0)
+        padded = F.pad(coarse, pad, mode="replicate")
+        count = coarse.shape[dim]
+        before, here, after = (padded.narrow(dim, start, count) for start in range(3))
+        even = (before + 6 * here + after) / 8
+        odd = (here + after) / 2
+        doubled = torch.stack([even, odd], dim=dim + 1).flatten(dim, dim + 1)
+        coarse = doubled.narrow(dim, 0, wanted)
+    return coarse
+
+
+def gaussian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
+    """Return `levels` images, the finest (the image itself) first."""
+    pyramid = [image]
+    while len(pyramid) < levels:
+        pyramid.append(reduce(pyramid[-1]))
+    return pyramid
+
+
+def collapse(pyramid: Sequence[Tensor]) -> Tensor:
+    """Add the levels of a Laplacian pyramid up again, the coarsest being a Gaussian one."""
+    image = pyramid[-1]
+    for detail in reversed(pyramid[:-1]):
+        image = detail + expand(image, (detail.shape[2], detail.shape[3]))
+    return image
+
+
+def add(terms: Sequence[Tensor]) -> Tensor:
+    """Sum of tensors of one shape."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+PriorForm = Literal["paper", "fused_first"]
+WeightForm = Literal["mertens", "program"]
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Content and detail of two images fused at every level of a pyramid, the finest first.
+
+    content[l], detail[l]: (B, 3, H / 2^l, W / 2^l); content 0..1, detail around 0.
+    """
+
+    content: list[Tensor]
+    detail: list[Tensor]
+
+
+def make_weights(
+    images: Sequence[Tensor], form: WeightForm = "mertens", coloured: Tensor | None = None
+) -> list[Tensor]:
+    """Weights of exposure fusion, or those that the DPGN authors' program makes."""
+    return mertens_weights(images, coloured) if form == "mertens" else program_weights(images)
+
+
+def make_priors(
+    images: Sequence[Tensor],
+    levels: int,
+    form: PriorForm = "paper",
+    weights: WeightForm = "mertens",
+) -> Priors:
+    """Fuse images at each of `levels` levels into content and detail priors.
+
+    images: (B, 3, H, W), sides multiples of 2^levels.
+    form: "paper": content and detail are the images' Gaussian and Laplacian levels, weighted by
+        the Gaussian levels of the weights (DPGN, equations 3 and 4). "fused_first": the images
+        are fused to one first; detail is its Laplacian level and content what the next coarser
+        level says about this one (the authors' program).
+    """
+    priors = weighted_priors(images, make_weights(images, weights), levels)
+    return priors if form == "paper" else _refused(priors, images, weights, levels)
+
+
+def weighted_priors(images: Sequence[Tensor], weights: Sequence[Tensor], levels: int) -> Priors:
+    """Priors of images of one level and weights for them, from that level on."""
+    content, detail = [], []
+    images, weights = list(images), list(weights)
+    for _ in range(levels):
+        coarse = [reduce(image) for image in images]
+        content.append(weighted_content(images, weights))
+        detail.append(weighted_detail(images, coarse, weights))
+        images, weights = coarse, [reduce(weight) for weight in weights]
+    return Priors(content, detail)
+
+
+def weighted_content(images: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Sum over images of weight times image (equation 4) at one level."""
+    return add([weight * image for image, weight in zip(images, weights, strict=True)])
+
+
+def weighted_detail(
+    images: Sequence[Tensor], coarse: Sequence[Tensor], weights: Sequence[Tensor]
+) -> Tensor:
+    """Sum over images of weight times Laplacian (equation 3) at one level.
+
+    coarse: the images' next Gaussian level.
+    """
+    size = (images[0].shape[2], images[0].shape[3])
+    return add(
+        [
+            weight * (image - expand(small, size))
+            for image, small, weight in zip(images, coarse, weights, strict=True)
+        ]
+    )
+
+
+def _refused(priors: Priors, images: Sequence[Tensor], weights: WeightForm, levels: int) -> Priors:
+    """Priors of the one image that others are fused to."""
+    top = weighted_content(
+        [gaussian_pyramid(image, levels + 1)[-1] for image in images],
+        [gaussian_pyramid(weight, levels + 1)[-1] for weight in make_weights(images, weights)],
+    )
+    fused = gaussian_pyramid(collapse([*priors.detail, top]), levels + 1)
+    content = [expand(coarse, (fine.shape[2], fine.shape[3])) for fine, coarse in pairwise(fused)]
+    return Priors(content, [fine - low for fine, low in zip(fused, content, strict=False)])

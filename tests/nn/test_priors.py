@@ -1,0 +1,137 @@
+"""The tensors' pyramids and weights equal those of exposure fusion itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.scenes import make_frames, make_radiance  # noqa: E402
+
+from ghostless import pyramid  # noqa: E402
+from ghostless.bracket import Stack  # noqa: E402
+from ghostless.methods import mertens  # noqa: E402
+from ghostless.nn import priors  # noqa: E402
+
+
+def frames(height=70, width=53, grey=False):
+    radiance = make_radiance(height, width, seed=3)
+    if grey:
+        radiance = np.repeat(radiance[..., :1], 3, axis=2)
+    return make_frames(radiance, [-2, 2])
+
+
+def tensor(array):
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None]
+
+
+def array(tensor):
+    return tensor[0].permute(1, 2, 0).numpy()
+
+
+def noise(height, width):
+    return np.random.default_rng(0).uniform(0, 1, (height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (17, 31), (3, 2), (2, 5)])
+def test_reduce_and_expand_equal_those_of_pyramid(size):
+    image = noise(*size)
+    small = pyramid.reduce(image)
+    np.testing.assert_allclose(array(priors.reduce(tensor(image))), small, atol=1e-6)
+    np.testing.assert_allclose(
+        array(priors.expand(tensor(small), size)), pyramid.expand(small, size), atol=1e-6
+    )
+
+
+def test_collapse_undoes_the_laplacian_pyramid():
+    image = noise(37, 50)
+    levels = [tensor(level) for level in pyramid.laplacian_pyramid(image, 5)]
+    np.testing.assert_allclose(array(priors.collapse(levels)), image, atol=1e-6)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_blending_with_these_weights_and_pyramids_is_exposure_fusion(grey):
+    pair = frames(grey=grey)
+    images = [tensor(frame.display()) for frame in pair]
+    weights = priors.mertens_weights(images)
+    torch.testing.assert_close(weights[0] + weights[1], torch.ones_like(weights[0]))
+    levels = pyramid.level_count(70, 53)
+    made = priors.weighted_priors(images, weights, levels - 1)
+    top = priors.weighted_content(
+        [priors.gaussian_pyramid(image, levels)[-1] for image in images],
+        [priors.gaussian_pyramid(weight, levels)[-1] for weight in weights],
+    )
+    fused = priors.collapse([*made.detail, top]).clamp(0, 1)
+    expected = mertens.fuse(Stack(pair, reference=0)).pixels
+    np.testing.assert_allclose(array(fused), expected, atol=2e-5)
+    np.testing.assert_allclose(array(made.content[0]).clip(0, 1).mean(), expected.mean(), atol=0.1)
+
+
+def test_grey_pixels_of_a_coloured_image_have_no_saturation():
+    image = noise(8, 8)
+    image[2, 3] = 0.4
+    other = noise(8, 8)[::-1].copy()
+    weights = priors.mertens_weights([tensor(image), tensor(other)])
+    assert float(weights[0][0, 0, 2, 3]) < 1e-6
+
+
+def test_items_of_a_batch_decide_about_colour_on_their_own():
+    grey = np.repeat(noise(8, 8)[..., :1], 3, axis=2)
+    coloured = noise(8, 8)
+    both = torch.cat([tensor(grey), tensor(coloured)])
+    other = both.flip(2)
+    together = priors.mertens_weights([both, other])[0]
+    for item in range(2):
+        alone = priors.mertens_weights([both[item : item + 1], other[item : item + 1]])[0]
+        torch.testing.assert_close(together[item : item + 1], alone)
+    assert priors.has_colour([both]).flatten().tolist() == [False, True]
+
+
+def test_priors_of_one_image_twice_are_its_own_pyramids():
+    image = noise(32, 48)
+    made = priors.make_priors([tensor(image)] * 2, 3)
+    gaussian = pyramid.gaussian_pyramid(image, 4)
+    laplacian = pyramid.laplacian_pyramid(image, 4)
+    for level in range(3):
+        np.testing.assert_allclose(array(made.content[level]), gaussian[level], atol=1e-6)
+        np.testing.assert_allclose(array(made.detail[level]), laplacian[level], atol=1e-6)
+
+
+def test_priors_fused_first_are_the_pyramids_of_the_fused_image():
+    images = [tensor(frame.display()) for frame in frames(64, 32)]
+    made = priors.make_priors(images, 3)
+    tops = [priors.gaussian_pyramid(image, 4)[-1] for image in images]
+    weights = priors.mertens_weights(images)
+    top_weights = [priors.gaussian_pyramid(weight, 4)[-1] for weight in weights]
+    fused = priors.collapse([*made.detail, priors.weighted_content(tops, top_weights)])
+    other = priors.make_priors(images, 3, form="fused_first")
+    for level, image in enumerate(priors.gaussian_pyramid(fused, 3)):
+        torch.testing.assert_close(other.content[level] + other.detail[level], image)
+    assert (other.detail[0] - made.detail[0]).abs().max() > 1e-3
+
+
+def test_weights_of_the_program_are_nearly_all_equal():
+    images = [tensor(frame.display()) for frame in frames(64, 64)]
+    weights = priors.program_weights(images)[0]
+    assert ((weights - 0.5).abs() < 1e-3).float().mean() > 0.9
+    true = priors.mertens_weights(images)[0]
+    assert ((true - 0.5).abs() < 1e-3).float().mean() < 0.1
+
+
+def test_gradients_are_finite_also_for_grey_and_flat_images():
+    image = torch.full((1, 3, 8, 8), 0.4, requires_grad=True)
+    other = torch.rand(1, 3, 8, 8)
+    priors.make_priors([image, other], 2).detail[1].sum().backward()
+    assert torch.isfinite(image.grad).all()
+
+
+def test_weights_of_a_region_equal_those_of_the_whole():
+    images = [torch.rand(1, 3, 24, 16, dtype=torch.float64) for _ in range(2)]
+    images[0][:, :, :12] = images[0][:, :1, :12]
+    images[1][:, :, :12] = images[1][:, :1, :12]
+    whole = priors.mertens_weights(images)[0][:, :, 1:8]
+    region = [image[:, :, :9] for image in images]
+    coloured = priors.has_colour(images)
+    torch.testing.assert_close(priors.mertens_weights(region, coloured)[0][:, :, 1:8], whole)
+    assert (priors.mertens_weights(region)[0][:, :, 1:8] - whole).abs().max() > 0.1
