@@ -1,0 +1,296 @@
+"""Exposure fusion of pictures that come in stripes: weighed by quality, blended over scales.
+
+The engine of `methods/mertens.py` and of the tone mapper made from it. Whatever can give rows of
+several exposures of one scene can be fused, be it photos or virtual exposures of an HDR image.
+
+No picture is ever held in float at full size but the result. Pass one walks the exposures in
+stripes, weighs them and reduces pictures and weights to half the side; the coarser levels are made
+from those; pass two walks the exposures again, weighs them again (cheaper than keeping the
+weights) and adds their finest detail. The result equals that of the whole-image algorithm of
+Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import color
+from .pyramid import Plane, expand_rows, half, level_count, reduce_rows, source_rows
+from .stripes import Progress, for_each_stripe, part
+
+# Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
+# program).
+_WEIGHT_FLOOR = np.float32(1e-12)
+# Rounding in float32 makes up to this much Laplacian out of a flat area; the floor would not
+# outweigh it, and noise would choose between the pictures.
+_LAPLACIAN_NOISE = 1e-6
+# exp(-(z - 0.5)^2 / (2 sigma^2)), sigma = 0.2 (Mertens et al. 2007, section 3.1).
+_WELL_EXPOSED = 0.5
+_WELL_EXPOSED_SIGMA = 0.2
+
+
+class Exposures(Protocol):
+    """Several display pictures of one scene that are made row by row.
+
+    size: (height, width).
+    masked: for each picture whether `masks` gives a mask for it.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def masked(self) -> Sequence[bool]: ...
+
+    def planes(self, start: int, stop: int) -> list[list[Plane]]:
+        """Rows of every picture's red, green and blue: new float32 arrays, 0..1, finite."""
+        ...
+
+    def masks(self, start: int, stop: int) -> list[Plane | None]:
+        """Rows of what to multiply every picture's weight by, 0..1; not 0 for all at once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """How much each measure of quality counts; 0 leaves one out."""
+
+    contrast: float = 1.0
+    saturation: float = 1.0
+    well_exposedness: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One level of all pictures' pyramids, or a stripe of it.
+
+    planes: per picture its red, green and blue, (H, W) each.
+    weights: per picture, (H, W), adding up to 1.
+    masks: per picture, (H, W) above 0 where the picture counts, or None where it does everywhere.
+    """
+
+    planes: list[list[Plane]]
+    weights: list[Plane]
+    masks: list[Plane | None]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        height, width = self.weights[0].shape
+        return height, width
+
+    def rows(self, start: int, stop: int) -> _Level:
+        span = slice(start, stop)
+        return _Level(
+            [[plane[span] for plane in planes] for planes in self.planes],
+            [weight[span] for weight in self.weights],
+            [None if mask is None else mask[span] for mask in self.masks],
+        )
+
+
+_ReadRows = Callable[[int, int], _Level]
+
+
+def fuse_exposures(
+    exposures: Exposures,
+    exponents: Exponents,
+    levels: int | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Fuse pictures to one of (H, W, 3) float32; it may overshoot 0..1 a little.
+
+    levels: depth of the pyramid; None for as many as the size has.
+    """
+    size = exposures.size
+    deepest = level_count(*size)
+    depth = min(levels or deepest, deepest)
+
+    def read(start: int, stop: int) -> _Level:
+        return _weighed_rows(exposures, exponents, start, stop)
+
+    if depth == 1:
+        return _mean(read, size, progress)
+    return _blend(read, size, depth, exposures.masked, progress)
+
+
+def _weighed_rows(exposures: Exposures, exponents: Exponents, start: int, stop: int) -> _Level:
+    """Make rows of the finest level from the pictures themselves."""
+    # One row more on each side for the Laplacian.
+    first, last = max(0, start - 1), min(exposures.size[0], stop + 1)
+    inner = slice(start - first, stop - first)
+    pictures = exposures.planes(first, last)
+    masks = exposures.masks(start, stop)
+    weights = []
+    for planes, mask in zip(pictures, masks, strict=True):
+        weight = _quality(planes, exponents)[inner]
+        if mask is not None:
+            weight *= mask
+        weights.append(weight)
+    total = np.add.reduce(weights)
+    for weight in weights:
+        np.divide(weight, total, out=weight)
+    return _Level([[plane[inner] for plane in planes] for planes in pictures], weights, masks)
+
+
+def _quality(planes: list[Plane], exponents: Exponents) -> Plane:
+    """Weigh one picture, not normalised (Mertens et al. 2007, section 3.1 and equation 1)."""
+    red, green, blue = planes
+    quality = np.full_like(red, 1)
+    if exponents.contrast > 0:
+        grey = cv2.addWeighted(red, float(color.LUMA_601[0]), green, float(color.LUMA_601[1]), 0)
+        cv2.scaleAdd(blue, float(color.LUMA_601[2]), grey, dst=grey)
+        laplacian = cv2.Laplacian(grey, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE)
+        contrast = np.abs(np.asarray(laplacian, np.float32))
+        cv2.threshold(contrast, _LAPLACIAN_NOISE, 0, cv2.THRESH_TOZERO, dst=contrast)
+        quality = _power(contrast, exponents.contrast)
+    if exponents.saturation > 0:
+        quality *= _power(_spread(red, green, blue), exponents.saturation)
+    if exponents.well_exposedness > 0:
+        # sum over channels of (z - 0.5)^2
+        off = np.square(red - np.float32(_WELL_EXPOSED))
+        for plane in (green, blue):
+            centred = plane - np.float32(_WELL_EXPOSED)
+            off += np.square(centred, out=centred)
+        off *= np.float32(-exponents.well_exposedness / (2 * _WELL_EXPOSED_SIGMA**2))
+        quality *= cv2.exp(off, dst=off)
+    quality += _WEIGHT_FLOOR
+    return quality
+
+
+def _spread(red: Plane, green: Plane, blue: Plane) -> Plane:
+    """Standard deviation of the three channels; exactly 0 for grey."""
+    # From the differences d1 = r - g, d2 = g - b: variance = 2/9 (d1^2 + d2^2 + d1 d2).
+    first = red - green
+    second = green - blue
+    variance = first + second
+    variance *= first
+    variance += np.square(second, out=second)
+    variance *= np.float32(2 / 9)
+    return np.asarray(cv2.sqrt(np.maximum(variance, 0, out=variance), dst=variance))
+
+
+def _power(base: Plane, exponent: float) -> Plane:
+    return base if exponent == 1 else np.asarray(cv2.pow(base, exponent, dst=base))
+
+
+def _mean(read: _ReadRows, size: tuple[int, int], progress: Progress | None) -> NDArray[np.float32]:
+    """Blend without a pyramid: the weighted mean of the pictures."""
+    out = np.empty((*size, 3), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        cv2.merge(_weighted_sum(read(start, stop)), dst=out[start:stop])
+
+    for_each_stripe(*size, work, progress=progress)
+    return out
+
+
+def _weighted_sum(level: _Level) -> list[Plane]:
+    return [
+        np.add.reduce(
+            [
+                weight * planes[channel]
+                for planes, weight in zip(level.planes, level.weights, strict=True)
+            ]
+        )
+        for channel in range(3)
+    ]
+
+
+def _blend(
+    read: _ReadRows,
+    size: tuple[int, int],
+    depth: int,
+    masked: Sequence[bool],
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3)."""
+    levels = [_reduced(read, size, masked, part(progress, 0, 0.4))]
+    while len(levels) < depth - 1:
+        finer = levels[-1]
+        levels.append(_reduced(finer.rows, finer.shape, masked, None))
+
+    blended = _weighted_sum(levels[-1])
+    while len(levels) > 1:
+        coarser = levels.pop()
+        finer = levels[-1]
+        planes = [np.empty(finer.shape, np.float32) for _ in range(3)]
+        _add_detail(finer.rows, finer.shape, coarser, blended, planes, None)
+        blended = planes
+    if progress is not None:
+        progress(0.5)
+    out = np.empty((*size, 3), np.float32)
+    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1))
+    return out
+
+
+def _reduced(
+    read: _ReadRows,
+    size: tuple[int, int],
+    masked: Sequence[bool],
+    progress: Progress | None,
+) -> _Level:
+    """Make the next coarser level of one of `size`, all of it."""
+    count = len(masked)
+    small = (half(size[0]), half(size[1]))
+    level = _Level(
+        [[np.empty(small, np.float32) for _ in range(3)] for _ in range(count)],
+        [np.empty(small, np.float32) for _ in range(count)],
+        [np.empty(small, np.float32) if is_masked else None for is_masked in masked],
+    )
+
+    def work(start: int, stop: int) -> None:
+        first, last = source_rows(start, stop, size[0])
+        source = read(first, last)
+        target = level.rows(start, stop)
+        for index in range(count):
+            target.weights[index][:] = reduce_rows(source.weights[index], first, start, stop)
+            mask, target_mask = source.masks[index], target.masks[index]
+            if mask is not None and target_mask is not None:
+                target_mask[:] = reduce_rows(mask, first, start, stop)
+            for plane, wanted in zip(source.planes[index], target.planes[index], strict=True):
+                if mask is None or target_mask is None:
+                    wanted[:] = reduce_rows(plane, first, start, stop)
+                else:
+                    # The mean of the unmasked pixels alone; where there are none the weight is
+                    # 0 here and at every neighbour that expanding reads, so any value will do.
+                    wanted[:] = reduce_rows(plane * mask, first, start, stop)
+                    np.divide(wanted, target_mask, out=wanted, where=target_mask > 0)
+
+    for_each_stripe(*small, work, progress=progress)
+    return level
+
+
+def _add_detail(
+    read: _ReadRows,
+    size: tuple[int, int],
+    coarser: _Level,
+    blended: list[Plane],
+    out: list[Plane] | NDArray[np.float32],
+    progress: Progress | None,
+) -> None:
+    """Expand the blended coarser level and add the detail of this one, blended by its weights.
+
+    out: three planes, or (H, W, 3); written.
+    """
+
+    def work(start: int, stop: int) -> None:
+        level = read(start, stop)
+        planes = [expand_rows(plane, start, stop, size[1]) for plane in blended]
+        for frame, coarse, weight in zip(level.planes, coarser.planes, level.weights, strict=True):
+            for channel in range(3):
+                detail = expand_rows(coarse[channel], start, stop, size[1])
+                np.subtract(frame[channel], detail, out=detail)
+                detail *= weight
+                planes[channel] += detail
+        if isinstance(out, list):
+            for plane, target in zip(planes, out, strict=True):
+                target[start:stop] = plane
+        else:
+            cv2.merge(planes, dst=out[start:stop])
+
+    for_each_stripe(*size, work, progress=progress)
