@@ -1,0 +1,284 @@
+"""Metrics of structure: local similarity of the fused image to its sources.
+
+All work on single planes (H, W), values 0..255; `ghostless.metrics` averages over R, G, B, except
+MEF-SSIM which is defined on grey images and takes any number of sources.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ._filters import correlate_same, gaussian, smooth_valid
+
+Bytes = NDArray[np.uint8]
+Plane = NDArray[np.float64]
+
+# The constant that MEFB's code of Qc and Qy takes where SSIM has (K L)^2.
+_TINY = 2e-16
+
+
+def _similarity(
+    first: Plane, second: Plane, window: Plane, c1: float, c2: float
+) -> tuple[Plane, Plane, Plane]:
+    """SSIM map and both variances (valid region)."""
+    mean1, mean2 = smooth_valid(first, window), smooth_valid(second, window)
+    variance1 = smooth_valid(first * first, window) - mean1 * mean1
+    variance2 = smooth_valid(second * second, window) - mean2 * mean2
+    covariance = smooth_valid(first * second, window) - mean1 * mean2
+    above = (2 * mean1 * mean2 + c1) * (2 * covariance + c2)
+    below = (mean1 * mean1 + mean2 * mean2 + c1) * (variance1 + variance2 + c2)
+    return above / below, variance1, variance2
+
+
+def _check_window(plane: Plane, size: int, name: str) -> None:
+    if min(plane.shape) < size:
+        height, width = plane.shape
+        raise InputError(
+            f"{name} expected an image of at least {size} x {size} pixels, "
+            f"found {width} x {height}; use a larger image"
+        )
+
+
+def cvejic_similarity(first: Bytes, second: Bytes, fused: Bytes) -> float:
+    """Qc: similarity to the sources weighted by their covariance with the result (Cvejic 2005).
+
+    MEFB's code has no stabilising constant, so in windows where a source is flat (clipped) its
+    value is the rounding error of the sums, and may reach hundreds. It is followed to that error
+    (see `_WindowMoments`), because the official figures contain it.
+    """
+    moments = _WindowMoments(first, second, fused)
+    similar_a, covariance_a = moments.similarity(0, 2), moments.covariance(0, 2)
+    similar_b, covariance_b = moments.similarity(1, 2), moments.covariance(1, 2)
+    total = covariance_a + covariance_b
+    share = np.divide(covariance_a, total, out=np.full_like(total, np.nan), where=total != 0)
+    quality = share * similar_a + (1 - share) * similar_b
+    quality[share < 0] = 0
+    quality[share > 1] = 1
+    return _mean_of_known(quality)
+
+
+def yang_similarity(first: Bytes, second: Bytes, fused: Bytes) -> float:
+    """Qy: redundant places weighted by variance, complementary ones by the better (Yang 2008).
+
+    As for Qc, windows where an image is flat carry the official code's rounding error.
+    """
+    moments = _WindowMoments(first, second, fused)
+    similar_a, similar_b = moments.similarity(0, 2), moments.similarity(1, 2)
+    variance_a, variance_b = moments.covariance(0, 0), moments.covariance(1, 1)
+    total = variance_a + variance_b
+    share = np.divide(variance_a, total, out=np.full_like(total, np.nan), where=total != 0)
+    alike = moments.similarity(0, 1) >= 0.75
+    redundant = share * similar_a + (1 - share) * similar_b
+    # As in MEFB both terms are summed, so a pixel without a share is left out in either case.
+    return _mean_of_known(redundant * alike + np.maximum(similar_a, similar_b) * ~alike)
+
+
+class _WindowMoments:
+    """Moments of three planes in 7 x 7 Gaussian windows, as GNU Octave's filter2 rounds them.
+
+    Octave sums the 49 products of a window column by column, last pixel first, with fused
+    multiply-add. The order matters only where a plane is flat, for there a variance is nothing
+    but the rounding error; only those windows are summed that way, the others by separable filters.
+    """
+
+    def __init__(self, *planes: Bytes) -> None:
+        self._planes = [plane.astype(np.float64) for plane in planes]
+        _check_window(self._planes[0], 11, "Qc and Qy")
+        box = np.ones((7, 7), np.uint8)
+        inner = (slice(3, -3), slice(3, -3))
+        flat = [cv2.dilate(plane, box)[inner] == cv2.erode(plane, box)[inner] for plane in planes]
+        self._rows, self._columns = np.nonzero(np.logical_or.reduce(flat))
+        self._kernel = _octave_gaussian(7, 1.5)
+        self._sums: dict[tuple[int, ...], Plane] = {}
+
+    def covariance(self, i: int, j: int) -> Plane:
+        """Weighted covariance (H-6, W-6) of planes i and j."""
+        return self._sum(i, j) - self._sum(i) * self._sum(j)
+
+    def similarity(self, i: int, j: int) -> Plane:
+        """SSIM map (H-6, W-6) of planes i and j with MEFB's tiny constants."""
+        product = self._sum(i) * self._sum(j)
+        above = (2 * product + _TINY) * (2 * self.covariance(i, j) + _TINY)
+        squares = self._sum(i) ** 2 + self._sum(j) ** 2 + _TINY
+        return np.asarray(
+            above / (squares * (self.covariance(i, i) + self.covariance(j, j) + _TINY))
+        )
+
+    def _sum(self, *indices: int) -> Plane:
+        """Weighted sum (H-6, W-6) of a plane, or of the product of two."""
+        if indices not in self._sums:
+            plane = self._planes[indices[0]]
+            if len(indices) == 2:
+                plane = plane * self._planes[indices[1]]
+            total = smooth_valid(plane, gaussian(7, 1.5))
+            total[self._rows, self._columns] = self._octave_sum(plane)
+            self._sums[indices] = total
+        return self._sums[indices]
+
+    def _octave_sum(self, plane: Plane) -> Plane:
+        # The 64-bit mantissa of a long double holds a product before the one rounding of the sum.
+        total = np.zeros(len(self._rows), np.float64)
+        for column in range(6, -1, -1):
+            for row in range(6, -1, -1):
+                pixels = plane[self._rows + row, self._columns + column].astype(np.longdouble)
+                product = pixels * np.longdouble(self._kernel[row, column])
+                total = (product + total).astype(np.float64)
+        return total
+
+
+def _octave_gaussian(size: int, sigma: float) -> Plane:
+    """Two-dimensional Gaussian normalised twice by sums in storage order, as MEFB's code has it."""
+    offsets = [x - (size - 1) / 2 for x in range(size)]
+    kernel = [[math.exp(-(x * x + y * y) / (2 * sigma**2)) for y in offsets] for x in offsets]
+    total = 0.0
+    for column in kernel:
+        for value in column:
+            total += value
+    kernel = [[value / total for value in column] for column in kernel]
+    sums = []
+    for column in kernel:
+        partial = 0.0
+        for value in column:
+            partial += value
+        sums.append(partial)
+    total = 0.0
+    for partial in sums:
+        total += partial
+    return np.array([[value / total for value in column] for column in kernel]).T
+
+
+def piella_edge_similarity(first: Bytes, second: Bytes, fused: Bytes) -> float:
+    """Qw as MEFB has it: Piella's weighted similarity taken on edge images (Piella 2003)."""
+    a, b, f = (_prewitt(plane.astype(np.float64)) for plane in (first, second, fused))
+    _check_window(a, 11, "Qw")
+    window = gaussian(11, 1.5)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    _, variance_a, variance_b = _similarity(a, b, window, c1, c2)
+    flat = variance_a + variance_b == 0
+    variance_a = variance_a + 0.5 * flat
+    variance_b = variance_b + 0.5 * flat
+    share = variance_a / (variance_a + variance_b)
+    similar_a, *_ = _similarity(f, a, window, c1, c2)
+    similar_b, *_ = _similarity(f, b, window, c1, c2)
+    weight = np.maximum(variance_a, variance_b)
+    return float(np.sum(weight * (share * similar_a + (1 - share) * similar_b)) / np.sum(weight))
+
+
+def _prewitt(plane: Plane) -> Plane:
+    kernel = np.array([[1, 0, -1]] * 3, np.float64)
+    across = correlate_same(plane, kernel)
+    down = correlate_same(plane, np.ascontiguousarray(kernel.T))
+    return np.hypot(across, down)
+
+
+def _mean_of_known(values: Plane) -> float:
+    known = values[~np.isnan(values)]
+    # Nothing but flat windows: the images agree as far as this metric can see.
+    return float(known.mean()) if known.size else 1.0
+
+
+# MEF-SSIM ---------------------------------------------------------------------------------------
+
+MEF_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001)
+
+
+def mef_ssim(sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic]) -> float:
+    """MEF-SSIM on three scales (Ma, Zeng, Wang, TIP 2015), 0..1, higher is better.
+
+    sources: two or more grey planes (H, W), values 0..255; fused: one such plane.
+    """
+    planes = [np.asarray(source, np.float64) for source in sources]
+    result = np.asarray(fused, np.float64)
+    if min(result.shape) < 11 * 4:
+        height, width = result.shape
+        raise InputError(
+            "MEF-SSIM expected an image of at least 44 x 44 pixels, "
+            f"found {width} x {height}; use a larger image or MEF-SSIM1"
+        )
+    weights = np.array(MEF_SSIM_WEIGHTS) / sum(MEF_SSIM_WEIGHTS)
+    score = 1.0
+    for scale, weight in enumerate(weights):
+        if scale:
+            planes, result = [_halve(plane) for plane in planes], _halve(result)
+        quality = float(mef_ssim_map(planes, result).mean())
+        score *= max(quality, 0.0) ** float(weight)
+    return score
+
+
+def mef_ssim_single_scale(
+    sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic]
+) -> float:
+    """MEF-SSIM on the full scale only (Ma, Zeng, Wang, TIP 2015), higher is better."""
+    planes = [np.asarray(source, np.float64) for source in sources]
+    result = np.asarray(fused, np.float64)
+    _check_window(result, 11, "MEF-SSIM1")
+    return float(mef_ssim_map(planes, result).mean())
+
+
+def mef_ssim_map(sources: Sequence[Plane], fused: Plane) -> Plane:
+    """Quality map (H-10, W-10) of one scale: structure and contrast, no luminance.
+
+    Every 11 x 11 patch of the sources is split into mean, contrast and structure; the wanted patch
+    has the largest contrast and the contrast-weighted mean structure. Its moments follow from those
+    of the sources, for it is a linear combination of their patches.
+    """
+    box = np.full(11, 1 / 11)
+    bell = gaussian(11, 1.5)
+    count = len(sources)
+    means = [smooth_valid(source, box) for source in sources]
+    covariances: dict[tuple[int, int], Plane] = {}
+    for i in range(count):
+        for j in range(i, count):
+            product = smooth_valid(sources[i] * sources[j], box)
+            covariances[i, j] = product - means[i] * means[j]
+    contrasts = [np.sqrt(np.maximum(121 * covariances[i, i], 0)) + 0.001 for i in range(count)]
+
+    # Consistency of the structures: norm of the summed patches over the sum of their norms.
+    tiny = np.finfo(np.float64).eps
+    summed = sum((1 if i == j else 2) * covariance for (i, j), covariance in covariances.items())
+    norm_of_sum = np.sqrt(np.maximum(121 * np.asarray(summed), 0))
+    sum_of_norms = sum(contrast - 0.001 for contrast in contrasts)
+    consistency = np.clip((norm_of_sum + tiny) / (sum_of_norms + tiny), tiny, 1 - tiny)
+    power = np.minimum(np.tan(np.pi / 2 * consistency), 10)
+
+    weights = [(contrast / 11) ** power + tiny for contrast in contrasts]
+    total = sum(weights)
+    factors = [
+        weight / total / contrast for weight, contrast in zip(weights, contrasts, strict=True)
+    ]
+    length = np.zeros_like(power)
+    for (i, j), covariance in covariances.items():
+        length += (1 if i == j else 2) * factors[i] * factors[j] * 121 * covariance
+    length = np.sqrt(np.maximum(length, 0))
+    largest = np.maximum.reduce(contrasts)
+    scale = np.divide(largest, length, out=np.zeros_like(length), where=length > 0)
+
+    bell_means = [smooth_valid(source, bell) for source in sources]
+    fused_mean = smooth_valid(fused, bell)
+    fused_variance = smooth_valid(fused * fused, bell) - fused_mean * fused_mean
+    wanted_variance = np.zeros_like(power)
+    covariance_with_fused = np.zeros_like(power)
+    for i in range(count):
+        with_fused = smooth_valid(sources[i] * fused, bell) - bell_means[i] * fused_mean
+        covariance_with_fused += factors[i] * with_fused
+        for j in range(i, count):
+            product = smooth_valid(sources[i] * sources[j], bell)
+            bell_covariance = product - bell_means[i] * bell_means[j]
+            wanted_variance += (1 if i == j else 2) * factors[i] * factors[j] * bell_covariance
+    constant = (0.03 * 255) ** 2
+    above = 2 * scale * covariance_with_fused + constant
+    below = scale**2 * wanted_variance + fused_variance + constant
+    return np.asarray(above / below)
+
+
+def _halve(plane: Plane) -> Plane:
+    """Mean of 2 x 2 pixels, symmetric border, every second pixel (MATLAB's even-kernel anchor)."""
+    padded = cv2.copyMakeBorder(plane, 0, 1, 0, 1, cv2.BORDER_REFLECT)
+    mean = (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
+    return np.ascontiguousarray(mean[::2, ::2])
