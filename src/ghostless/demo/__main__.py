@@ -1,0 +1,130 @@
+"""Render the demo's bracket, fuse it, compare with the truth, and lay the pictures side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..align import AlignSettings
+from ..deghost import DeghostSettings
+from ..io.read import read_image
+from ..io.write import WriteSettings, write_image
+from ..methods import fuse_stack
+from ..pipeline import FuseOptions, fuse_files
+from .photograph import Scene, take_bracket, true_stack
+
+Picture = NDArray[np.uint8]
+_GAP = 6
+_VISIBLE_CODES = 12
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Make the demo in a folder and say where it lies."""
+    parser = argparse.ArgumentParser(prog="python -m ghostless.demo", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"))
+    parser.add_argument("--width", type=int, default=1500, help="width of the photos in pixels")
+    given = parser.parse_args(words)
+    make_demo(given.folder, given.width)
+
+
+def make_demo(folder: Path, width: int = 1500) -> dict[str, float]:
+    """Write inputs, naive result, ours, the truth and comparisons; return the errors measured."""
+    print("rendering a room at evening, and someone walking through it ...", flush=True)
+    scene = Scene(width)
+    files = take_bracket(scene, folder / "inputs")
+    print(f"fusing {len(files)} hand-held photos ...", flush=True)
+    write = WriteSettings(overwrite=True)
+    ours, naive, truth = (folder / f"{name}.jpg" for name in ("ours", "naive", "truth"))
+    plain = FuseOptions(
+        method="mertens",
+        align=AlignSettings(model="none"),
+        deghost=DeghostSettings(mode="off"),
+        write=write,
+    )
+    fuse_files(files, naive, plain)
+    report = fuse_files(files, ours, FuseOptions(method="mertens", write=write))
+    reference = next(index for index, frame in enumerate(report.frames) if frame.reference)
+    write_image(fuse_stack(true_stack(scene, reference), "mertens"), truth, write)
+
+    print(report.as_text())
+    errors = {}
+    for name, file in (("naive", naive), ("ours", ours)):
+        errors[name], share = compare(_read(file), _read(truth))
+        print(
+            f"{name + ':':<6} error {errors[name]:5.2f} of 255 codes (root mean square), "
+            f"{share:6.2%} of pixels visibly wrong (over {_VISIBLE_CODES} codes)"
+        )
+    pictures = [_read(file) for file in files], _read(naive), _read(ours)
+    _save(compose(*pictures, width=2 * width), folder / "side_by_side.jpg", 92)
+    _save(compose(*pictures, width=min(1200, 2 * width)), folder / "readme.jpg", 80)
+    for name in ("inputs", naive.name, ours.name, truth.name, "side_by_side.jpg"):
+        print(folder / name)
+    return errors
+
+
+def compare(picture: Picture, truth: Picture) -> tuple[float, float]:
+    """Root mean square error in codes, and the share of pixels off by more than is seen."""
+    difference = picture.astype(np.float32) - truth
+    visible = (np.abs(difference).max(axis=2) > _VISIBLE_CODES).mean()
+    return float(np.sqrt((difference**2).mean())), float(visible)
+
+
+def compose(inputs: Sequence[Picture], naive: Picture, ours: Picture, width: int) -> Picture:
+    """The inputs in a row, the two results beneath, a part of each enlarged beneath them."""
+    thirds, half = _columns(width, len(inputs)), _columns(width, 2)
+    height, full = ours.shape[:2]
+    left, top = int(0.47 * full), int(0.26 * height)
+    part = slice(top, top + int(0.36 * height)), slice(left, left + int(0.36 * full))
+    rows = [
+        _row(inputs, thirds, [f"photo {number + 1}" for number in range(len(inputs))]),
+        _row([naive, ours], half, ["fused as they are", "ghostless"]),
+        _row([naive[part], ours[part]], half, ["", ""]),
+    ]
+    white = np.full((_GAP, width, 3), 255, np.uint8)
+    return np.concatenate([rows[0], white, rows[1], white, rows[2]])
+
+
+def _columns(width: int, count: int) -> list[int]:
+    """Widths of `count` pictures that fill a row, gaps between them."""
+    edges = np.linspace(0, width + _GAP, count + 1).astype(int)
+    return [int(b - a) - _GAP for a, b in pairwise(edges)]
+
+
+def _row(pictures: Sequence[Picture], widths: Sequence[int], labels: Sequence[str]) -> Picture:
+    height = round(min(widths) * pictures[0].shape[0] / pictures[0].shape[1])
+    parts: list[Picture] = []
+    for picture, width, label in zip(pictures, widths, labels, strict=True):
+        smaller = width < picture.shape[1]
+        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        scaled = np.asarray(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
+        if label:
+            size = max(height / 620, 0.4)
+            place = (int(12 * size), height - int(14 * size))
+            for colour, thick in (((0, 0, 0), 4.0), ((255, 255, 255), 1.6)):
+                stroke = max(1, round(thick * size))
+                font = cv2.FONT_HERSHEY_SIMPLEX
+                cv2.putText(scaled, label, place, font, size, colour, stroke, cv2.LINE_AA)
+        if parts:
+            parts.append(np.full((height, _GAP, 3), 255, np.uint8))
+        parts.append(scaled)
+    return np.concatenate(parts, axis=1)
+
+
+def _read(file: Path) -> Picture:
+    return np.rint(read_image(file).pixels * 255).astype(np.uint8)
+
+
+def _save(picture: Picture, file: Path, quality: int) -> None:
+    Image.fromarray(picture).save(file, quality=quality, optimize=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
