@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.attention import CoordinateAttention, SelfAttention
-from ..nn.blocks import ConvBlock
+from ..nn.blocks import ConvBlock, in_full_precision
 from ..nn.fullsize import Progress, Region, Tile, make_tiles, run_in_tiles
 from ..stripes import part
 
@@ -214,7 +214,9 @@ class PaperBranch(nn.Module):
             edges = filter_gradients(extracted)
             residual = self.architecture.edge_filter == "residual"
             extracted = extracted + edges if residual else edges
-        return _to_map(self.norm(self.revise(extracted)))
+        for layer in list(self.revise)[:-1]:
+            extracted = layer(extracted)
+        return _to_map(in_full_precision(self.norm, in_full_precision(self.revise[-1], extracted)))
 
 
 class RecoveredAttention(nn.Module):
@@ -272,7 +274,7 @@ class RecoveredBranch(nn.Module):
         gated = features * gates[0][0]
         # One set of weights three times over: three equal copies of the 32 channels.
         joined = torch.cat([gated, gated, gated, self.widen(features), attended], dim=1)
-        return _to_map(self.norm(self.revise(joined)))
+        return _to_map(in_full_precision(self.norm, in_full_precision(self.revise, joined)))
 
 
 class Lcndr(nn.Module):

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.attention import SelfAttention
-from ..nn.blocks import Activation, ConvBlock
+from ..nn.blocks import Activation, ConvBlock, in_full_precision
 from ..nn.fullsize import Progress, Region, Tile, make_tiles, map_writer, run_in_tiles
 from ..stripes import part
 
@@ -163,8 +163,8 @@ class Generator(nn.Module):
             parts.append(self.local(pair))
         if attended is not None:
             parts.append(enlarge(attended))
-        out: Tensor = (self.merge(torch.cat(parts, dim=1)) + 1) / 2
-        return out
+        first, second, last = self.merge
+        return (in_full_precision(last, second(first(torch.cat(parts, dim=1)))) + 1) / 2
 
     def forward(self, *, over: Tensor, under: Tensor) -> Tensor:
         pair = torch.cat([over, under], dim=1)

@@ -63,7 +63,7 @@ def attend_in_blocks(
     row_bytes = max(1, items * key.shape[-2] * query.element_size())
     rows = max(1, block_bytes // row_bytes)
     keys = key.transpose(-2, -1)
-    parts = torch.split(query, rows, dim=-2)  # type: ignore[no-untyped-call]
+    parts = torch.split(query, rows, dim=-2)
     return torch.cat([torch.softmax(part @ keys, dim=-1) @ value for part in parts], dim=-2)
 
 

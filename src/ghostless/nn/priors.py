@@ -88,7 +88,8 @@ def _spread(image: Tensor) -> Tensor:
 
 def _laplacian(image: Tensor) -> Tensor:
     """Four-neighbour Laplacian of the grey image, borders repeated."""
-    grey = torch.einsum("c,bchw->bhw", image.new_tensor(LUMA_601.tolist()), image).unsqueeze(1)
+    red, green, blue = (float(weight) for weight in LUMA_601)
+    grey = red * image[:, :1] + green * image[:, 1:2] + blue * image[:, 2:]
     padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
     return (
         padded[:, :, :-2, 1:-1]

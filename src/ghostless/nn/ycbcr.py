@@ -46,7 +46,9 @@ def with_chroma_of(luma_plane: Tensor, rgb: Tensor) -> Tensor:
 
 
 def _mix(planes: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("oc,bchw->bohw", matrix.to(planes), planes)
+    # Products of matrices are what autocast computes in 16 bits; colours must not be.
+    with torch.autocast(planes.device.type, enabled=False):
+        return torch.einsum("oc,bchw->bohw", matrix.to(planes), planes)
 
 
 def _offset(planes: Tensor) -> Tensor:

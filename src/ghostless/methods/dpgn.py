@@ -1,0 +1,460 @@
+"""DPGN: a U-Net that fuses two images, guided at every scale by exposure-fusion pyramids.
+
+Paper: Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image Fusion, ICME 2020.
+Built as: six scales of 16 to 512 channels and a bottom of 1024; the encoder joins features of the
+    content prior (CPG), the decoder adds one of the detail prior (DPG) (43,739,937 parameters; a
+    width of 8 has 10.9 million). Every decoder scale has a side output. A 70 x 70 PatchGAN as
+    discriminator (2,766,529).
+Differs from the paper, which leaves much open, and from the authors' program:
+    - CPG blocks at scales 1 to 5 and DPG blocks at all six, as in the program; the figure has five
+      of each.
+    - Priors are those of equations 3 and 4. The program fuses the images first and takes that
+      image's pyramid (`prior_form="fused_first"`), with weights that a slip of its makes nearly
+      equal everywhere (`prior_weights="program"`).
+    - The image keeps its size, repeated at the border up to a multiple of 64; the program resizes
+      to 1024 pixels and pads with black, also in the priors.
+    - Outputs are RGB; fused colour is taken from exposure fusion as in the program
+      (`chroma="prior"`), or from the network (`chroma="net"`).
+    - The discriminator is not described; its loss (equation 6) has the wrong sign for fakes.
+    - Any number of frames, by fusing in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..nn import priors as prior_parts
+from ..nn.blocks import in_full_precision, make_norm
+from ..nn.fullsize import Progress, Region, Tile, make_tiles, map_writer, run_in_tiles
+from ..nn.patchgan import PatchGanArchitecture, pix2pix_70
+from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
+from ..stripes import part
+
+DISCRIMINATOR: PatchGanArchitecture = pix2pix_70(3)
+
+
+@dataclass(frozen=True)
+class DpgnArchitecture:
+    """Which network: the program's width and depth, the paper's ablations.
+
+    base: channels of the finest scale, doubled at each coarser one. levels: number of scales.
+    content_priors, detail_priors: leave the CPG or DPG blocks' priors out (the paper's table 2).
+    side_outputs: how many of the finest scales have a side output to supervise.
+    dropout: in the encoder and the bottom, while training.
+    prior_form, prior_weights: see `nn.priors.make_priors`.
+    """
+
+    base: int = 16
+    levels: int = 6
+    content_priors: bool = True
+    detail_priors: bool = True
+    side_outputs: int = 6
+    dropout: float = 0.3
+    prior_form: PriorForm = "paper"
+    prior_weights: WeightForm = "mertens"
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.base <= 256 and 1 <= self.levels <= 8):
+            raise ValueError(
+                "expected a base of 1 to 256 channels and 1 to 8 levels, "
+                f"found {self.base} and {self.levels}"
+            )
+        if not 0 <= self.side_outputs <= self.levels:
+            raise ValueError(f"expected 0 to {self.levels} side_outputs, found {self.side_outputs}")
+
+    @property
+    def size_multiple(self) -> int:
+        """Sides must be multiples of this."""
+        return 1 << self.levels
+
+    @property
+    def needs_priors(self) -> bool:
+        return self.content_priors or self.detail_priors
+
+    def channels(self, level: int) -> int:
+        """Channels at a level, 0 the finest, `levels` the bottom."""
+        return self.base << level
+
+
+class DoubleConvolution(nn.Module):
+    """Twice a 3x3 convolution, ReLU and then batch norm; dropout between the two."""
+
+    def __init__(self, channels_in: int, channels_out: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, padding=1),
+            nn.ReLU(),
+            make_norm("batch_tf", channels_out),
+            nn.Dropout(dropout),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1),
+            nn.ReLU(),
+            make_norm("batch_tf", channels_out),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+class Encoder(nn.Module):
+    """One scale of the encoder; with a content prior a CPG block (equation 1)."""
+
+    def __init__(self, channels_in: int, channels: int, dropout: float, *, prior: bool) -> None:
+        super().__init__()
+        self.prior = DoubleConvolution(3, channels, dropout) if prior else None
+        self.join = DoubleConvolution(channels_in + channels * prior, channels, dropout)
+
+    def forward(self, x: Tensor, content: Tensor | None) -> Tensor:
+        """Features from those of the finer scale, pooled, and the content prior, -1..1."""
+        if self.prior is not None and content is not None:
+            x = torch.cat([x, self.prior(content)], dim=1)
+        out: Tensor = self.join(x)
+        return out
+
+
+class Decoder(nn.Module):
+    """One scale of the decoder; with a detail prior a DPG block (equation 2)."""
+
+    def __init__(self, channels: int, *, prior: bool, side: bool) -> None:
+        super().__init__()
+        self.enlarge = nn.ConvTranspose2d(2 * channels, channels, 2, stride=2)
+        self.prior = DoubleConvolution(3, 1) if prior else None
+        self.first = DoubleConvolution(2 * channels, channels)
+        self.second = DoubleConvolution(channels, channels)
+        self.side = nn.Conv2d(channels, 3, 1) if side else None
+
+    def forward(self, coarse: Tensor, skip: Tensor, detail: Tensor | None) -> Tensor:
+        """Features from those of the coarser scale, the encoder's, and the detail prior."""
+        joined = torch.cat([self.enlarge(coarse), skip], dim=1)
+        if self.prior is not None and detail is not None:
+            joined = joined + self.prior(detail)
+        out: Tensor = self.second(self.first(joined))
+        return out
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Fused RGB 0..1: `final` (B, 3, H, W) and the side outputs, the finest, (H, W), first."""
+
+    final: Tensor
+    sides: list[Tensor]
+
+
+class Dpgn(nn.Module):
+    """The fusion network.
+
+    over, under: (B, 3, H, W) RGB 0..1, sides multiples of 64 (of 2^levels).
+    priors: of `nn.priors.make_priors`, if they are at hand; made of the images otherwise.
+    """
+
+    def __init__(self, architecture: DpgnArchitecture = DpgnArchitecture()) -> None:
+        super().__init__()
+        self.architecture = architecture
+        channels, dropout = architecture.channels, architecture.dropout
+        levels = range(architecture.levels)
+        self.encoders = nn.ModuleList(
+            Encoder(
+                channels(level - 1) if level else 6,
+                channels(level),
+                dropout,
+                prior=level > 0 and architecture.content_priors,
+            )
+            for level in levels
+        )
+        self.bottom = DoubleConvolution(
+            channels(architecture.levels - 1), channels(architecture.levels), dropout
+        )
+        self.decoders = nn.ModuleList(
+            Decoder(
+                channels(level),
+                prior=architecture.detail_priors,
+                side=level < architecture.side_outputs,
+            )
+            for level in levels
+        )
+        self.last = nn.Conv2d(channels(0), 3, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, *, over: Tensor, under: Tensor, priors: Priors | None = None) -> Outputs:
+        content: Sequence[Tensor | None] = [None] * self.architecture.levels
+        detail = content
+        if self.architecture.needs_priors:
+            priors = priors or self.make_priors(over=over, under=under)
+            content, detail = priors.content, priors.detail
+        x = join_pair(over, under)
+        skips = []
+        for level, encoder in enumerate(self.encoders):
+            skips.append(encoder(x, signed(content[level]) if level else None))
+            x = F.max_pool2d(skips[-1], 2)
+        x = self.bottom(x)
+        sides = []
+        for level in reversed(range(self.architecture.levels)):
+            x = self.decoders[level](x, skips.pop(), detail[level])
+            side = self.decoders[level].side
+            if isinstance(side, nn.Module):
+                sides.append(to_rgb(side, x))
+        return Outputs(to_rgb(self.last, x), sides[::-1])
+
+    @torch.no_grad()
+    def make_priors(self, *, over: Tensor, under: Tensor) -> Priors:
+        """Priors of a pair of whole images."""
+        how = self.architecture
+        return make_priors([over, under], how.levels, how.prior_form, how.prior_weights)
+
+
+def join_pair(over: Tensor, under: Tensor) -> Tensor:
+    """The network's input: 6 channels, -1..1."""
+    return torch.cat([over, under], dim=1) * 2 - 1
+
+
+def signed(content: Tensor | None) -> Tensor | None:
+    """A content prior 0..1 as the network takes it, -1..1."""
+    return None if content is None else content * 2 - 1
+
+
+def to_rgb(layer: nn.Module, features: Tensor) -> Tensor:
+    """RGB 0..1 of a scale's features."""
+    return (torch.tanh(in_full_precision(layer, features)) + 1) / 2
+
+
+# Full size. The U-Net sees too far for one halo, but each scale by itself sees only a few pixels:
+# so scale after scale runs in tiles, and only the maps between them are held, half as many numbers
+# at each coarser scale.
+
+# Two double convolutions, the prior's and that on the joined features.
+_ENCODER_HALO = 4
+# Two double convolutions on the joined features, after another on the prior.
+_DECODER_HALO = 6
+# As much again after the finest prior, made on the spot, whose rim of 2 pixels is wrong.
+_FINEST_HALO = 8
+# Laplacian of the weights; reducing; expanding.
+_PRIOR_HALO = 8
+# Peak of a decoder's tensors in channels of its scale, 4 bytes each.
+_BYTES_PER_PIXEL_AND_CHANNEL = 48
+
+ReadPair = Callable[[Region], tuple[Tensor, Tensor]]
+
+
+class _PriorMaps:
+    """Priors of a large pair: those of the finest scale by region, the others whole.
+
+    At the finest scale only the frames themselves and their next Gaussian level are needed, so
+    nothing of full size is held.
+    """
+
+    def __init__(
+        self,
+        architecture: DpgnArchitecture,
+        read: ReadPair,
+        size: tuple[int, int],
+        tile_pixels: int,
+    ) -> None:
+        self.read = read
+        self.weights_form = architecture.prior_weights
+        self.whole: Priors | None = None
+        if architecture.prior_form == "fused_first":
+            pair = read(Region(0, size[0], 0, size[1]))
+            self.whole = make_priors(
+                pair, architecture.levels, architecture.prior_form, architecture.prior_weights
+            )
+            self.coarser = Priors(self.whole.content[1:], self.whole.detail[1:])
+            return
+        tiles = make_tiles(*size, _PRIOR_HALO, 4, tile_pixels)
+        self.coloured = torch.stack(
+            [prior_parts.has_colour(read(tile.inner)) for tile in tiles]
+        ).any(dim=0)
+        joined = torch.empty(0)  # both images' and weights' next level: 3 + 3 + 1 + 1 channels
+
+        def reduce_tile(tile: Tile) -> Tensor:
+            pair = read(tile.outer)
+            return prior_parts.reduce(torch.cat([*pair, *self._weights(pair)], dim=1))
+
+        def write(tile: Tile, result: Tensor) -> None:
+            nonlocal joined
+            if not joined.numel():
+                joined = result.new_empty(1, 8, size[0] // 2, size[1] // 2)
+            map_writer(joined, 2)(tile, result)
+
+        run_in_tiles(reduce_tile, write, tiles, scale=2)
+        self.next_images = [joined[:, :3], joined[:, 3:6]]
+        self.coarser = prior_parts.weighted_priors(
+            self.next_images, [joined[:, 6:7], joined[:, 7:]], architecture.levels - 1
+        )
+
+    def _weights(self, pair: Sequence[Tensor]) -> list[Tensor]:
+        return prior_parts.make_weights(pair, self.weights_form, self.coloured)
+
+    def finest_detail(self, tile: Tile, pair: Sequence[Tensor]) -> Tensor:
+        """Detail prior of the finest scale on a tile's outer region, wrong in its rim of 2 pixels.
+
+        pair: over and under on that region.
+        """
+        if self.whole is not None:
+            return tile.outer.cut(self.whole.detail[0])
+        coarse = [tile.outer.cut(image, 2) for image in self.next_images]
+        return prior_parts.weighted_detail(pair, coarse, self._weights(pair))
+
+
+def fuse_in_tiles(
+    network: Dpgn,
+    read: ReadPair,
+    size: tuple[int, int],
+    write: Callable[[Tile, Tensor], None],
+    *,
+    tile_bytes: float,
+    progress: Progress | None = None,
+) -> None:
+    """Run the network on a large pair, equal to running it on the whole.
+
+    read: over- and under-exposed pixels (1, 3, h, w) of a region. size: height and width,
+    multiples of 2^levels. write: gets each tile's fused RGB, as of `nn.fullsize.run_in_tiles`.
+    tile_bytes: memory that the tensors of one tile may take.
+    """
+    run = _FullSizeRun(network, read, size, tile_bytes)
+    run.encode(part(progress, 0, 0.4))
+    run.decode(write, part(progress, 0.4, 1))
+
+
+class _FullSizeRun:
+    """The maps between the scales, from the first to the last step of one run."""
+
+    def __init__(
+        self, network: Dpgn, read: ReadPair, size: tuple[int, int], tile_bytes: float
+    ) -> None:
+        self.network = network
+        self.architecture = network.architecture
+        self.read = read
+        self.size = size
+        self.tile_bytes = tile_bytes
+        self.priors: _PriorMaps | None = None
+        if self.architecture.needs_priors:
+            pixels = self._tile_pixels(0)
+            self.priors = _PriorMaps(self.architecture, read, size, pixels)
+        self.skips: list[Tensor | None] = []
+        self.features = torch.empty(0)
+
+    def _tile_pixels(self, level: int) -> int:
+        pixel_bytes = _BYTES_PER_PIXEL_AND_CHANNEL * self.architecture.channels(level)
+        return max(1, int(self.tile_bytes / pixel_bytes))
+
+    def _tiles(self, level: int, halo: int) -> list[Tile]:
+        height, width = (side >> level for side in self.size)
+        return make_tiles(height, width, halo, 2, self._tile_pixels(level))
+
+    def _map(self, like: Tensor, height: int, width: int) -> Tensor:
+        made = like.new_empty(1, like.shape[1], height, width)
+        return made.contiguous(memory_format=torch.channels_last)
+
+    def _collect(
+        self,
+        function: Callable[[Tile], Tensor],
+        level: int,
+        halo: int,
+        *,
+        scale: int = 1,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Run a function at a scale in tiles and return the whole map of it."""
+        height, width = (side >> level for side in self.size)
+        made: Tensor | None = None
+
+        def write(tile: Tile, result: Tensor) -> None:
+            nonlocal made
+            if made is None:
+                made = self._map(result, height // scale, width // scale)
+            map_writer(made, scale)(tile, result)
+
+        run_in_tiles(function, write, self._tiles(level, halo), scale=scale, progress=progress)
+        assert made is not None
+        return made
+
+    def _finest_skip(self, pair: Sequence[Tensor]) -> Tensor:
+        over, under = pair
+        skip: Tensor = self.network.encoders[0](join_pair(over, under), None)
+        return skip
+
+    def encode(self, progress: Progress | None) -> None:
+        """Fill `skips` (but for the finest, which is cheaper to make again) and the bottom."""
+        levels = self.architecture.levels
+        pooled = self._collect(
+            lambda tile: F.max_pool2d(self._finest_skip(self.read(tile.outer)), 2),
+            0,
+            _ENCODER_HALO,
+            scale=2,
+            progress=part(progress, 0, 0.5),
+        )
+        self.skips = [None]
+        for level in range(1, levels):
+            skip = self._collect(
+                self._encoder(level, pooled),
+                level,
+                _ENCODER_HALO,
+                progress=part(progress, 1 - 0.5**level, 1 - 0.5 ** (level + 1)),
+            )
+            self.skips.append(skip)
+            pooled = F.max_pool2d(skip, 2)
+        self.features = self.network.bottom(pooled)
+
+    def _encoder(self, level: int, pooled: Tensor) -> Callable[[Tile], Tensor]:
+        encoder = self.network.encoders[level]
+        content: Tensor | None = None
+        if self.architecture.content_priors and self.priors is not None:
+            content = self.priors.coarser.content[level - 1]
+
+        def encode(tile: Tile) -> Tensor:
+            prior = None if content is None else signed(tile.outer.cut(content))
+            out: Tensor = encoder(tile.outer.cut(pooled), prior)
+            return out
+
+        return encode
+
+    def decode(self, write: Callable[[Tile, Tensor], None], progress: Progress | None) -> None:
+        """Go up the scales again and write the fused image."""
+        for level in reversed(range(1, self.architecture.levels)):
+            skip = self.skips.pop()
+            assert skip is not None
+            self.features = self._collect(
+                self._decoder(level, skip),
+                level,
+                _DECODER_HALO,
+                progress=part(progress, 0.5 ** (level + 1), 0.5**level),
+            )
+            del skip
+        run_in_tiles(
+            self._finest,
+            write,
+            self._tiles(0, _FINEST_HALO),
+            progress=part(progress, 0.5, 1),
+        )
+
+    def _decoder(self, level: int, skip: Tensor) -> Callable[[Tile], Tensor]:
+        decoder, features = self.network.decoders[level], self.features
+        detail: Tensor | None = None
+        if self.architecture.detail_priors and self.priors is not None:
+            detail = self.priors.coarser.detail[level - 1]
+
+        def decode(tile: Tile) -> Tensor:
+            outer = tile.outer
+            prior = None if detail is None else outer.cut(detail)
+            out: Tensor = decoder(outer.cut(features, 2), outer.cut(skip), prior)
+            return out
+
+        return decode
+
+    def _finest(self, tile: Tile) -> Tensor:
+        pair = self.read(tile.outer)
+        detail: Tensor | None = None
+        if self.architecture.detail_priors and self.priors is not None:
+            detail = self.priors.finest_detail(tile, pair)
+        coarse = tile.outer.cut(self.features, 2)
+        features = self.network.decoders[0](coarse, self._finest_skip(pair), detail)
+        return to_rgb(self.network.last, features)
