@@ -20,7 +20,7 @@ from ..bracket import Frame, Mask, Stack
 from ..errors import OptionError
 from ..stripes import Progress, part
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
-from .mapping import Codes, Mapping, learn_mapping
+from .mapping import Codes, Mapping, largest_channel, learn_mapping
 from .repair import (
     Patch,
     Source,
@@ -78,6 +78,7 @@ class _Guide:
     frame: Frame
     codes: Codes
     trusted: Flags
+    confidence: Mask | None = None
 
 
 def deghost_stack(
@@ -159,14 +160,16 @@ class _Deghoster:
             return _Guide(frame, codes, usable)
         self.shares[index] = share
         sources = tuple(
-            Source(guide.frame, mapping) for guide, mapping in zip(guides, mappings, strict=True)
+            Source(guide.frame, mapping, guide.confidence)
+            for guide, mapping in zip(guides, mappings, strict=True)
         )
-        fill = self._fill(codes, prediction.low, guides, mappings, ghosted, usable)
+        fill = self._fill(codes, predictions[0].low, guides, mappings, ghosted, usable)
         patch = Patch(self._soft(ghosted), sources, fill)
         self.frames[index], confidence = apply_patch(frame, patch, progress)
         before = self.confidence[index]
         self.confidence[index] = confidence if before is None else np.minimum(before, confidence)
-        return _Guide(self.frames[index], self._codes(self.frames[index]), usable & ~ghosted)
+        codes = self._codes(self.frames[index])
+        return _Guide(self.frames[index], codes, usable & ~ghosted, self.confidence[index])
 
     def _mapping(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Mapping:
         both = usable & guide.trusted
@@ -186,10 +189,8 @@ class _Deghoster:
         ghosted: Flags,
         usable: Flags,
     ) -> Codes | None:
-        """Content for ghosts where all sources are clipped; None where there is no such place."""
-        clipped = np.ones(codes.shape[:2], np.float32)
-        for guide, mapping in zip(guides, mappings, strict=True):
-            np.minimum(clipped, clipped_share(guide.codes, mapping.source_clip), out=clipped)
+        """Content for ghosts where the reference is clipped; None where there is no such place."""
+        clipped = clipped_share(guides[0].codes, mappings[0].source_clip)
         if not (ghosted & (clipped > 0)).any():
             return None
         return fill_highlights(codes, predicted, clipped, ghosted, usable)
@@ -242,7 +243,9 @@ def _best_prediction(predictions: list[Prediction], guides: list[_Guide]) -> Pre
         return first
     second, trusted = predictions[1], guides[1].trusted
     far = np.float32(1e6)
-    doubt = [p.variance.max(axis=2) + far * (p.high > 999).any(axis=2) for p in predictions]
+    doubt = [
+        largest_channel(p.variance) + far * (largest_channel(p.high) > 999) for p in predictions
+    ]
     take = ((doubt[1] < doubt[0]) & trusted)[..., None]
     return Prediction(
         np.where(take, second.low, first.low),

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .mapping import LEVELS, Codes, Mapping, box_mean, local_range, look_up
+from .mapping import LEVELS, Codes, Mapping, box_mean, largest_channel, local_range, look_up
 
 Flags = NDArray[np.bool_]
 
@@ -148,7 +148,7 @@ def _scores(frame: Codes, prediction: Prediction, usable: Flags) -> list[NDArray
         ratio /= np.square(level * np.float32(DOUBT_SHARE) + np.float32(DOUBT_CODES)) + (
             variance + np.square(edges)
         )
-        scores.append(np.sqrt(box_mean(ratio).max(axis=2)))
+        scores.append(np.sqrt(np.maximum(largest_channel(box_mean(ratio)), 0)))
         if len(scores) == SCALES or min(excess.shape[:2]) < 8:
             return scores
         excess, edges, level = _halve(excess), _halve(edges) * np.float32(EDGE_DECAY), _halve(level)

@@ -32,14 +32,16 @@ _RATIO_STEP_STOPS = 0.1
 _RATIO_RANGE_STOPS = (-13.0, 3.0)
 _RIDGE_ROWS = 64
 _RIDGE_REACH = 3
-_RIDGE_BEND_COST = 0.8
+_RIDGE_BEND_COST = 1.5
 # Below this code quantisation drowns the ratio; the curve there follows from codes above.
 _DARKEST_RATIO_CODE = 2.5
-_LEARNING_PIXELS = 400_000
+_LEARNING_PIXELS = 200_000
 _FLAT_RANGE_CODES = 14.0
 _FEWEST_FLAT_PIXELS = 2000
-# A pull towards a constant ratio of light, in pixels, where little was seen.
-_PRIOR_PIXELS = 3.0
+# Length in codes over which the curve may bend; pixels of one level that make it fully sure.
+_SPLINE_CODES = 8.0
+_SURE_PIXELS = 100.0
+_KNOT_CODES = 3
 _CLIP_CODE = 249.0
 
 
@@ -49,12 +51,14 @@ class Mapping:
 
     low, high: (256, 3) float32, the interval of target codes that one source code allows. They
         differ where the source is clipped: the light may then be anything above (high is OPEN).
+    expected: (256, 3) float32, the most likely target code; the lowest where the source is clipped.
     target_clip: target code from which on the target is clipped: brighter cannot be told apart.
     source_clip: the same of the source.
     """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+    expected: NDArray[np.float32]
     source_clip: float
     target_clip: float
 
@@ -64,10 +68,10 @@ class Mapping:
 
     @cached_property
     def fine_table(self) -> NDArray[np.float32]:
-        """`low` at 16 steps per code, (4096, 3), for sources with fractions of codes."""
+        """`expected` at 16 steps per code, (4096, 3), for sources with fractions of codes."""
         steps = np.arange(4096) / 16.0
         return np.stack(
-            [np.interp(steps, LEVELS, self.low[:, c]) for c in range(3)], axis=1
+            [np.interp(steps, LEVELS, self.expected[:, c]) for c in range(3)], axis=1
         ).astype(np.float32)
 
     def predict(self, source: Codes) -> Codes:
@@ -97,6 +101,12 @@ def local_range(codes: Codes) -> Codes:
     """Largest minus smallest code in each 3 x 3 neighbourhood."""
     kernel = np.ones((3, 3), np.uint8)
     return np.asarray(cv2.subtract(cv2.dilate(codes, kernel), cv2.erode(codes, kernel)))
+
+
+def largest_channel(values: Codes) -> Codes:
+    """Largest of the three channels, (H, W)."""
+    red, green, blue = cv2.split(values)
+    return np.asarray(cv2.max(cv2.max(red, green), blue))
 
 
 def box_mean(values: Codes, radius: int = 1) -> Codes:
@@ -130,12 +140,14 @@ def learn_mapping(
     dark_clip = clip_code(dark)
     if source_is_brighter:
         return _darkening(curves, bright_clip, dark_clip)
-    return _brightening(curves, dark_clip, bright_clip)
+    codes = np.rint(bright_samples).astype(np.int64)
+    seen = [np.bincount(codes[:, c], minlength=256)[:256].astype(np.float64) for c in range(3)]
+    return _brightening(curves, seen, dark_clip, bright_clip)
 
 
 def _flat_pixels(bright: Codes, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels without edges near them, so that half a pixel of shift does not matter."""
-    flat = local_range(box_mean(bright)).max(axis=2) < _FLAT_RANGE_CODES
+    flat = largest_channel(local_range(box_mean(bright))) < _FLAT_RANGE_CODES
     flat &= usable
     if np.count_nonzero(flat) < _FEWEST_FLAT_PIXELS:
         flat = usable.copy()
@@ -163,15 +175,7 @@ def _learn_curve(bright: Codes, dark: Codes, clip: float, prior_stops: float | N
     bright, dark = bright[unclipped], dark[unclipped]
     ratios = _ridge(bright, dark, prior_stops)
     curve = _encode(_decode(LEVELS) * np.exp2(ratios))
-    curve = _refine(curve, bright, dark)
-    highest = float(bright.max()) if bright.size else clip
-    last = int(min(clip, highest)) - 2
-    if last > 4:
-        # Above the brightest pixels seen, light keeps its ratio.
-        tail = np.arange(last, 256)
-        ratio = max(float(_decode(curve[last])), 1e-9) / float(_decode(last))
-        curve[tail] = _encode(_decode(tail) * ratio)
-    return np.maximum.accumulate(np.clip(curve, 0, 255))
+    return _refine(curve, bright, dark)
 
 
 def _ridge(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArray[np.float64]:
@@ -229,23 +233,31 @@ def _best_path(gain: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _refine(curve: Curve, bright: Codes, dark: Codes) -> Curve:
-    """Move the curve onto the mean of the dark codes near it, level by level, smoothly."""
-    level = np.rint(bright).astype(np.int64)
-    for spread in (8.0, 5.0, 4.0):
-        residual = dark - np.interp(bright, LEVELS, curve)
-        near = np.abs(residual) < spread
-        count = np.bincount(level[near], minlength=256)[:256].astype(np.float64)
-        total = np.bincount(level[near], weights=residual[near], minlength=256)[:256]
+    """Move the curve onto the dark codes near it, as smoothly as they allow.
+
+    A smoothing spline, robust by Tukey's weights. In display coding a constant ratio of light is
+    nearly a straight line, which is what the curve becomes where nothing was seen.
+    """
+    knots = LEVELS[::_KNOT_CODES]
+    level = np.rint(bright / _KNOT_CODES).astype(np.int64)
+    bend = np.diff(np.eye(len(knots)), n=2, axis=0)
+    stiffness = (_SPLINE_CODES / _KNOT_CODES) ** 4 * (bend.T @ bend)
+    at_knots = curve[::_KNOT_CODES]
+    for reach in (24.0, 16.0, 10.0, 10.0):
+        residual = dark - np.interp(bright, knots, at_knots)
+        weights = np.square(np.maximum(1 - np.square(residual / reach), 0))
+        total = np.bincount(level, weights=weights, minlength=len(knots))
+        moved = np.bincount(level, weights=weights * residual, minlength=len(knots))
         # A level that was seen very often is not that much surer.
-        share = np.minimum(count, 300) / np.maximum(count, 1)
-        curve = curve + _smooth(total * share) / (_smooth(count * share) + _PRIOR_PIXELS)
-        curve = np.maximum.accumulate(np.clip(curve, 0, 255))
-    return curve
-
-
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    blurred = cv2.GaussianBlur(values[None], (0, 0), sigmaX=5.0, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(blurred[0])
+        trust = np.minimum(total / _SURE_PIXELS, 1)
+        target = at_knots + moved / np.maximum(total, 1e-9)
+        target[0], trust[0] = 0, 10
+        # A touch of the curve as it is keeps the equations solvable.
+        keep = 1e-6
+        system = np.diag(trust + keep) + stiffness
+        at_knots = np.linalg.solve(system, trust * target + keep * at_knots)
+        at_knots = np.maximum.accumulate(np.clip(at_knots, 0, 255))
+    return np.asarray(np.interp(LEVELS, knots, at_knots))
 
 
 def _darkening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
@@ -255,21 +267,36 @@ def _darkening(curves: list[Curve], source_clip: float, target_clip: float) -> M
     low[first:] = low[first]
     high = low.copy()
     high[first:] = OPEN
-    return Mapping(low, high, source_clip, target_clip)
+    return Mapping(low, high, low, source_clip, target_clip)
 
 
-def _brightening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
-    """Mapping to the brighter frame: the curve's inverse; saturates where the target clips."""
-    columns = []
-    for curve in curves:
+def _brightening(
+    curves: list[Curve], seen: list[NDArray[np.float64]], source_clip: float, target_clip: float
+) -> Mapping:
+    """Mapping to the brighter frame: the curve's inverse; saturates where the target clips.
+
+    seen: how often each bright code was seen.
+    """
+    columns, means = [], []
+    for curve, count in zip(curves, seen, strict=True):
         rising = curve + LEVELS * 1e-6
         column = np.interp(LEVELS, rising, LEVELS)
         saturated = curve[int(target_clip)] <= LEVELS
         column[saturated] = 255.0
         columns.append(column)
+        # A dark code stands for all the bright codes that round to it: take their mean.
+        rounded = np.rint(curve).astype(np.int64)
+        weight = count + 1e-3
+        mean = column.copy()
+        sums = np.bincount(rounded, weights=weight, minlength=256)
+        several = (sums > 0) & ~saturated
+        mean[several] = (
+            np.bincount(rounded, weights=weight * LEVELS, minlength=256)[several] / sums[several]
+        )
+        means.append(np.maximum.accumulate(mean))
     low = np.stack(columns, axis=1).astype(np.float32)
     high = low.copy()
     high[int(source_clip) :] = OPEN
-    # Black may be any darkness: the steps below the second code say nothing.
+    # Black may be any darkness: the lowest codes say nothing about how dark.
     low[:2] = 0
-    return Mapping(low, high, source_clip, target_clip)
+    return Mapping(low, high, np.stack(means, axis=1).astype(np.float32), source_clip, target_clip)

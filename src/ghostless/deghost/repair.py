@@ -13,7 +13,7 @@ from .. import color
 from ..bracket import Frame, Mask
 from ..stripes import Progress, for_each_stripe
 from .detect import Flags
-from .mapping import Codes, Mapping, box_mean
+from .mapping import Codes, Mapping, box_mean, largest_channel
 
 # Over this many codes below the clip code the reference gives way to what fills its highlights.
 _CLIP_RAMP_CODES = 6.0
@@ -26,10 +26,14 @@ _SMOOTHING_SLOPE = 1.5
 
 @dataclass(frozen=True)
 class Source:
-    """A frame that others can be predicted from, and how its codes map to them."""
+    """A frame that others can be predicted from, how its codes map to them, and where it may.
+
+    confidence: (H, W) uint8 at full size, 0 where its pixels are not its own; None for anywhere.
+    """
 
     frame: Frame
     mapping: Mapping
+    confidence: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Patch:
     """All that is needed to replace the ghosted regions of one frame.
 
     share: (h, w) uint8 at proxy size, 255 where the frame is replaced entirely.
-    sources: in order of preference; the next one serves where the one before is clipped.
+    sources: in order of preference; the next one serves where the one before is clipped or not
+        its own.
     fill: (h, w, 3) codes at proxy size for where every source is clipped; None where none is.
     """
 
@@ -48,7 +53,7 @@ class Patch:
 
 def clipped_share(codes: Codes, clip: float) -> NDArray[np.float32]:
     """How far a pixel (H, W, 3) is clipped in any channel: 0 not at all, 1 entirely; (H, W)."""
-    brightest = np.max(codes, axis=2)
+    brightest = largest_channel(codes)
     ramp = (brightest - np.float32(clip - _CLIP_RAMP_CODES)) * np.float32(1 / _CLIP_RAMP_CODES)
     return np.asarray(np.clip(ramp, 0, 1, out=ramp))
 
@@ -59,13 +64,18 @@ def fill_highlights(
     """Guess the frame's codes where the reference is clipped and the frame is ghosted.
 
     The frame's own trusted codes nearby, of pixels that are clipped in the reference as well, are
-    carried smoothly into the hole; never below the reference's clip level. All (h, w[, 3]).
+    carried smoothly into the hole, and brightened to the reference's clip level if they are below.
+    All (h, w[, 3]).
     """
     trusted = np.where(usable & ~ghosted, clipped, np.float32(0))
     rim = np.float32(_RIM_WEIGHT) * (1 - clipped)
     total = trusted + rim
     values = frame * trusted[..., None] + predicted * rim[..., None]
-    return np.maximum(_pull_push(values, total), predicted)
+    filled = _pull_push(values, total)
+    gain = predicted.mean(axis=2) / np.maximum(filled.mean(axis=2), np.float32(1))
+    # All channels alike, or what is filled would turn grey.
+    filled *= np.maximum(gain, 1)[..., None]
+    return np.asarray(np.minimum(filled, 255))
 
 
 def _pull_push(weighted: Codes, weight: NDArray[np.float32]) -> Codes:
@@ -162,8 +172,11 @@ def _content(patch: Patch, size: tuple[int, int], rows: slice, span: slice) -> C
         if wanted is None:
             wanted = predicted
             continue
-        clipped = clipped_share(codes[inner], source.mapping.source_clip)[..., None]
-        wanted = predicted + (wanted - predicted) * clipped
+        useless = clipped_share(codes[inner], source.mapping.source_clip)
+        if source.confidence is not None:
+            own = source.confidence[rows, span] * np.float32(1 / 255)
+            useless = 1 - (1 - useless) * own
+        wanted = predicted + (wanted - predicted) * useless[..., None]
     assert wanted is not None
     return wanted
 
@@ -173,7 +186,7 @@ def _smoothed(codes: Codes, mapping: Mapping) -> Codes:
 
     A guided filter with the image as its own guide (He, Sun, Tang, ECCV 2010).
     """
-    slope = np.asarray(np.gradient(mapping.low.mean(axis=1)))
+    slope = np.asarray(np.gradient(mapping.expected.mean(axis=1)))
     steep = slope > _SMOOTHING_SLOPE
     if not steep.any():
         return codes
