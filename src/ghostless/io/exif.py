@@ -170,18 +170,24 @@ def build_exif(block: ExifBlock) -> bytes:
     >>> parse_exif(build_exif(block)) == block
     True
     """
+    return b"II*\0" + struct.pack("<I", 8) + build_directories(block, 8)
+
+
+def build_directories(block: ExifBlock, offset: int) -> bytes:
+    """The image directory that will stand at `offset` of a structure, the others behind it."""
     image = dict(block.image)
-    for pointer, tags in ((PHOTO_POINTER, block.photo), (GPS_POINTER, block.gps)):
+    others = ((PHOTO_POINTER, block.photo), (GPS_POINTER, block.gps))
+    for pointer, tags in others:
         if tags:
             image[pointer] = long(0)
-    offset = 8 + directory_size(image)
+    place = offset + directory_size(image)
     parts = []
-    for pointer, tags in ((PHOTO_POINTER, block.photo), (GPS_POINTER, block.gps)):
+    for pointer, tags in others:
         if tags:
-            image[pointer] = long(offset)
-            parts.append(build_directory(tags, offset))
-            offset += len(parts[-1])
-    return b"".join([b"II*\0", struct.pack("<I", 8), build_directory(image, 8), *parts])
+            image[pointer] = long(place)
+            parts.append(build_directory(tags, place))
+            place += len(parts[-1])
+    return b"".join([build_directory(image, offset), *parts])
 
 
 def directory_size(tags: Tags) -> int:

@@ -34,7 +34,7 @@ _EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_ORIGINAL, _DATE_DIGITIZED = (
 _SHUTTER_APEX, _APERTURE_APEX, _BIAS, _FOCAL_LENGTH = 0x9201, 0x9202, 0x9204, 0x920A
 _MAKER_NOTE, _SUB_SECONDS, _OFFSET_ORIGINAL = 0x927C, 0x9291, 0x9011
 _LENS_MODEL, _COLOUR_SPACE, _PIXELS_X, _PIXELS_Y = 0xA434, 0xA001, 0xA002, 0xA003
-_EXIF_VERSION = 0x9000
+_EXIF_VERSION, _USER_COMMENT = 0x9000, 0x9286
 
 # Of the image directory only these outlive a new picture: description, make, model, date, artist,
 # copyright, rating, and what Windows writes (title, comment, author, keywords, subject).
@@ -252,9 +252,15 @@ def compact_block(block: ExifBlock) -> ExifBlock:
     photo = chosen(block.image, _TIFF_EP_PHOTO_TAGS) | block.photo
     return ExifBlock(
         chosen(block.image, (*_KEPT_IMAGE_TAGS, _ORIENTATION)),
-        {tag: value for tag, value in photo.items() if tag not in _DROPPED_PHOTO_TAGS},
+        {tag: value for tag, value in photo.items() if _is_worth_keeping(tag, value)},
         block.gps,
     )
+
+
+def _is_worth_keeping(tag: int, value: Value) -> bool:
+    if tag == _USER_COMMENT and not value.data[8:].strip(b"\0 "):
+        return False  # cameras reserve room for one
+    return tag not in _DROPPED_PHOTO_TAGS
 
 
 # Writing ------------------------------------------------------------------------------------------

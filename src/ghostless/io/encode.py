@@ -1,0 +1,263 @@
+"""From pixels to a file of each format, with the profile and the Exif block in their places.
+
+Every encoder writes to the path it is given; that it is a temporary one is `write.py`'s affair.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Metadata, Space
+from . import icc
+from .exif import ExifBlock, TiffReader, build_directories, build_exif
+from .exr import BT709_CHROMATICITIES
+from .metadata import SOFTWARE
+
+# Chroma at full resolution from this quality on: fused edges between colours stay sharp.
+_FULL_CHROMA_QUALITY: Final = 90
+# libavif's scale: 10 is fastest. Slower ones save a few percent and take many times as long.
+_AVIF_SPEED: Final = 7
+_JPEG_SEGMENT_BYTES: Final = 65_533
+_ROWS_AT_ONCE: Final = 256
+_HALF_MAX: Final = 65504.0
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What goes into a file beside the pixels.
+
+    quality: 1..100 for the lossy formats. depth: bits per sample. block: Exif directories.
+    """
+
+    quality: int
+    depth: int
+    icc_profile: bytes
+    block: ExifBlock
+    metadata: Metadata
+
+    @property
+    def exif(self) -> bytes:
+        """The Exif block in bytes."""
+        return build_exif(self.block)
+
+
+Encoder = Callable[[Path, NDArray[Any], Extras], None]
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """A format that results are written in; the first of its depths is the default."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    space: Space
+    depths: tuple[int, ...]
+    max_side: int
+    encode: Encoder
+
+
+def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write a baseline JPEG with Exif and ICC segments right after its first one."""
+    subsampling = "444" if extras.quality >= _FULL_CHROMA_QUALITY else "420"
+    data = imagecodecs.jpeg8_encode(pixels, level=extras.quality, subsampling=subsampling)
+    head_end = 2 + (2 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 0)
+    segments = [_jpeg_segment(0xE1, b"Exif\0\0" + extras.exif)]
+    room = _JPEG_SEGMENT_BYTES - 14
+    profile = extras.icc_profile
+    pieces = [profile[i : i + room] for i in range(0, len(profile), room)]
+    for number, piece in enumerate(pieces, start=1):
+        mark = b"ICC_PROFILE\0" + bytes((number, len(pieces)))
+        segments.append(_jpeg_segment(0xE2, mark + piece))
+    with path.open("wb") as stream:
+        stream.write(data[:head_end] + b"".join(segments))
+        stream.write(memoryview(data)[head_end:])
+
+
+def _jpeg_segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def encode_png(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write a PNG of 8 or 16 bits with its profile and Exif chunks before the pixels."""
+    profile = zlib.compress(extras.icc_profile, 9)
+    chunks = _png_chunk(b"iCCP", b"ICC Profile\0\0" + profile) + _png_chunk(b"eXIf", extras.exif)
+    _write_png(path, pixels, chunks)
+
+
+def encode_grey_png(path: Path, pixels: NDArray[Any]) -> None:
+    """Write a grey PNG (H, W) uint8 with nothing beside the pixels."""
+    _write_png(path, pixels, b"")
+
+
+def _write_png(path: Path, pixels: NDArray[Any], chunks: bytes) -> None:
+    data = imagecodecs.png_encode(pixels, level=3)
+    with path.open("wb") as stream:
+        stream.write(data[:33] + chunks)  # the signature and IHDR take 33 bytes
+        stream.write(memoryview(data)[33:])
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _save_by_pillow(path: Path, pixels: NDArray[Any], format_name: str, **how: Any) -> None:
+    from PIL import Image
+
+    memory = io.BytesIO()
+    Image.fromarray(pixels).save(memory, format_name, **how)
+    path.write_bytes(memory.getbuffer())
+
+
+def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write a lossy WebP."""
+    _save_by_pillow(
+        path, pixels, "WEBP", quality=extras.quality, exif=extras.exif,
+        icc_profile=extras.icc_profile, method=4,
+    )  # fmt: skip
+
+
+def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write an AVIF of 8 bits with profile and Exif, or of 10 or 12 bits in sRGB without."""
+    if extras.depth == 8:
+        subsampling = "4:4:4" if extras.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
+        _save_by_pillow(
+            path, pixels, "AVIF", quality=extras.quality, exif=extras.exif,
+            icc_profile=extras.icc_profile, subsampling=subsampling, speed=_AVIF_SPEED,
+        )  # fmt: skip
+        return
+    if icc.to_linear_srgb_matrix(extras.icc_profile) is not None:
+        pixels = icc.convert(pixels, extras.icc_profile, icc.srgb_profile())
+    top = (1 << extras.depth) - 1
+    codes = (pixels.astype(np.uint32) * top + 32767) // 65535
+    # H.273: BT.709 primaries, sRGB curve, BT.601 matrix.
+    data = imagecodecs.avif_encode(
+        codes.astype(np.uint16), level=extras.quality, bitspersample=extras.depth,
+        primaries=1, transfer=13, matrix=6, speed=_AVIF_SPEED, numthreads=2,
+    )  # fmt: skip
+    path.write_bytes(data)
+
+
+def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write a TIFF with deflate and a predictor, then give it the Exif directories."""
+    import tifffile
+
+    floats = pixels.dtype == np.float32
+    # Given a path, tifffile would resolve it, and a file without a name has none to resolve to.
+    with path.open("w+b") as stream:
+        tifffile.imwrite(
+            stream,
+            pixels,
+            byteorder="<",
+            photometric="rgb",
+            compression="zlib",
+            predictor=3 if floats else 2,
+            rowsperstrip=max(1, (1 << 20) // max(pixels[0].nbytes, 1)),
+            iccprofile=extras.icc_profile,
+            metadata=None,
+            software=False,
+            maxworkers=2,
+        )
+    _append_exif(path, extras.block)
+
+
+def _append_exif(path: Path, block: ExifBlock) -> None:
+    """Write the first directory anew behind the pixels, with the Exif and GPS ones after it."""
+    with path.open("r+b") as stream:
+
+        def read_at(offset: int, size: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(size)
+
+        reader = TiffReader(read_at)
+        if read_at(0, 4) != b"II*\0":
+            return  # a BigTIFF, beyond 4 GB
+        tags, _ = reader.directory(reader.first)
+        end = stream.seek(0, io.SEEK_END)
+        end += end % 2
+        if end > 0xFFF00000:
+            return
+        stream.seek(end)
+        whole = ExifBlock(block.image | tags, block.photo, block.gps)
+        stream.write(build_directories(whole, end))
+        stream.seek(4)
+        stream.write(struct.pack("<I", end))
+
+
+def encode_radiance(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write a Radiance .hdr: RGBE, run-length coded, rounded to the nearest mantissa."""
+    height, width = pixels.shape[:2]
+    primaries = " ".join(f"{number:g}" for number in BT709_CHROMATICITIES)
+    header = (
+        f"#?RADIANCE\nSOFTWARE={SOFTWARE}\nPRIMARIES={primaries}\n"
+        f"FORMAT=32-bit_rle_rgbe\n\n-Y {height} +X {width}\n"
+    )
+    with path.open("wb") as stream:
+        stream.write(header.encode())
+        for start in range(0, height, _ROWS_AT_ONCE):
+            rows = _rounded_to_rgbe(pixels[start : start + _ROWS_AT_ONCE])
+            stream.write(imagecodecs.rgbe_encode(rows, header=False, rle=8 <= width < 32768))
+
+
+def _rounded_to_rgbe(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values that the encoder, which truncates, turns into the nearest mantissas."""
+    brightest = np.maximum(rows.max(axis=2), np.float32(1e-38))
+    _, exponents = np.frexp(brightest)
+    step = np.ldexp(np.float32(1), exponents - 8)
+    # The brightest may round up to 256 / 256: then the exponent is one higher.
+    step = np.where(np.rint(brightest / step) > 255, 2 * step, step)[:, :, None]
+    return np.asarray((np.rint(rows / step) + np.float32(0.25)) * step, np.float32)
+
+
+def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write an OpenEXR, half or float, lossless, with its primaries and the exposure facts."""
+    import OpenEXR
+
+    if extras.depth == 16:
+        pixels = np.minimum(pixels, np.float32(_HALF_MAX)).astype(np.float16)
+    header: dict[str, Any] = {
+        "compression": OpenEXR.ZIP_COMPRESSION,
+        "type": OpenEXR.scanlineimage,
+        "chromaticities": BT709_CHROMATICITIES,
+        "software": SOFTWARE,
+    }
+    facts = extras.metadata
+    for name, value in (
+        ("expTime", facts.shutter_seconds),
+        ("aperture", facts.aperture_f_number),
+        ("isoSpeed", facts.iso),
+        ("cameraModel", facts.camera),
+        ("lensModel", facts.lens),
+        ("capDate", facts.taken_at[:19].replace("-", ":").replace("T", " ")
+         if facts.taken_at else None),
+        ("owner", _owner(extras.block)),
+    ):  # fmt: skip
+        if value is not None:
+            header[name] = value
+    OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
+
+
+def _owner(block: ExifBlock) -> str | None:
+    value = block.image.get(0x8298) or block.image.get(0x013B)  # copyright, else artist
+    return (value.text() or None) if value is not None else None
+
+
+OUTPUT_FORMATS: Final = (
+    OutputFormat("JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg),
+    OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png),
+    OutputFormat("TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff),
+    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp),
+    OutputFormat("AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif),
+    OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
+    OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr),
+)
+FORMAT_BY_SUFFIX: Final = {suffix: known for known in OUTPUT_FORMATS for suffix in known.suffixes}

@@ -1,0 +1,482 @@
+"""Writing: a result is on disk whole, or not at all, and never in an input's place.
+
+A file is written without a name (or, where the system cannot, under a temporary one) in the folder
+where it shall be, flushed to the disk, and only then given its name in one step. A crash before
+that step leaves nothing, and two programs that want the same new name cannot both have it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Frame, Fused, Mask, Metadata, Space
+from ..errors import OptionError, OutputError, unknown_name
+from . import icc
+from .encode import FORMAT_BY_SUFFIX, Extras, OutputFormat, encode_grey_png
+from .metadata import carried_block
+
+StrPath = str | os.PathLike[str]
+_ROWS_AT_ONCE: Final = 256
+_HALF_MAX: Final = 65504.0
+_DEPTH_OF_TYPE: Final = {"uint8": 8, "uint16": 16, "float32": 32}
+
+
+@dataclass(frozen=True)
+class WriteSettings:
+    """How results are written.
+
+    quality: 1..100 for JPEG, WebP and AVIF.
+    depth: bits per sample; None for the format's default (8; OpenEXR 16, half floats, or 32 where
+        the picture exceeds their range).
+    overwrite: whether an existing file may be replaced; an input never is.
+    """
+
+    quality: int = 95
+    depth: int | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise OptionError(f"quality: expected 1 to 100, found {self.quality}")
+
+
+# Before any work ----------------------------------------------------------------------------------
+
+
+def format_of(path: StrPath) -> OutputFormat:
+    """Return the format that a file name asks for; raise OptionError for an unknown suffix."""
+    name = Path(path)
+    known = FORMAT_BY_SUFFIX.get(name.suffix.lower())
+    if known is None:
+        if not name.suffix:
+            raise OptionError(
+                f"{path}: expected a file name with a suffix, found none; "
+                f"end it with one of {', '.join(FORMAT_BY_SUFFIX)}"
+            )
+        raise unknown_name(f"suffix of {path}:", name.suffix, FORMAT_BY_SUFFIX)
+    return known
+
+
+def space_of(path: StrPath) -> Space:
+    """Return the space that a file name asks for: "display", or "linear" for .exr and .hdr.
+
+    >>> space_of("out.jpg"), space_of("out.EXR")
+    ('display', 'linear')
+    """
+    return format_of(path).space
+
+
+def check_output(
+    path: StrPath,
+    settings: WriteSettings = WriteSettings(),
+    inputs: Sequence[StrPath] = (),
+    *,
+    suffixes: tuple[str, ...] | None = None,
+    make_folder: bool = False,
+) -> None:
+    """Raise, before any work is done, if a file could not be written where it should go.
+
+    inputs: files that must not be overwritten, whatever the settings say.
+    suffixes: those allowed, for files that are no pictures (a report); None for the pictures'.
+    make_folder: whether a missing folder will be made.
+    Raises OptionError for a name or depth that no format has, and OutputError for a missing or
+    unwritable folder, an existing file, or an input.
+    """
+    target = Path(path)
+    if "\0" in str(target):
+        raise OptionError("expected a file name, found one with a NUL character in it")
+    if suffixes is None:
+        _depth_for(format_of(target), settings.depth, target)
+    elif target.suffix.lower() not in suffixes:
+        raise OptionError(
+            f"{target}: expected a name that ends in {' or '.join(suffixes)}, "
+            f"found {target.suffix or 'no suffix'!r}"
+        )
+    try:
+        _check_folder(target, make_folder)
+        _check_free(target, settings.overwrite, inputs)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
+def _depth_for(known: OutputFormat, depth: int | None, path: Path) -> int:
+    if depth is None:
+        return known.depths[0]
+    if depth not in known.depths:
+        raise OptionError(
+            f"{path}: {known.name} expected a depth of "
+            f"{' or '.join(str(d) for d in known.depths)} bits, found {depth}"
+        )
+    return depth
+
+
+def _check_folder(target: Path, make_folder: bool) -> None:
+    folder = target.parent
+    while make_folder and not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.exists():
+        raise OutputError(
+            f"{target}: expected the folder {folder} to write to, found none; make it first"
+        )
+    if not folder.is_dir():
+        raise OutputError(
+            f"{target}: expected {folder} to be a folder, found a file; choose another place"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{target}: expected a folder that can be written to, found {folder} write-protected; "
+            "choose another place"
+        )
+
+
+def _check_free(target: Path, overwrite: bool, inputs: Sequence[StrPath]) -> None:
+    if not os.path.lexists(target):
+        return
+    if target.is_dir():
+        raise OutputError(f"{target}: expected a file name, found a folder; name a file in it")
+    # Same file, whatever it is called: links, another spelling, another case.
+    for source in inputs:
+        with suppress(OSError):
+            if os.path.samefile(target, source):
+                raise OutputError(
+                    f"{target}: expected a new file, found one of the input photos ({source}); "
+                    "inputs are never overwritten: choose another name"
+                )
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{target}: expected a file name, found a device; choose another name")
+    if not overwrite:
+        raise OutputError(
+            f"{target}: expected a new file, found that it exists; "
+            "choose another name or allow overwriting (--overwrite)"
+        )
+
+
+def _cannot_write(target: Path, error: Exception) -> OutputError:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or repr(error)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        cure = "nothing was written: free some space or choose another place"
+    else:
+        cure = "nothing was written: choose another place"
+    return OutputError(f"{target}: expected to be able to write it, found: {reason}; {cure}")
+
+
+# The atomic write ---------------------------------------------------------------------------------
+
+
+def write_atomically(
+    path: StrPath,
+    write: Callable[[Path], None],
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[StrPath] = (),
+) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    write: called with a path to write to, which is not `path`; that file is empty and exists.
+    overwrite: whether an existing file is replaced (by one step); else it is left as it is.
+    Raises OutputError if it exists, is one of `inputs`, or cannot be written (a full disk); the
+    folder is then as it was.
+    """
+    # Through a symbolic link the file behind it is replaced, as any editor does.
+    target = Path(os.path.realpath(path))
+    try:
+        _check_free(Path(path), overwrite, inputs)
+        with _unnamed_file(target.parent) as (scratch, give_name):
+            write(scratch)
+            _flush(scratch)
+            give_name(target, overwrite)
+        _flush_folder(target.parent)
+    except FileExistsError as error:
+        raise OutputError(
+            f"{path}: expected a new file, found that it exists now; nothing was overwritten"
+        ) from error
+    except (OSError, RuntimeError, MemoryError) as error:
+        raise _cannot_write(Path(path), error) from error
+
+
+GiveName = Callable[[Path, bool], None]
+
+
+@contextmanager
+def _unnamed_file(folder: Path) -> Iterator[tuple[Path, GiveName]]:
+    """An empty file in a folder, and the function that gives it its name in one step.
+
+    On Linux it has no name until then, so not even a killed process leaves one behind.
+    """
+    descriptor = _open_nameless(folder)
+    if descriptor is not None:
+        scratch = Path(f"/proc/self/fd/{descriptor}")
+        try:
+            yield scratch, lambda target, overwrite: _link_nameless(scratch, target, overwrite)
+        finally:
+            os.close(descriptor)
+        return
+    scratch = _temporary_name(folder)
+    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    try:
+        yield scratch, lambda target, overwrite: _rename(scratch, target, overwrite)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(scratch)
+
+
+def _temporary_name(folder: Path) -> Path:
+    return folder / f".ghostless-{secrets.token_hex(8)}.part"
+
+
+def _open_nameless(folder: Path) -> int | None:
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return os.open(folder, flag | os.O_RDWR, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+            return None  # this file system cannot; a folder that is missing fails by name too
+        raise
+
+
+def _link_nameless(scratch: Path, target: Path, overwrite: bool) -> None:
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        # Given a folder's descriptor, Python follows the link in /proc to the file itself.
+        if not overwrite:
+            os.link(scratch, target.name, dst_dir_fd=folder, follow_symlinks=True)
+            return
+        temporary = _temporary_name(target.parent)
+        os.link(scratch, temporary.name, dst_dir_fd=folder, follow_symlinks=True)
+        _replace(temporary, target)
+    finally:
+        os.close(folder)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _rename(scratch: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(scratch, target)
+        return
+    try:
+        os.link(scratch, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links here (FAT, some network drives): claim the name, then replace the claim.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            os.replace(scratch, target)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(target)
+            raise
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    with suppress(OSError):  # some systems cannot; the file itself is safe
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# What is written ----------------------------------------------------------------------------------
+
+
+def write_image(
+    fused: Fused,
+    path: StrPath,
+    settings: WriteSettings = WriteSettings(),
+    inputs: Sequence[StrPath] = (),
+) -> None:
+    """Write a fused image; the file's suffix decides on the format and the space.
+
+    fused: in the space of the format (`space_of`); metadata and ICC profile are carried over.
+        Linear results leave with sRGB primaries, whatever profile their frames had.
+    inputs: files that are never overwritten.
+    Raises SpaceError for the wrong space, OptionError and OutputError as `check_output` does.
+    """
+    target = Path(path)
+    check_output(target, settings, inputs)
+    known = format_of(target)
+    fused.require(known.space)
+    depth = _depth_for(known, settings.depth, target)
+    if known.space == "linear":
+        pixels: NDArray[Any] = _linear_pixels(fused, target)
+        too_bright = settings.depth is None and float(pixels.max(initial=0)) > _HALF_MAX
+        depth = max(known.depths) if too_bright else depth
+        profile = icc.srgb_profile()
+    else:
+        pixels = _display_codes(fused.pixels, depth, target)
+        profile = _profile_of(fused.metadata)
+    _write_pixels(target, pixels, known, depth, profile, fused.metadata, settings, inputs)
+
+
+def write_frame(
+    frame: Frame,
+    path: StrPath,
+    settings: WriteSettings = WriteSettings(),
+    inputs: Sequence[StrPath] = (),
+) -> None:
+    """Write a frame's pixels as they are, in their own type, with metadata and profile.
+
+    path: .tif for any frame, .png for integers, .exr for linear floats; its folder is made.
+    A frame that is written and read again is the same: linear ones get a linear profile.
+    Raises OptionError for a format that lacks the frame's type, OutputError as `check_output`.
+    """
+    target = Path(path)
+    check_output(target, WriteSettings(overwrite=settings.overwrite), inputs, make_folder=True)
+    known = format_of(target)
+    depth = _DEPTH_OF_TYPE[frame.pixels.dtype.name]
+    fits = known.name in ("PNG", "TIFF") or (known.name == "OpenEXR" and depth == 32)
+    if not fits or depth not in known.depths or (known.space == "linear" != frame.transfer):
+        raise OptionError(
+            f"{target}: expected a format that holds {frame.pixels.dtype} frames unchanged, "
+            f"found {known.name}; write a .tif file"
+        )
+    linear = frame.transfer == "linear"
+    profile = icc.linear_srgb_profile() if linear else _profile_of(frame.metadata)
+    _make_folder(target)
+    whole = WriteSettings(overwrite=settings.overwrite)
+    _write_pixels(target, frame.pixels, known, depth, profile, frame.metadata, whole, inputs)
+
+
+def write_mask(
+    mask: Mask,
+    path: StrPath,
+    settings: WriteSettings = WriteSettings(),
+    inputs: Sequence[StrPath] = (),
+) -> None:
+    """Write a mask (H, W) uint8 as a grey PNG; its folder is made."""
+    target = Path(path)
+    check_output(target, settings, inputs, suffixes=(".png",), make_folder=True)
+    _make_folder(target)
+    write_atomically(
+        target,
+        lambda scratch: encode_grey_png(scratch, np.ascontiguousarray(mask)),
+        overwrite=settings.overwrite,
+        inputs=inputs,
+    )
+
+
+def write_text(
+    text: str,
+    path: StrPath,
+    settings: WriteSettings = WriteSettings(),
+    inputs: Sequence[StrPath] = (),
+) -> None:
+    """Write a text file (UTF-8) atomically, as a report is."""
+    data = text.encode("utf-8")
+    write_atomically(
+        path,
+        lambda scratch: _write_bytes(scratch, data),
+        overwrite=settings.overwrite,
+        inputs=inputs,
+    )
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _make_folder(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
+def _write_pixels(
+    target: Path,
+    pixels: NDArray[Any],
+    known: OutputFormat,
+    depth: int,
+    profile: bytes,
+    metadata: Metadata,
+    settings: WriteSettings,
+    inputs: Sequence[StrPath],
+) -> None:
+    height, width = pixels.shape[:2]
+    if max(height, width) > known.max_side:
+        raise OutputError(
+            f"{target}: {known.name} expected sides of at most {known.max_side} pixels, "
+            f"found {width} x {height}; write a .png or .tif file"
+        )
+    srgb = icc.to_linear_srgb_matrix(profile) is None
+    block = carried_block(metadata, width, height, srgb=srgb)
+    extras = Extras(settings.quality, depth, profile, block, metadata)
+    pixels = np.ascontiguousarray(pixels)
+    write_atomically(
+        target,
+        lambda scratch: known.encode(scratch, pixels, extras),
+        overwrite=settings.overwrite,
+        inputs=inputs,
+    )
+
+
+def _profile_of(metadata: Metadata) -> bytes:
+    """The profile to embed: the input's if it describes display RGB, else sRGB."""
+    profile = metadata.icc_profile
+    if profile is None or icc.colour_model(profile) != "RGB" or icc.is_linear(profile):
+        return icc.srgb_profile()
+    return profile
+
+
+def _display_codes(pixels: NDArray[np.float32], depth: int, target: Path) -> NDArray[Any]:
+    """Display values 0..1 to the codes of a depth, rounded; 10 and 12 bits travel in 16."""
+    if depth == 32:
+        _check_finite(pixels, target)
+        return np.clip(pixels, 0, 1)
+    codes = np.empty(pixels.shape, np.uint8 if depth == 8 else np.uint16)
+    top = np.float32(np.iinfo(codes.dtype).max)
+    for start in range(0, len(pixels), _ROWS_AT_ONCE):
+        rows = pixels[start : start + _ROWS_AT_ONCE]
+        _check_finite(rows, target)
+        scaled = np.clip(rows, 0, 1)
+        scaled *= top
+        codes[start : start + _ROWS_AT_ONCE] = np.rint(scaled, out=scaled)
+    return codes
+
+
+def _linear_pixels(fused: Fused, target: Path) -> NDArray[np.float32]:
+    """Radiance with sRGB primaries, never negative.
+
+    Most programs take every .exr and .hdr to have these primaries, and .hdr can say nothing else,
+    so radiance of wide-gamut frames is converted rather than labelled.
+    """
+    profile = fused.metadata.icc_profile
+    matrix = icc.to_linear_srgb_matrix(profile) if profile is not None else None
+    _check_finite(fused.pixels, target)
+    pixels = fused.pixels if matrix is None else cv2.transform(fused.pixels, matrix)
+    return np.maximum(pixels, 0, out=None if matrix is None else pixels)
+
+
+def _check_finite(pixels: NDArray[np.float32], target: Path) -> None:
+    for start in range(0, len(pixels), _ROWS_AT_ONCE):
+        if not np.isfinite(pixels[start : start + _ROWS_AT_ONCE]).all():
+            raise OutputError(
+                f"{target}: expected finite pixels, found NaN or infinity; nothing was written"
+            )
