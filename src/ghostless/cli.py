@@ -559,12 +559,12 @@ class _Bars:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command with `words` (the process's own by default) and exit with its status."""
+    _hush_libraries()
     sys.exit(run(sys.argv[1:] if words is None else words))
 
 
 def run(words: Sequence[str]) -> int:
     """Run the command and return its exit status; every failure is one line on standard error."""
-    _hush_libraries()
     # Typer's base of all usage errors lives under another name in each of its versions.
     usage_error = typer.BadParameter.__mro__[1]
     try:
