@@ -97,6 +97,27 @@ def _hdr_gan() -> tuple[FuseFunction, type[Any]]:
     return hdr_gan.fuse, hdr_gan.HdrGanSettings
 
 
+def _mef_gan() -> tuple[FuseFunction, type[Any]]:
+    with needs_networks_extra("method 'mef-gan'"):
+        from . import mef_gan
+
+    return mef_gan.fuse, mef_gan.MefGanSettings
+
+
+def _lcndr() -> tuple[FuseFunction, type[Any]]:
+    with needs_networks_extra("method 'lcndr'"):
+        from . import lcndr
+
+    return lcndr.fuse, lcndr.LcndrSettings
+
+
+def _dpgn() -> tuple[FuseFunction, type[Any]]:
+    with needs_networks_extra("method 'dpgn'"):
+        from . import dpgn
+
+    return dpgn.fuse, dpgn.DpgnSettings
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -159,6 +180,52 @@ METHODS: dict[str, Method] = {
             needs_torch=True,
             weights="hdr-gan",
             parameters={"generator": 2_557_382, "discriminator": 660_929},
+        ),
+        Method(
+            name="mef-gan",
+            summary="network: local detail and self-attention over the whole image, merged",
+            load=_mef_gan,
+            output="display",
+            paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
+            "Adversarial Networks, IEEE TIP 2020",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            size_multiple=8,
+            large_images="stripes",
+            needs_torch=True,
+            weights="mef-gan",
+            parameters={"generator": 487_582, "discriminator": 1_692_961},
+        ),
+        Method(
+            name="lcndr",
+            summary="network: weight maps for the luma by coordinate attention and self-attention",
+            load=_lcndr,
+            output="display",
+            paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
+            "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            planes="luma",
+            size_multiple=8,
+            large_images="stripes",
+            needs_torch=True,
+            weights="lcndr",
+            parameters={"network": 219_099},
+        ),
+        Method(
+            name="dpgn",
+            summary="network: a U-Net guided at every scale by the pyramids of exposure fusion",
+            load=_dpgn,
+            output="display",
+            paper="Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image "
+            "Fusion, ICME 2020",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            size_multiple=64,
+            large_images="stripes",
+            needs_torch=True,
+            weights="dpgn",
+            parameters={"generator": 43_739_937, "discriminator": 2_766_529},
         ),
     )
 }

@@ -23,17 +23,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .. import color
+from ..bracket import Frame, Fused, Stack
+from ..errors import OptionError
 from ..nn import priors as prior_parts
 from ..nn.blocks import in_full_precision, make_norm
-from ..nn.fullsize import Progress, Region, Tile, make_tiles, map_writer, run_in_tiles
+from ..nn.fullsize import (
+    Progress,
+    Region,
+    Tile,
+    check_finite,
+    computing,
+    make_tiles,
+    pixel_writer,
+    run_in_tiles,
+    tile_budget,
+)
 from ..nn.patchgan import PatchGanArchitecture, pix2pix_70
 from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
-from ..stripes import part
+from ..nn.settings import NetworkSettings
+from ..nn.tiled import PairReader, ReadPair, map_in_tiles
+from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..stripes import for_each_stripe, part
+from . import mertens
+from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
 
 DISCRIMINATOR: PatchGanArchitecture = pix2pix_70(3)
 
@@ -241,8 +262,6 @@ _PRIOR_HALO = 8
 # Peak of a decoder's tensors in channels of its scale, 4 bytes each.
 _BYTES_PER_PIXEL_AND_CHANNEL = 48
 
-ReadPair = Callable[[Region], tuple[Tensor, Tensor]]
-
 
 class _PriorMaps:
     """Priors of a large pair: those of the finest scale by region, the others whole.
@@ -272,19 +291,13 @@ class _PriorMaps:
         self.coloured = torch.stack(
             [prior_parts.has_colour(read(tile.inner)) for tile in tiles]
         ).any(dim=0)
-        joined = torch.empty(0)  # both images' and weights' next level: 3 + 3 + 1 + 1 channels
 
         def reduce_tile(tile: Tile) -> Tensor:
             pair = read(tile.outer)
             return prior_parts.reduce(torch.cat([*pair, *self._weights(pair)], dim=1))
 
-        def write(tile: Tile, result: Tensor) -> None:
-            nonlocal joined
-            if not joined.numel():
-                joined = result.new_empty(1, 8, size[0] // 2, size[1] // 2)
-            map_writer(joined, 2)(tile, result)
-
-        run_in_tiles(reduce_tile, write, tiles, scale=2)
+        # Both images' and both weights' next level: 3 + 3 + 1 + 1 channels.
+        joined = map_in_tiles(reduce_tile, tiles, scale=2)
         self.next_images = [joined[:, :3], joined[:, 3:6]]
         self.coarser = prior_parts.weighted_priors(
             self.next_images, [joined[:, 6:7], joined[:, 7:]], architecture.levels - 1
@@ -350,33 +363,6 @@ class _FullSizeRun:
         height, width = (side >> level for side in self.size)
         return make_tiles(height, width, halo, 2, self._tile_pixels(level))
 
-    def _map(self, like: Tensor, height: int, width: int) -> Tensor:
-        made = like.new_empty(1, like.shape[1], height, width)
-        return made.contiguous(memory_format=torch.channels_last)
-
-    def _collect(
-        self,
-        function: Callable[[Tile], Tensor],
-        level: int,
-        halo: int,
-        *,
-        scale: int = 1,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """Run a function at a scale in tiles and return the whole map of it."""
-        height, width = (side >> level for side in self.size)
-        made: Tensor | None = None
-
-        def write(tile: Tile, result: Tensor) -> None:
-            nonlocal made
-            if made is None:
-                made = self._map(result, height // scale, width // scale)
-            map_writer(made, scale)(tile, result)
-
-        run_in_tiles(function, write, self._tiles(level, halo), scale=scale, progress=progress)
-        assert made is not None
-        return made
-
     def _finest_skip(self, pair: Sequence[Tensor]) -> Tensor:
         over, under = pair
         skip: Tensor = self.network.encoders[0](join_pair(over, under), None)
@@ -385,19 +371,17 @@ class _FullSizeRun:
     def encode(self, progress: Progress | None) -> None:
         """Fill `skips` (but for the finest, which is cheaper to make again) and the bottom."""
         levels = self.architecture.levels
-        pooled = self._collect(
+        pooled = map_in_tiles(
             lambda tile: F.max_pool2d(self._finest_skip(self.read(tile.outer)), 2),
-            0,
-            _ENCODER_HALO,
+            self._tiles(0, _ENCODER_HALO),
             scale=2,
             progress=part(progress, 0, 0.5),
         )
         self.skips = [None]
         for level in range(1, levels):
-            skip = self._collect(
+            skip = map_in_tiles(
                 self._encoder(level, pooled),
-                level,
-                _ENCODER_HALO,
+                self._tiles(level, _ENCODER_HALO),
                 progress=part(progress, 1 - 0.5**level, 1 - 0.5 ** (level + 1)),
             )
             self.skips.append(skip)
@@ -422,10 +406,9 @@ class _FullSizeRun:
         for level in reversed(range(1, self.architecture.levels)):
             skip = self.skips.pop()
             assert skip is not None
-            self.features = self._collect(
+            self.features = map_in_tiles(
                 self._decoder(level, skip),
-                level,
-                _DECODER_HALO,
+                self._tiles(level, _DECODER_HALO),
                 progress=part(progress, 0.5 ** (level + 1), 0.5**level),
             )
             del skip
@@ -458,3 +441,86 @@ class _FullSizeRun:
         coarse = tile.outer.cut(self.features, 2)
         features = self.network.decoders[0](coarse, self._finest_skip(pair), detail)
         return to_rgb(self.network.last, features)
+
+
+NETWORK = NetworkKind(
+    name="dpgn",
+    architecture=DpgnArchitecture,
+    build=Dpgn,
+    train_command="ghostless train dpgn",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpgnSettings(NetworkSettings):
+    """How to fuse with DPGN, besides what every network can be told.
+
+    chroma: "prior" takes the luma of the network's image and the chroma of exposure fusion, as the
+        authors do; "net" takes all from the network.
+    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
+    """
+
+    chroma: Literal["prior", "net"] = "prior"
+    order: PairOrder = "mirrored"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pair_order(self.order)
+        if self.chroma not in ("prior", "net"):
+            raise OptionError(f"chroma: expected prior or net, found {self.chroma!r}")
+
+
+def fuse(stack: Stack, settings: DpgnSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image.
+
+    Masks are not used: the pixels replaced in a deghosted or warped stack agree with its reference.
+    Returns (H, W, 3) float32, 0..1. Raises WeightsError while there are no weights, naming the
+    command that makes them.
+    """
+    check_finite(stack.frames)
+    loaded = load_network(NETWORK, settings)
+
+    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
+        pixels = _fuse_pair(loaded, over=over, under=under, progress=progress)
+        if settings.chroma == "prior":
+            take_chroma(pixels, mertens.fuse(Stack((under, over), reference=0)).pixels)
+        return pixels
+
+    pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+    return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+
+
+def _fuse_pair(
+    loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
+) -> NDArray[np.float32]:
+    network: Dpgn = loaded.network
+    read = PairReader(
+        over=over,
+        under=under,
+        multiple=network.architecture.size_multiple,
+        border="replicate",
+        device=loaded.device,
+    )
+    fused = np.empty(over.pixels.shape, np.float32)
+    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+        fuse_in_tiles(
+            network,
+            read,
+            read.size,
+            pixel_writer(fused),
+            tile_bytes=tile_budget(loaded.device, 1),
+            progress=progress,
+        )
+    return fused
+
+
+def take_chroma(pixels: NDArray[np.float32], prior: NDArray[np.float32]) -> None:
+    """Give an image, display RGB (H, W, 3), the chroma of another one, in place; clip to 0..1."""
+
+    def work(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        ycbcr = color.rgb_to_ycbcr(prior[rows])
+        ycbcr[..., 0] = color.rgb_to_ycbcr(pixels[rows])[..., 0]
+        np.clip(color.ycbcr_to_rgb(ycbcr), 0, 1, out=pixels[rows])
+
+    for_each_stripe(pixels.shape[0], pixels.shape[1], work)

@@ -12,9 +12,12 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bracket import Frame
 from ..errors import OptionError
+from ..stripes import Progress, part
 
 Image = TypeVar("Image")
+FusePair = Callable[[Frame, Frame, Progress | None], NDArray[np.float32]]
 PairOrder = Literal["mirrored", "neighbours", "sequential", "extremes"]
 
 PAIR_ORDERS = ("mirrored", "neighbours", "sequential", "extremes")
@@ -70,6 +73,39 @@ def fuse_in_turn(
                 progress(done / total)
         waiting = results if order == "sequential" else sorted(results, key=brightness)
     return waiting[0]
+
+
+def fuse_frames_in_turn(
+    frames: Sequence[Frame],
+    fuse_pair: FusePair,
+    order: PairOrder = "mirrored",
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Fuse two or more frames, dark to bright, to display values (H, W, 3), 0..1.
+
+    fuse_pair: of a darker frame, a brighter one, and a progress function or None, to display
+        values. Results on the way are kept in 16 bits: half the memory, and far finer than frames.
+    """
+    count = 1 if order == "extremes" else len(frames) - 1
+    done = 0
+    last: list[NDArray[np.float32]] = []
+
+    def fuse(darker: Frame, brighter: Frame) -> Frame:
+        nonlocal done
+        fused = fuse_pair(darker, brighter, part(progress, done / count, (done + 1) / count))
+        done += 1
+        if done == count:
+            last.append(fused)
+            return Frame(fused)
+        return Frame(to_16_bits(fused))
+
+    fuse_in_turn(frames, fuse, brightness, order)
+    return last[0]
+
+
+def brightness(frame: Frame) -> float:
+    """Mean display value of a sample of about 256 rows of a frame."""
+    return float(frame.display(slice(None, None, max(1, frame.height // 256))).mean())
 
 
 def to_16_bits(display: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -31,14 +31,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..bracket import Frame, Fused, Stack
 from ..nn.attention import CoordinateAttention, SelfAttention
 from ..nn.blocks import ConvBlock, in_full_precision
-from ..nn.fullsize import Progress, Region, Tile, make_tiles, run_in_tiles
+from ..nn.fullsize import (
+    Progress,
+    Region,
+    Tile,
+    check_finite,
+    computing,
+    make_tiles,
+    pixel_writer,
+    run_in_tiles,
+    tile_budget,
+)
+from ..nn.settings import NetworkSettings
+from ..nn.tiled import PairReader, ReadPair
+from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from ..stripes import part
+from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
 
 SIZE_MULTIPLE = 8
 # The recovered variant's unpadded convolutions leave nothing of smaller images.
@@ -316,8 +334,6 @@ class Lcndr(nn.Module):
 # Peak of all tensors of a tile: the 128 channels of one branch, their gradients, and copies.
 _BYTES_PER_PIXEL = 3600
 
-ReadPair = Callable[[Region], tuple[Tensor, Tensor]]
-
 
 def fuse_in_tiles(
     network: Lcndr,
@@ -340,7 +356,7 @@ def fuse_in_tiles(
     contexts = _gather_contexts(network, read, size, tiles, part(progress, 0, 0.2))
 
     def fuse_tile(tile: Tile) -> Tensor:
-        over, under = (luma * 2 - 1 for luma in read(tile.outer))
+        over, under = (plane * 2 - 1 for plane in read(tile.outer))
         over_map = contexts[0].make_map(network.branch, over, tile.outer)
         under_map = contexts[1].make_map(network.branch, under, tile.outer)
         return network.combine(over, over_map, under, under_map)
@@ -389,7 +405,7 @@ def _gather_contexts(
     column_sums = [kernel.new_zeros(1, 32, 1, size[1], dtype=exact) for _ in range(2)]
     encoded: list[Tensor] = []
     for index, tile in enumerate(tiles):
-        pair = [luma * 2 - 1 for luma in read(tile.outer)]
+        pair = [plane * 2 - 1 for plane in read(tile.outer)]
         rows, columns = tile.inner.slices()
         for which, (own, other) in enumerate((pair, pair[::-1])):
             features = branch.stem(own)
@@ -431,8 +447,8 @@ def filter_gradients(features: Tensor) -> Tensor:
     return torch.maximum(edges, padded[:, :, 1:, 1:])
 
 
-def _apply(weight_map: Tensor, luma: Tensor, how: str) -> Tensor:
-    return weight_map * luma if how == "multiply" else weight_map + luma
+def _apply(weight_map: Tensor, plane: Tensor, how: str) -> Tensor:
+    return weight_map * plane if how == "multiply" else weight_map + plane
 
 
 def _to_map(scores: Tensor) -> Tensor:
@@ -459,3 +475,81 @@ def _conv(
         norm="batch" if norm else "none",
         activation="leaky_0.01",
     )
+
+
+NETWORK = NetworkKind(
+    name="lcndr",
+    architecture=LcndrArchitecture,
+    build=Lcndr,
+    train_command="ghostless train lcndr",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LcndrSettings(NetworkSettings):
+    """How to fuse with LCNDR, besides what every network can be told.
+
+    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
+    """
+
+    order: PairOrder = "mirrored"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pair_order(self.order)
+
+
+def fuse(stack: Stack, settings: LcndrSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image.
+
+    The network fuses luma; chroma is fused by rule (`color.fuse_chroma`). Masks are not used: the
+    pixels replaced in a deghosted or warped stack agree with its reference. Returns (H, W, 3)
+    float32, 0..1. Raises WeightsError while there are no weights, naming the command that makes
+    them.
+    """
+    check_finite(stack.frames)
+    loaded = load_network(NETWORK, settings)
+
+    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
+        return _fuse_pair(loaded, over=over, under=under, progress=progress)
+
+    pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+    return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+
+
+def _fuse_pair(
+    loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
+) -> NDArray[np.float32]:
+    read = PairReader(
+        over=over,
+        under=under,
+        multiple=SIZE_MULTIPLE,
+        minimum=MINIMUM_SIDE,
+        device=loaded.device,
+    )
+    fused = np.empty(over.pixels.shape, np.float32)
+    write_pixels = pixel_writer(fused)
+
+    def read_luma(region: Region) -> tuple[Tensor, Tensor]:
+        bright, dark = read(region)
+        return luma(bright), luma(dark)
+
+    def write(tile: Tile, fused_luma: Tensor) -> None:
+        write_pixels(tile, add_colour(fused_luma, read(tile.inner)))
+
+    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+        fuse_in_tiles(
+            loaded.network,
+            read_luma,
+            read.size,
+            write,
+            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL),
+            progress=progress,
+        )
+    return fused
+
+
+def add_colour(fused_luma: Tensor, images: Sequence[Tensor]) -> Tensor:
+    """RGB (B, 3, H, W), 0..1, of fused luma (B, 1, H, W) and the fused chroma of RGB images."""
+    chroma = fuse_chroma([rgb_to_ycbcr(image)[:, 1:] for image in images])
+    return ycbcr_to_rgb(torch.cat([fused_luma.clamp(0, 1), chroma], dim=1)).clamp(0, 1)

@@ -26,14 +26,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..bracket import Frame, Fused, Stack
 from ..nn.attention import SelfAttention
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
-from ..nn.fullsize import Progress, Region, Tile, make_tiles, map_writer, run_in_tiles
+from ..nn.fullsize import (
+    Progress,
+    Tile,
+    check_finite,
+    computing,
+    make_tiles,
+    pixel_writer,
+    run_in_tiles,
+    tile_budget,
+)
+from ..nn.settings import NetworkSettings
+from ..nn.tiled import PairReader, ReadPair, map_in_tiles
+from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..stripes import part
+from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
 
 SIZE_MULTIPLE = 8
 # How far the local and merge blocks see: 5 + 3 convolutions.
@@ -174,8 +190,6 @@ class Generator(nn.Module):
 # Peak of all tensors of a tile: the 216 merged channels, mirrored, and the layers around them.
 _BYTES_PER_PIXEL = 3600
 
-ReadPair = Callable[[Region], tuple[Tensor, Tensor]]
-
 
 def generate_in_tiles(
     generator: Generator,
@@ -199,17 +213,8 @@ def generate_in_tiles(
     attended: Tensor | None = None
     block = generator.attention
     if block is not None:
-        quarter = torch.empty(0)
-
-        def gather(tile: Tile, result: Tensor) -> None:
-            nonlocal quarter
-            if not quarter.numel():
-                quarter = result.new_empty(1, result.shape[1], size[0] // 4, size[1] // 4)
-            map_writer(quarter, 4)(tile, result)
-
-        run_in_tiles(
+        quarter = map_in_tiles(
             lambda tile: block.encode_quarter(torch.cat(read(tile.outer), dim=1)),
-            gather,
             tiles,
             scale=4,
             progress=part(progress, 0, 0.1),
@@ -319,3 +324,59 @@ def _conv(
         activation=architecture.activation,
         spectral=spectral,
     )
+
+
+GENERATOR = NetworkKind(
+    name="mef-gan",
+    architecture=GeneratorArchitecture,
+    build=Generator,
+    train_command="ghostless train mef-gan",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MefGanSettings(NetworkSettings):
+    """How to fuse with MEF-GAN, besides what every network can be told.
+
+    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
+    """
+
+    order: PairOrder = "mirrored"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pair_order(self.order)
+
+
+def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image.
+
+    Masks are not used: the pixels replaced in a deghosted or warped stack agree with its reference.
+    Returns (H, W, 3) float32, 0..1. Raises WeightsError while there are no weights, naming the
+    command that makes them.
+    """
+    check_finite(stack.frames)
+    loaded = load_network(GENERATOR, settings)
+
+    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
+        return _fuse_pair(loaded, over=over, under=under, progress=progress)
+
+    pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+    return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+
+
+def _fuse_pair(
+    loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
+) -> NDArray[np.float32]:
+    read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
+    fused = np.empty(over.pixels.shape, np.float32)
+    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+        generate_in_tiles(
+            loaded.network,
+            read,
+            read.size,
+            pixel_writer(fused),
+            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL),
+            progress=progress,
+        )
+    return fused

@@ -1,0 +1,96 @@
+"""Reading a large pair of frames by region, and gathering a network's maps tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..bracket import Frame
+from .fullsize import (
+    Progress,
+    Region,
+    Tile,
+    map_writer,
+    padded_size,
+    reflected,
+    run_in_tiles,
+    to_tensor,
+)
+
+ReadPair = Callable[[Region], tuple[Tensor, Tensor]]
+
+
+class PairReader:
+    """Regions of an over- and an under-exposed frame as RGB tensors (1, 3, h, w), 0..1.
+
+    The frames are extended at the bottom and at the right to sides that are multiples of
+    `multiple` and at least `minimum`: mirrored ("reflect") or the last pixel repeated
+    ("replicate"). `size` is the height and width after that. Nothing of full size is held.
+    """
+
+    def __init__(
+        self,
+        *,
+        over: Frame,
+        under: Frame,
+        multiple: int,
+        minimum: int = 1,
+        border: Literal["reflect", "replicate"] = "reflect",
+        device: torch.device | None = None,
+    ) -> None:
+        self.over = over
+        self.under = under
+        self.border = border
+        self.device = device or torch.device("cpu")
+        self.size = padded_size(over.height, over.width, multiple, minimum)
+
+    def __call__(self, region: Region) -> tuple[Tensor, Tensor]:
+        over, under = (
+            to_tensor(self._pixels(frame, region), self.device) for frame in (self.over, self.under)
+        )
+        return over, under
+
+    def _pixels(self, frame: Frame, region: Region) -> NDArray[np.float32]:
+        rows = self._indices(region.top, region.bottom, frame.height)
+        first = int(rows.min())
+        block = frame.display(slice(first, int(rows.max()) + 1))
+        if region.bottom <= frame.height and region.right <= frame.width:
+            return block[:, region.left : region.right]
+        return block[rows - first][:, self._indices(region.left, region.right, frame.width)]
+
+    def _indices(self, start: int, stop: int, size: int) -> NDArray[np.intp]:
+        if self.border == "reflect":
+            return reflected(start, stop, size)
+        return np.minimum(np.arange(start, stop), size - 1)
+
+
+def map_in_tiles(
+    function: Callable[[Tile], Tensor],
+    tiles: Sequence[Tile],
+    *,
+    scale: int = 1,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Run a function tile by tile and return the whole map (1, C, H / scale, W / scale).
+
+    function: as of `fullsize.run_in_tiles`. tiles: of `fullsize.make_tiles`, so that the last one
+    ends where the image does.
+    """
+    height, width = tiles[-1].inner.bottom // scale, tiles[-1].inner.right // scale
+    whole: Tensor | None = None
+
+    def write(tile: Tile, result: Tensor) -> None:
+        nonlocal whole
+        if whole is None:
+            whole = result.new_empty(1, result.shape[1], height, width)
+            whole = whole.contiguous(memory_format=torch.channels_last)
+        map_writer(whole, scale)(tile, result)
+
+    run_in_tiles(function, write, list(tiles), scale=scale, progress=progress)
+    assert whole is not None
+    return whole
