@@ -244,11 +244,13 @@ def _best_prediction(predictions: list[Prediction], guides: list[_Guide]) -> Pre
     second, trusted = predictions[1], guides[1].trusted
     far = np.float32(1e6)
     doubt = [
-        largest_channel(p.variance) + far * (largest_channel(p.high) > 999) for p in predictions
+        largest_channel(p.noise + p.doubt) + far * (largest_channel(p.high) > 999)
+        for p in predictions
     ]
     take = ((doubt[1] < doubt[0]) & trusted)[..., None]
     return Prediction(
         np.where(take, second.low, first.low),
         np.where(take, second.high, first.high),
-        np.where(take, second.variance, first.variance),
+        np.where(take, second.noise, first.noise),
+        np.where(take, second.doubt, first.doubt),
     )

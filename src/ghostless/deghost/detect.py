@@ -9,7 +9,7 @@ and misplaced edges average out over an area while a thing that has moved does n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -28,10 +28,15 @@ EDGE_SHARE = 0.3
 EDGE_DECAY = 0.6
 # Noise variance left after averaging 2 x 2 pixels; 0.25 for white noise, more after a JPEG.
 NOISE_DECAY = 0.35
-# Doubt about the mapping, in codes and as a share of the code (0.02 of it is about 0.07 stops).
+# Doubt about the mapping, which no averaging removes: in codes; as a share of the predicted code
+# (0.02 of it is about 0.07 stops); and in codes of the source, for rounding and colour processing,
+# which a steep mapping magnifies.
 DOUBT_CODES = 1.0
 DOUBT_SHARE = 0.02
+DOUBT_SOURCE_CODES = 0.6
 # Disagreement in standard deviations that starts a region, and down to which a region grows.
+# What a single channel counts beside two that agree.
+ONE_CHANNEL_SHARE = 0.4
 # A finer scale must show this share of what a coarser one shows.
 FINER_SHARE = 0.45
 START_SIGMA = 3.0
@@ -47,14 +52,17 @@ _UNKNOWN_NOISE_CODES = 2.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a frame should show: (H, W, 3) codes from `low` to `high`, with variance of the noise.
+    """What a frame should show, and how sure that is; all (H, W, 3).
 
-    The variance is that of the difference between the frame and its prediction.
+    low, high: the interval of codes that the source allows.
+    noise: variance of the noise in the difference between the frame and its prediction.
+    doubt: variance of what is not known about the mapping.
     """
 
     low: Codes
     high: Codes
-    variance: Codes
+    noise: Codes
+    doubt: Codes
 
     def excess(self, frame: Codes) -> Codes:
         """How far the frame's codes lie outside the interval, signed; 0 inside."""
@@ -67,9 +75,17 @@ def predict(source: Codes, frame: Codes, mapping: Mapping, usable: Flags) -> Pre
     low = look_up(np.minimum(mapping.low, clip), source)
     # From its clip code on, the frame may show any code.
     high = look_up(np.where(mapping.high >= clip, np.float32(1000), mapping.high), source)
-    prediction = Prediction(low, high, low)
+    prediction = Prediction(low, high, low, look_up(_doubt_curve(mapping), source))
     noise = _noise_curve(prediction.excess(frame), low, usable)
-    return Prediction(low, high, look_up(np.square(noise), low))
+    return replace(prediction, noise=look_up(np.square(noise), low))
+
+
+def _doubt_curve(mapping: Mapping) -> NDArray[np.float32]:
+    """Variance of the doubt about the mapping for each source code, (256, 3)."""
+    level = np.minimum(mapping.low, 255)
+    slope = np.gradient(np.minimum(mapping.expected, 255), axis=0)
+    variance = DOUBT_CODES**2 + (DOUBT_SHARE * level) ** 2 + (DOUBT_SOURCE_CODES * slope) ** 2
+    return np.asarray(variance, np.float32)
 
 
 def _noise_curve(excess: Codes, level: Codes, usable: Flags) -> NDArray[np.float32]:
@@ -141,18 +157,28 @@ def _scores(frame: Codes, prediction: Prediction, usable: Flags) -> list[NDArray
     excess = prediction.excess(frame)
     excess[~usable] = 0
     edges = cv2.min(local_range(prediction.low), local_range(frame)) * np.float32(EDGE_SHARE)
-    variance, level = prediction.variance, prediction.low
+    noise, doubt = prediction.noise, prediction.doubt
     scores: list[NDArray[np.float32]] = []
     while True:
         ratio = np.square(excess)
-        ratio /= np.square(level * np.float32(DOUBT_SHARE) + np.float32(DOUBT_CODES)) + (
-            variance + np.square(edges)
-        )
-        scores.append(np.sqrt(np.maximum(largest_channel(box_mean(ratio)), 0)))
+        ratio /= doubt + (noise + np.square(edges))
+        scores.append(np.sqrt(np.maximum(_over_channels(box_mean(ratio)), 0)))
         if len(scores) == SCALES or min(excess.shape[:2]) < 8:
             return scores
-        excess, edges, level = _halve(excess), _halve(edges) * np.float32(EDGE_DECAY), _halve(level)
-        variance = _halve(variance) * np.float32(NOISE_DECAY)
+        excess, edges = _halve(excess), _halve(edges) * np.float32(EDGE_DECAY)
+        noise, doubt = _halve(noise) * np.float32(NOISE_DECAY), _halve(doubt)
+
+
+def _over_channels(ratio: Codes) -> Codes:
+    """Squared disagreement of three channels as one: the second largest, the largest at a discount.
+
+    A thing that moved shows in at least two channels; one alone is as often a saturated colour,
+    which cameras do not process channel by channel.
+    """
+    red, green, blue = cv2.split(ratio)
+    low, high = cv2.min(red, green), cv2.max(red, green)
+    middle = cv2.max(low, cv2.min(high, blue))
+    return np.asarray(cv2.max(middle, cv2.max(high, blue) * ONE_CHANNEL_SHARE**2))
 
 
 def _halve(values: Codes) -> Codes:

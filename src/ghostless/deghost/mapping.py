@@ -256,7 +256,7 @@ def _refine(curve: Curve, bright: Codes, dark: Codes) -> Curve:
         keep = 1e-6
         system = np.diag(trust + keep) + stiffness
         at_knots = np.linalg.solve(system, trust * target + keep * at_knots)
-        at_knots = np.maximum.accumulate(np.clip(at_knots, 0, 255))
+        at_knots = np.asarray(np.maximum.accumulate(np.clip(at_knots, 0, 255)))
     return np.asarray(np.interp(LEVELS, knots, at_knots))
 
 
