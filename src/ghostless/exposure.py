@@ -16,6 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bracket import Bracket, Frame, Metadata
+from .curves import (
+    CURVE_STRENGTHS,
+    USUAL_STRENGTH,
+    light_stops,
+    trust,
+    weighted_median,
+)
 from .errors import BracketError, FileReadError, OptionError
 from .intensity import (
     Floats,
@@ -26,23 +33,13 @@ from .intensity import (
     quantiles,
     sample_display,
 )
-from .response import (
-    CURVE_STRENGTHS,
-    USUAL_STRENGTH,
-    Response,
-    camera_curve,
-    estimate_response,
-    light_stops,
-    trust,
-    weighted_median,
-)
+from .response import Response, estimate_response
 from .stops_file import MAX_STOPS, find_stops_file, read_stops_file, stops_from_file
 
 __all__ = [
     "IntensityMapping",
     "Response",
     "assign_stops",
-    "camera_curve",
     "choose_reference",
     "estimate_response",
     "estimate_stops",
@@ -155,9 +152,9 @@ def estimate_stops(bracket: Bracket) -> tuple[float, ...]:
 
     Quantiles of the frames' brightness are matched, so camera shake and moving people hardly
     matter, and compared as light in the range that is clipped in neither of two neighbours in
-    brightness. The unknown curve of the camera is taken from a family of one parameter
-    (`camera_curve`), the member under which the difference is most alike over the whole range.
-    Only differences count; the middle frame gets 0. Always finite.
+    brightness. The unknown curve of the camera is taken from a family (`curves.camera_curve`):
+    the member under which the difference is most alike over the whole range. Only differences
+    count; the middle frame gets 0. Always finite.
     """
     return _estimate([_profile(frame) for frame in bracket.frames]).stops
 

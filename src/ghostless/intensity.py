@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import color
 from .bracket import Frame, Mask
+from .curves import Values, display_values, light_stops, trust, weighted_median
 
 Floats = NDArray[np.float32]
 
@@ -60,7 +61,7 @@ def level_count(frame: Frame) -> int:
 
 def histograms(display: Floats, levels: int, keep: NDArray[np.bool_] | None = None) -> Floats:
     """Histograms (levels, 3) of samples (n, 3) in 0..1, bin i centred on i / (levels - 1)."""
-    codes = np.rint(display * (levels - 1)).astype(np.intp)
+    codes = np.rint(display * np.float32(levels - 1)).astype(np.int32)
     columns = (codes[:, c] if keep is None else codes[keep[:, c], c] for c in range(3))
     return np.stack([np.bincount(column, minlength=levels) for column in columns], axis=1).astype(
         np.float32
@@ -247,18 +248,80 @@ def _light(display: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(light, 1e-5)
 
 
+# Narrowest bands in display values around the mapping inside which two registered pixels agree:
+# first around a curve of the family, which may be that far off, then around matched histograms.
+_AGREEMENT_BANDS = (0.10, 0.05, 0.05)
+# Where half of all samples are off by much, registration slips and the band must not cut there.
+_BAND_MEDIANS = 5.0
+_LOW, _HIGH = 0.015, 0.98
+_FIRST_SAMPLES = 10_000
+
+
 def agreeing(source: Floats, target: Floats) -> NDArray[np.bool_]:
-    """Tell which registered samples (n, 3) follow the tendency of all, in every channel."""
+    """Tell which registered samples (n, 3) show one thing in both frames, at their exposures.
+
+    A curve of two parameters that suits most samples says what to expect; matched histograms of
+    the samples that fit, which know the true curve, then say it better. Returns (n, 3) bool, alike
+    in the three channels; all True if hardly any sample fits.
+    """
+    at = np.linspace(0.0, 1.0, 256)
+    tables = np.repeat(_family_mapping(source, target, at)[:, None], 3, axis=1)
     keep = np.ones(len(source), bool)
-    for c in range(3):
-        bins = np.rint(source[:, c] * 63).astype(np.intp)
-        centre, width = _level_medians(bins, target[:, c], 64)
-        expected = np.interp(source[:, c], np.linspace(0, 1, 64), centre)
-        allowed = np.interp(source[:, c], np.linspace(0, 1, 64), 3.0 * width + 0.03)
-        keep &= np.abs(target[:, c] - expected) <= allowed
-    if keep.mean() < 0.2:
-        keep[:] = True
+    thin = slice(None, None, 1 + len(source) // _FIRST_SAMPLES)
+    for band, chosen in zip(_AGREEMENT_BANDS, (thin, thin, slice(None)), strict=True):
+        a, b = source[chosen], target[chosen]
+        fits = np.ones(len(a), bool)
+        for c in range(3):
+            fits &= _fits(a[:, c], b[:, c], at, tables[:, c], band)
+        if fits.mean() < 0.15:
+            break
+        if len(fits) == len(source):
+            keep = fits
+        counts = [histograms(frame[fits], 256) for frame in (a, b)]
+        for c in range(3):
+            tables[:, c] = match_histograms(counts[0][:, c], counts[1][:, c], at)[0]
     return np.repeat(keep[:, None], 3, axis=1)
+
+
+def _family_mapping(source: Floats, target: Floats, at: NDArray[np.float64]) -> Values:
+    """Mapping of display values under the camera curve and the difference that fit best."""
+    step = max(1, len(source) // _FIRST_SAMPLES)
+    a, b = source[::step].astype(np.float64), target[::step].astype(np.float64)
+    weights = np.minimum(trust(a), trust(b))
+    useful = weights > 0.05
+    if not useful.any():
+        return at
+    a, b, weights = a[useful], b[useful], weights[useful]
+    best = (float("inf"), at)
+    for strength in (0.0, 0.3, 0.6, 0.9, 1.2):
+        seen = light_stops(a, strength)
+        difference = weighted_median(light_stops(b, strength) - seen, weights)
+        error = np.abs(display_values(seen + difference, strength) - b)
+        misfit = weighted_median(error, weights)
+        if misfit < best[0]:
+            moved = light_stops(at, strength) + difference
+            best = (misfit, display_values(moved, strength))
+    return best[1]
+
+
+def _fits(
+    source: Floats, target: Floats, at: NDArray[np.float64], table: Values, band: float
+) -> NDArray[np.bool_]:
+    """Whether samples (n,) of one channel lie in a band around a mapping, seen from both sides.
+
+    From a clipped value on, only one direction can contradict.
+    """
+    fine = np.linspace(0.0, 1.0, 1024)
+    forth = np.interp(fine, at, table).astype(np.float32)
+    back = np.interp(fine, table + 1e-9 * np.arange(len(table)), at).astype(np.float32)
+    fits = np.ones(len(source), bool)
+    for given, seen, mapping in ((source, target, forth), (target, source, back)):
+        off = seen - mapping[np.rint(given * np.float32(1023)).astype(np.int32)]
+        some = off[:: 1 + len(off) // _FIRST_SAMPLES]
+        wide = max(band, _BAND_MEDIANS * float(np.median(np.abs(some))))
+        fits &= (off <= wide) | (given >= _HIGH)
+        fits &= (off >= -wide) | (given <= _LOW)
+    return fits
 
 
 def _level_medians(
