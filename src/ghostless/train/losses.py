@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..color import LUMA_601
 from ..errors import WeightsError
 
 # ---------------------------------------------------------------------------------------------
@@ -268,3 +269,159 @@ def measure_lambdas(
     if not sums["input"] > 0:
         raise ValueError("expected pairs of images that differ")
     return {name: sums["input"] / value for name, value in sums.items()}
+
+
+# ---------------------------------------------------------------------------------------------
+# GAN by cross-entropy (Goodfellow et al., 2014): MEF-GAN, equations 5 and 10; DPGN, equation 6
+# ---------------------------------------------------------------------------------------------
+
+# MEF-GAN's discriminator ends in a tanh whose logarithm the losses take: its published program
+# makes a probability of it, p = (tanh(z) + 1) / 2, and that is sigmoid(2 z).
+TANH_SLOPE = 2.0
+
+
+def bce_discriminator_loss(
+    real_scores: Tensor, fake_scores: Tensor, *, slope: float = 1.0
+) -> Tensor:
+    """Mean -log p(real) plus mean -log(1 - p(fake)), p = sigmoid(slope * score).
+
+    MEF-GAN's equation 10 (slope = TANH_SLOPE) and DPGN's equation 6 (slope 1), whose second term
+    is printed with the wrong sign.
+    """
+    return F.softplus(-slope * real_scores).mean() + F.softplus(slope * fake_scores).mean()
+
+
+def bce_generator_loss(
+    fake_scores: Tensor, *, slope: float = 1.0, saturating: bool = False
+) -> Tensor:
+    """Mean -log p(fake), p = sigmoid(slope * score), as the published programs have it.
+
+    saturating: mean log(1 - p(fake)) instead (MEF-GAN's equation 5), whose gradient vanishes just
+        where fakes are told easily.
+    """
+    if saturating:
+        return -F.softplus(slope * fake_scores).mean()
+    return F.softplus(-slope * fake_scores).mean()
+
+
+# ---------------------------------------------------------------------------------------------
+# Content loss of MEF-GAN, equations 7 to 9
+# ---------------------------------------------------------------------------------------------
+
+
+def high_pass(rgb: Tensor) -> Tensor:
+    """Mean of the eight neighbours less the pixel, of the grey image: (B, 3, H, W) to (B, 1, H, W).
+
+    The gradient of equation 8 as the published program takes it; zeros beyond the border.
+    """
+    red, green, blue = (float(weight) for weight in LUMA_601)
+    grey = red * rgb[:, :1] + green * rgb[:, 1:2] + blue * rgb[:, 2:]
+    kernel = grey.new_full((1, 1, 3, 3), 1 / 8)
+    kernel[0, 0, 1, 1] = -1
+    return F.conv2d(grey, kernel, padding=1)
+
+
+def mef_gan_content_loss(fused: Tensor, target: Tensor, *, gradient_weight: float = 0.6) -> Tensor:
+    """Mean squared error plus the mean absolute difference of high-pass images (equation 9).
+
+    fused, target: RGB 0..1. gradient_weight: xi; 0 leaves the gradient loss out (the paper's
+        ablation). In the generator's loss this one counts 500 times the adversarial one.
+    """
+    loss = F.mse_loss(fused, target)
+    if gradient_weight:
+        loss = loss + gradient_weight * F.l1_loss(high_pass(fused), high_pass(target))
+    return loss
+
+
+# ---------------------------------------------------------------------------------------------
+# SSIM (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 2004), and the losses of LCNDR
+# ---------------------------------------------------------------------------------------------
+
+_SSIM_WINDOW = 11
+_SSIM_SIGMA = 1.5
+_SSIM_C1 = 0.01**2
+_SSIM_C2 = 0.03**2
+
+
+def ssim(first: Tensor, second: Tensor) -> Tensor:
+    """Mean structural similarity (B,) of images (B, C, H, W), 0..1, sides of at least 11.
+
+    Gaussian window of 11 x 11, sigma 1.5, where it lies within the image; constants of the paper.
+    """
+    planes = torch.stack([first, second, first * first, second * second, first * second], dim=1)
+    mean_1, mean_2, square_1, square_2, product = _window_means(planes).unbind(dim=1)
+    variance_1 = square_1 - mean_1.square()
+    variance_2 = square_2 - mean_2.square()
+    covariance = product - mean_1 * mean_2
+    luminance = (2 * mean_1 * mean_2 + _SSIM_C1) / (mean_1.square() + mean_2.square() + _SSIM_C1)
+    structure = (2 * covariance + _SSIM_C2) / (variance_1 + variance_2 + _SSIM_C2)
+    return (luminance * structure).flatten(1).mean(dim=1)
+
+
+def _window_means(planes: Tensor) -> Tensor:
+    """Gaussian means of planes (..., H, W) where the window lies within: (..., H - 10, W - 10)."""
+    half = _SSIM_WINDOW // 2
+    steps = torch.arange(-half, half + 1, dtype=planes.dtype, device=planes.device)
+    window = torch.exp(-steps.square() / (2 * _SSIM_SIGMA**2))
+    window = window / window.sum()
+    flat = planes.flatten(0, -3).unsqueeze(1)
+    flat = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+    return flat.reshape(*planes.shape[:-2], *flat.shape[2:])
+
+
+def paper_mse(first: Tensor, second: Tensor) -> Tensor:
+    """LCNDR's equation 9 as printed: sqrt(sum of squares / (2 p)) / (C H W), mean over the batch.
+
+    Some 1e-5 of what the name says, so that nothing but SSIM acts in equation 6. For experiments.
+    """
+    count = first[0].numel()
+    pixels = first.shape[2] * first.shape[3]
+    squares = (first - second).square().flatten(1).sum(dim=1)
+    return torch.sqrt(squares / (2 * pixels) + 1e-12).mean() / count
+
+
+def lcndr_loss(
+    fused: Tensor,
+    over: Tensor,
+    under: Tensor,
+    *,
+    ssim_weight: float = 0.3,
+    mse_weight: float = 5.0,
+    mse_form: Literal["mean", "printed"] = "mean",
+) -> Tensor:
+    """Unsupervised loss of LCNDR (equations 6 and 7): likeness of the result to both sources.
+
+    fused, over, under: luma (B, 1, H, W), 0..1. mse_form: "mean" squared error to each source,
+        summed, or equation 9 as "printed". The mean is what the squared errors pull to: expect
+        little contrast, and see `supervised_luma_loss`.
+    """
+    mse = F.mse_loss if mse_form == "mean" else paper_mse
+    unlikeness = 0.5 * (1 - ssim(over, fused)).mean() + 0.5 * (1 - ssim(under, fused)).mean()
+    return ssim_weight * unlikeness + mse_weight * (mse(fused, over) + mse(fused, under))
+
+
+def supervised_luma_loss(fused: Tensor, target: Tensor, *, ssim_weight: float = 1.0) -> Tensor:
+    """Mean absolute error to a reference's luma plus 1 - SSIM. Not in LCNDR's paper.
+
+    fused, target: luma (B, 1, H, W), 0..1.
+    """
+    return F.l1_loss(fused, target) + ssim_weight * (1 - ssim(fused, target)).mean()
+
+
+# ---------------------------------------------------------------------------------------------
+# Multi-scale L2 loss of DPGN, equation 5
+# ---------------------------------------------------------------------------------------------
+
+
+def multi_scale_loss(final: Tensor, sides: Sequence[Tensor], target: Tensor) -> Tensor:
+    """Sum over the final and all side outputs of the mean squared error to the resized target.
+
+    final, target: RGB 0..1, (B, 3, H, W); sides: likewise, smaller. The error counts on the scale
+        -1..1, the authors', to which the weight of the adversarial loss is set. The equation
+        writes a norm, the text calls it a mean squared error.
+    """
+    errors = [F.mse_loss(final, target)]
+    for side in sides:
+        size = (side.shape[2], side.shape[3])
+        errors.append(F.mse_loss(side, F.adaptive_avg_pool2d(target, size)))
+    return 4 * torch.stack(errors).sum()
