@@ -37,19 +37,28 @@ from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Pixels, Stack
 from ..errors import OptionError
-from ..nn import fullsize
 from ..nn.blocks import ConvBlock, DeconvBlock, in_full_precision
-from ..nn.fullsize import PaddedImage, Progress, Region, Tile
+from ..nn.fullsize import (
+    Progress,
+    Region,
+    Tile,
+    check_finite,
+    computing,
+    make_tiles,
+    pixel_writer,
+    run_in_tiles,
+    tile_budget,
+)
 from ..nn.homography import HOMOGRAPHY
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.settings import NetworkSettings
+from ..nn.tiled import PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, has_weights, load_network
-from .in_turn import PairOrder, check_pair_order, fuse_in_turn, to_16_bits
+from ..stripes import part
+from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
 
 LEVELS = 7
 SIZE_MULTIPLE = 2**LEVELS
-
-Read = Callable[[Region], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -212,68 +221,51 @@ _FINISH_HALO = 16
 _FINE_BYTES_PER_PIXEL = 2048
 
 
-def run_generator(
+def generate_in_tiles(
     generator: Generator,
-    read: Read,
-    height: int,
-    width: int,
+    read: ReadPair,
+    size: tuple[int, int],
     write: Callable[[Tile, Tensor], None],
     *,
     tile_pixels: int,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Run the generator on an image of any size, equal to the whole at once to rounding.
 
-    The network sees 384 pixels around each, too many for a halo. But only its fine levels are large:
-    they run in tiles, and everything from a quarter of the size on runs as a whole.
+    The network sees 384 pixels around each, too many for a halo. But only its fine levels are
+    large: they run in tiles, and everything from a quarter of the size on runs as a whole.
 
-    read: under- and over-exposed frames (1, 3, h, w) of a region; height, width: multiples of 128.
-    write: takes each tile of the result. dtype: of the maps kept between the passes.
+    read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
+    write: takes each tile of the result. The maps kept between the passes take 80 bytes a pixel
+    in float32.
     """
-    device = device or torch.device("cpu")
     merging = generator.merging
-    channels = generator.architecture.channels
 
     def features(region: Region) -> Tensor:
-        return torch.cat(generator.attention(*read(region)), dim=1)
+        over, under = read(region)
+        return torch.cat(generator.attention(under, over), dim=1)
 
     def tiles(halo: int) -> list[Tile]:
-        return fullsize.make_tiles(height, width, halo, 4, tile_pixels)
+        return make_tiles(*size, halo, 4, tile_pixels)
 
-    def empty(scale: int) -> Tensor:
-        shape = (1, channels, height // scale, width // scale)
-        empty = torch.empty(shape, dtype=dtype, device=device)
-        return empty.contiguous(memory_format=torch.channels_last)
-
-    def part(start: float, share: float) -> Progress | None:
-        return None if progress is None else lambda done: progress(start + share * done)
-
-    first, second = empty(2), empty(4)
-    fullsize.run_in_tiles(
+    first = map_in_tiles(
         lambda tile: merging.down[0](features(tile.outer)),
-        fullsize.map_writer(first, 2),
         tiles(_FINE_HALO),
         scale=2,
-        progress=part(0.0, 0.8),
+        progress=part(progress, 0.0, 0.8),
     )
-    fullsize.run_in_tiles(
-        lambda tile: merging.down[1](tile.outer.cut(first, 2)),
-        fullsize.map_writer(second, 4),
-        tiles(_QUARTER_HALO),
-        scale=4,
+    second = map_in_tiles(
+        lambda tile: merging.down[1](tile.outer.cut(first, 2)), tiles(_QUARTER_HALO), scale=4
     )
     coarse = merging.coarse(second)
-    has_head = merging.head is not None
 
     def finish(tile: Tile) -> Tensor:
         outer = tile.outer
-        # Without the head its features are not looked at.
-        fine = features(outer) if has_head else first
+        # Only the optional head looks at the features.
+        fine = first if merging.head is None else features(outer)
         return merging.finish(fine, outer.cut(first, 2), outer.cut(second, 4), outer.cut(coarse, 4))
 
-    fullsize.run_in_tiles(finish, write, tiles(_FINISH_HALO), progress=part(0.9, 0.1))
+    run_in_tiles(finish, write, tiles(_FINISH_HALO), progress=part(progress, 0.9, 1.0))
 
 
 # Fusing
@@ -309,23 +301,16 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     attention judges the others. Returns (H, W, 3) float32, 0..1. Raises WeightsError while there
     are no weights, naming the command that makes them.
     """
+    check_finite(stack.frames)
     loaded = load_network(GENERATOR, settings)
     frames, notes = _registered(stack, settings)
 
-    def fuse_pair(under: Frame, over: Frame) -> Frame:
-        if len(frames) == 2:
-            return Frame(_fuse_pair(loaded, under, over, progress))
-        # Results on the way are kept in 16 bits: half the memory, and far finer than any frame.
-        return Frame(to_16_bits(_fuse_pair(loaded, under, over)))
+    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
+        return _fuse_pair(loaded, under=under, over=over, progress=progress)
 
-    fused = fuse_in_turn(frames, fuse_pair, _brightness, settings.order, progress)
+    pixels = fuse_frames_in_turn(frames, fuse_pair, settings.order, progress)
     metadata = stack.frames[stack.reference].metadata
-    return Fused(fused.display(), "display", metadata=metadata, notes=notes)
-
-
-def _brightness(frame: Frame) -> float:
-    """Mean display value of a sample of about 256 rows."""
-    return float(frame.display(slice(None, None, max(1, frame.height // 256))).mean())
+    return Fused(pixels, "display", metadata=metadata, notes=notes)
 
 
 def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame], tuple[str, ...]]:
@@ -360,27 +345,17 @@ def _warped(frame: Frame, matrix: NDArray[np.float64]) -> Frame:
 
 
 def _fuse_pair(
-    loaded: LoadedNetwork, under: Frame, over: Frame, progress: Progress | None = None
+    loaded: LoadedNetwork, *, under: Frame, over: Frame, progress: Progress | None
 ) -> NDArray[np.float32]:
-    height, width = under.height, under.width
-    images = [PaddedImage(frame.display, height, width) for frame in (under, over)]
-    full_height, full_width = fullsize.padded_size(height, width, SIZE_MULTIPLE)
-
-    def read(region: Region) -> tuple[Tensor, Tensor]:
-        one, other = (fullsize.to_tensor(image.region(region), loaded.device) for image in images)
-        return one, other
-
-    fused = np.empty((height, width, 3), np.float32)
-    with torch.inference_mode(), fullsize.computing(loaded.dtype, loaded.device):
-        run_generator(
+    read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
+    fused = np.empty(under.pixels.shape, np.float32)
+    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+        generate_in_tiles(
             loaded.network,
             read,
-            full_height,
-            full_width,
-            fullsize.pixel_writer(fused),
-            tile_pixels=fullsize.tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
-            dtype=loaded.dtype,
-            device=loaded.device,
+            read.size,
+            pixel_writer(fused),
+            tile_pixels=tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
             progress=progress,
         )
     return fused

@@ -15,14 +15,19 @@ outside of the tiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from .. import color
+from ..bracket import Frame, Pixels
+from ..errors import BracketError
 
 Progress = Callable[[float], None]
 
@@ -136,6 +141,19 @@ def run_in_tiles(
             progress((index + 1) / len(tiles))
 
 
+def check_finite(frames: Iterable[Frame]) -> None:
+    """Raise BracketError for a frame with NaN or infinity, which a network would spread."""
+    for frame in frames:
+        if frame.pixels.dtype != np.float32:
+            continue
+        for start in range(0, frame.height, 256):
+            if not np.isfinite(frame.pixels[start : start + 256]).all():
+                raise BracketError(
+                    f"{frame.name}: expected finite pixels, found NaN or infinity; "
+                    "repair the file or leave the frame out"
+                )
+
+
 def padded_size(height: int, width: int, multiple: int, minimum: int = 1) -> tuple[int, int]:
     """Smallest size of at least `minimum` a side that a network of this multiple takes."""
     smallest = _round_up(minimum, multiple)
@@ -153,26 +171,39 @@ def reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
     return np.minimum(index, period - index)
 
 
-@dataclass(frozen=True)
-class PaddedImage:
-    """Reads regions of an image as if it were padded by reflection to a larger size.
+def repeated(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Indices start .. stop-1 into an axis of `size` samples, the last one repeated."""
+    return np.minimum(np.arange(start, stop), size - 1)
 
-    read: rows as (h, W, C) float32, for a slice of rows within the image.
-    height, width: of the image. Padding is at the bottom and at the right.
+
+@dataclass(frozen=True)
+class PaddedFrame:
+    """Reads regions of a frame as if it were larger, padded at the bottom and at the right.
+
+    border: mirrored ("reflect") or the last pixel repeated ("replicate"). Nothing of full size is
+    held, and only the pixels of the region are decoded.
     """
 
-    read: Callable[[slice], NDArray[np.float32]]
-    height: int
-    width: int
+    frame: Frame
+    border: Literal["reflect", "replicate"] = "reflect"
 
-    def region(self, region: Region) -> NDArray[np.float32]:
-        """Pixels (h, w, C) of a region of the padded image."""
-        rows = reflected(region.top, region.bottom, self.height)
-        first = int(rows.min())
-        block = self.read(slice(first, int(rows.max()) + 1))
-        if region.bottom <= self.height and region.right <= self.width:
-            return block[:, region.left : region.right]
-        return block[rows - first][:, reflected(region.left, region.right, self.width)]
+    def display(self, region: Region) -> NDArray[np.float32]:
+        """Display values (h, w, 3), 0..1, of a region of the padded frame."""
+        return color.to_display(self._stored(region), self.frame.transfer)
+
+    def linear(self, region: Region) -> NDArray[np.float32]:
+        """Linear light (h, w, 3) of a region of the padded frame, 1.0 where the frame clips."""
+        return color.to_linear(self._stored(region), self.frame.transfer)
+
+    def _stored(self, region: Region) -> Pixels:
+        frame = self.frame
+        if region.bottom <= frame.height and region.right <= frame.width:
+            rows, columns = region.slices()
+            return cast(Pixels, np.ascontiguousarray(frame.pixels[rows, columns]))
+        indices = reflected if self.border == "reflect" else repeated
+        rows_read = indices(region.top, region.bottom, frame.height)
+        columns_read = indices(region.left, region.right, frame.width)
+        return frame.pixels[np.ix_(rows_read, columns_read)]
 
 
 def to_tensor(

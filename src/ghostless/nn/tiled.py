@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bracket import Frame
 from .fullsize import (
+    PaddedFrame,
     Progress,
     Region,
     Tile,
     map_writer,
     padded_size,
-    reflected,
     run_in_tiles,
     to_tensor,
 )
@@ -43,30 +41,16 @@ class PairReader:
         border: Literal["reflect", "replicate"] = "reflect",
         device: torch.device | None = None,
     ) -> None:
-        self.over = over
-        self.under = under
-        self.border = border
+        self.over = PaddedFrame(over, border)
+        self.under = PaddedFrame(under, border)
         self.device = device or torch.device("cpu")
         self.size = padded_size(over.height, over.width, multiple, minimum)
 
     def __call__(self, region: Region) -> tuple[Tensor, Tensor]:
         over, under = (
-            to_tensor(self._pixels(frame, region), self.device) for frame in (self.over, self.under)
+            to_tensor(frame.display(region), self.device) for frame in (self.over, self.under)
         )
         return over, under
-
-    def _pixels(self, frame: Frame, region: Region) -> NDArray[np.float32]:
-        rows = self._indices(region.top, region.bottom, frame.height)
-        first = int(rows.min())
-        block = frame.display(slice(first, int(rows.max()) + 1))
-        if region.bottom <= frame.height and region.right <= frame.width:
-            return block[:, region.left : region.right]
-        return block[rows - first][:, self._indices(region.left, region.right, frame.width)]
-
-    def _indices(self, start: int, stop: int, size: int) -> NDArray[np.intp]:
-        if self.border == "reflect":
-            return reflected(start, stop, size)
-        return np.minimum(np.arange(start, stop), size - 1)
 
 
 def map_in_tiles(
