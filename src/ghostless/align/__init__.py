@@ -1,0 +1,520 @@
+"""Registration of a bracket's frames to one of them, by a cascade that never ends worse off.
+
+For each frame, on reduced stand-ins (proxy.py) of it and the reference:
+
+1. starting points: matched features (features.py), the frame as it is, the shift of threshold
+   bitmaps (mtb.py), and the motions of the frames between, chained;
+2. each is refined directly on locally normalised pixels, coarse to fine (ecc.py);
+3. the simplest motion that the evidence supports is kept: none, shift, similarity, affine or
+   homography; "none" wins unless another one is clearly better;
+4. optionally, dense flow for what no matrix describes (flow.py);
+5. one resampling at full size, validity mask, borders filled or cropped (warp.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Bracket, Frame, Mask, Registration, RegistrationModel, Stack
+from ..errors import BracketError, OptionError, unknown_name
+from ..exposure import choose_reference
+from .ecc import (
+    Agreement,
+    Level,
+    agreement,
+    build_levels,
+    evidence,
+    refine,
+    refine_level,
+    unit_from_pixels,
+)
+from .features import Matches, fit_homography, match_features
+from .flow import Flow, residual_flow, to_full_flow
+from .mtb import mtb_shift
+from .proxy import Matrix, make_proxy, to_full_size
+from .warp import (
+    common_rectangle,
+    corner_motion,
+    corners_of,
+    crop_frame,
+    fill_from_reference,
+    warp_by_flow,
+    warp_pixels,
+)
+
+AlignModel = Literal["auto", "homography", "affine", "shift", "flow", "none"]
+Progress = Callable[[float], None]
+
+# Features and scores are taken at this size, the last refinement at AlignSettings.proxy_pixels.
+_SCORED_PIXELS = 300_000
+_SMALLEST_SIDE = 16
+# Motions beyond these are no hand's shake: share of the longer side that a corner may move, ratio
+# of areas, and share of the reference that must stay covered.
+_FARTHEST = 0.4
+_AREA_RATIO = 1.8
+_LEAST_OVERLAP = 0.4
+# Two candidates nearer than this, in pixels, are one.
+_SAME_PIXELS = 0.5
+# A motion must win by this much evidence over leaving the frame alone, and raise the correlation by
+# this share of what was missing.
+_CLEAR_EVIDENCE = 6.0
+_CLEAR_GAIN = 0.02
+# Resampling blurs more than so small a motion does.
+_STILL_PIXELS = 0.1
+_INLIER_PIXELS = 3.0
+
+_SIMPLER = ("shift", "similarity", "affine", "homography")
+_REPORTED: dict[str, RegistrationModel] = {
+    "identity": "identity",
+    "shift": "shift",
+    "similarity": "affine",
+    "affine": "affine",
+    "homography": "homography",
+}
+
+
+@dataclass(frozen=True)
+class AlignSettings:
+    """How a bracket is aligned.
+
+    model: the most general motion allowed: "homography", "affine" or "shift" fit that motion or
+        none; "auto" chooses among them by the evidence; "flow" is auto followed by dense flow;
+        "none" leaves the frames as they are.
+    crop: cut all frames to the largest rectangle that every frame covers, instead of filling
+        borders from the reference.
+    proxy_pixels: size of the reduced frames that the motion is estimated on.
+    """
+
+    model: AlignModel = "auto"
+    crop: bool = False
+    proxy_pixels: int = 1_500_000
+
+    def __post_init__(self) -> None:
+        if self.model not in get_args(AlignModel):
+            raise unknown_name("alignment", self.model, get_args(AlignModel))
+        if self.proxy_pixels < 10_000:
+            raise OptionError(f"expected proxy_pixels of at least 10000, found {self.proxy_pixels}")
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """A motion in unit coordinates, how well it fits and what it costs."""
+
+    matrix: Matrix
+    model: str
+    found: Agreement
+    evidence: float
+    start: str
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """The motion kept for a pair, and what it was compared with."""
+
+    motion: _Motion
+    unmoved: _Motion
+    matches: Matches
+    scale: float
+    notes: tuple[str, ...]
+
+
+class _Pair:
+    """Two proxies and their pyramid, on which motions are tried."""
+
+    def __init__(self, reference: NDArray[np.float32], moving: NDArray[np.float32]) -> None:
+        self.reference, self.moving = reference, moving
+        self.shape = reference.shape[:2]
+        self.levels = build_levels(reference, moving)
+        self.unit = unit_from_pixels(self.shape)
+        sizes = [level.shape[0] * level.shape[1] for level in self.levels]
+        self.scored = next(
+            (i for i, size in enumerate(sizes) if size <= _SCORED_PIXELS), len(sizes) - 1
+        )
+
+    @property
+    def level(self) -> Level:
+        return self.levels[self.scored]
+
+    @property
+    def coarse(self) -> list[Level]:
+        return self.levels[self.scored :]
+
+    def to_pixels(self, matrix: Matrix) -> Matrix:
+        pixels = np.linalg.inv(self.unit) @ matrix @ self.unit
+        return np.asarray(pixels / pixels[2, 2])
+
+    def judge(self, matrix: Matrix, model: str, start: str, observations: float) -> _Motion:
+        found = agreement(self.level, matrix)
+        return _Motion(matrix, model, found, evidence(found, observations, model), start)
+
+
+def _plausible(matrix: Matrix, shape: tuple[int, ...]) -> bool:
+    """Tell whether a motion in pixels could be a camera's between two shots."""
+    corners = corners_of(shape)
+    if not np.isfinite(matrix).all():
+        return False
+    depth = corners @ matrix[2, :2] + matrix[2, 2]
+    if depth.min() < 0.5 * depth.max() or depth.min() <= 0:
+        return False
+    moved = cv2.perspectiveTransform(corners[None], matrix)[0]
+    if np.hypot(*(moved - corners).T).max() > _FARTHEST * max(shape[:2]):
+        return False
+    ratio = cv2.contourArea(moved.astype(np.float32)) / max(
+        1.0, cv2.contourArea(corners.astype(np.float32))
+    )
+    return bool(
+        cv2.isContourConvex(moved.astype(np.float32)) and 1 / _AREA_RATIO < ratio < _AREA_RATIO
+    )
+
+
+def _simplified(matrix: Matrix, model: str) -> Matrix:
+    """The motion of a simpler model that agrees with a matrix at the centre (unit coordinates)."""
+    if model == "homography":
+        return matrix
+    at = matrix[:2, 2] / matrix[2, 2]
+    linear = (matrix[:2, :2] - np.outer(at, matrix[2, :2])) / matrix[2, 2]
+    if model == "similarity":
+        a = (linear[0, 0] + linear[1, 1]) / 2
+        b = (linear[1, 0] - linear[0, 1]) / 2
+        linear = np.array([[a, -b], [b, a]])
+    if model == "shift":
+        linear = np.eye(2)
+    simple = np.eye(3)
+    simple[:2, :2], simple[:2, 2] = linear, at
+    return simple
+
+
+def _limited(models: Sequence[str], largest: str) -> list[str]:
+    """The models, none of them larger than the largest allowed."""
+    rank = _SIMPLER.index(largest)
+    return [m if _SIMPLER.index(m) <= rank else largest for m in models]
+
+
+def _feature_matches(pair: _Pair) -> tuple[Matches, Matrix | None]:
+    """Matches in proxy pixels, and the homography that most of them agree on."""
+    scored = pair.level.shape
+    weights = np.array([[0.299, 0.587, 0.114]], np.float32)
+    size = (scored[1], scored[0])
+    grays = [
+        cv2.resize(cv2.transform(image, weights), size, interpolation=cv2.INTER_AREA)
+        for image in (pair.reference, pair.moving)
+    ]
+    matches = match_features(*grays)
+    scale = pair.shape[1] / scored[1]
+    matches = Matches((matches.reference + 0.5) * scale - 0.5, (matches.moving + 0.5) * scale - 0.5)
+    return matches, fit_homography(matches)
+
+
+def _starts(
+    pair: _Pair, largest: str, feature_matrix: Matrix | None, chained: Matrix | None
+) -> Iterator[tuple[str, Matrix]]:
+    """Refine every starting point up to the scored level; yields names and unit matrices."""
+    direct = _limited(("affine", "homography"), largest)
+    careful = _limited(("shift", "affine", "homography"), largest)
+    near = _limited(("homography",), largest)
+    if chained is not None:
+        yield "chain", chained
+        yield "chain", refine(pair.coarse[:2], chained, near)
+    if feature_matrix is not None:
+        unit_matrix = pair.unit @ feature_matrix @ np.linalg.inv(pair.unit)
+        start = _simplified(unit_matrix / unit_matrix[2, 2], largest)
+        yield "features", start
+        yield "features", refine(pair.coarse[:3], start, near)
+    yield "pixels", refine(pair.coarse, np.eye(3), direct)
+    size = (pair.level.shape[1], pair.level.shape[0])
+    shift = mtb_shift(
+        *(
+            cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            for image in (pair.reference, pair.moving)
+        )
+    )
+    start = np.eye(3)
+    start[:2, 2] = np.array([shift.dx, shift.dy]) * 2 / max(size)
+    yield "bitmaps", refine(pair.coarse, start, careful)
+
+
+def _estimate(pair: _Pair, settings: AlignSettings, chained: Matrix | None = None) -> _Estimate:
+    """Find the motion of a pair; chained: a motion through other frames, in unit coordinates."""
+    auto = settings.model in ("auto", "flow")
+    largest = "homography" if auto else settings.model
+    notes: list[str] = []
+    scale = pair.shape[1] / pair.level.shape[1]
+    matches, feature_matrix = _feature_matches(pair)
+    if feature_matrix is None:
+        notes.append("too few matching features; aligned by pixels")
+    tried: list[tuple[str, Matrix]] = []
+    for name, matrix in _starts(pair, largest, feature_matrix, chained):
+        if _plausible(pair.to_pixels(matrix), pair.shape):
+            tried.append((name, matrix))
+    unmoved_found = agreement(pair.level, np.eye(3))
+    found = [agreement(pair.level, matrix) for _, matrix in tried]
+    observations = max([unmoved_found.observations] + [f.observations for f in found])
+    unmoved = pair.judge(np.eye(3), "identity", "none", observations)
+    motions = [
+        _Motion(matrix, largest, f, evidence(f, observations, largest), name)
+        for (name, matrix), f in zip(tried, found, strict=True)
+        if f.overlap >= _LEAST_OVERLAP
+    ]
+    best = min(motions, key=lambda m: m.evidence, default=unmoved)
+    if auto and best is not unmoved:
+        best = _simplest(pair, best, observations)
+    if best is not unmoved:
+        best = _finished(pair, best, observations)
+    if not _clearly_better(best, unmoved):
+        if best is not unmoved:
+            notes.append("no motion fits clearly better than none; left as it is")
+        best = unmoved
+    elif best.start != "features" and feature_matrix is not None:
+        notes.append(f"started from {best.start} rather than from features")
+    return _Estimate(best, unmoved, matches, scale, tuple(notes))
+
+
+def _simplest(pair: _Pair, best: _Motion, observations: float) -> _Motion:
+    """Try simpler models beside the best motion and keep the one with most evidence."""
+    tried = [best]
+    for model in ("affine", "similarity", "shift"):
+        matrix = refine(pair.coarse[:2], _simplified(best.matrix, model), (model,))
+        if _plausible(pair.to_pixels(matrix), pair.shape):
+            tried.append(pair.judge(matrix, model, best.start, observations))
+    return min(tried, key=lambda m: m.evidence)
+
+
+def _finished(pair: _Pair, motion: _Motion, observations: float) -> _Motion:
+    """Refine a motion on the levels finer than the scored one; keep it if it does no harm."""
+    matrix = motion.matrix
+    for level in reversed(pair.levels[: pair.scored]):
+        matrix = refine_level(level, matrix, motion.model, iterations=8)
+    if matrix is motion.matrix or not _plausible(pair.to_pixels(matrix), pair.shape):
+        return motion
+    finer = pair.judge(matrix, motion.model, motion.start, observations)
+    return finer if finer.found.correlation > motion.found.correlation - 0.01 else motion
+
+
+def _clearly_better(motion: _Motion, unmoved: _Motion) -> bool:
+    gain = motion.found.correlation - unmoved.found.correlation
+    return motion.evidence < unmoved.evidence - _CLEAR_EVIDENCE and gain > _CLEAR_GAIN * (
+        1 - unmoved.found.correlation
+    )
+
+
+def _registration(
+    estimate: _Estimate, pair: _Pair, full: tuple[int, ...], notes: tuple[str, ...] = ()
+) -> Registration:
+    """Describe an estimate in full-size pixels."""
+    pixels = pair.to_pixels(estimate.motion.matrix)
+    matrix = to_full_size(pixels, pair.shape, full)
+    model = _REPORTED[estimate.motion.model]
+    if model != "identity" and corner_motion(matrix, full) < _STILL_PIXELS:
+        model = "identity"
+    if model == "identity":
+        matrix, pixels = np.eye(3), np.eye(3)
+    distances = estimate.matches.distances(pixels)
+    inliers = distances[distances < _INLIER_PIXELS * estimate.scale]
+    scale = full[1] / pair.shape[1]
+    missing = 1 - estimate.unmoved.found.correlation
+    gained = estimate.motion.found.correlation - estimate.unmoved.found.correlation
+    return Registration(
+        model=model,
+        matrix=matrix,
+        matches=len(estimate.matches),
+        inliers=len(inliers),
+        residual_pixels=float(np.sqrt(np.mean(inliers**2)) * scale) if len(inliers) else np.nan,
+        improvement=float(np.clip(gained / missing, 0, 1)) if missing > 1e-6 else 0.0,
+        notes=estimate.notes + notes,
+    )
+
+
+def _alone(note: str) -> Registration:
+    return Registration("identity", np.eye(3), notes=(note,))
+
+
+def _too_small(frame: Frame) -> bool:
+    return min(frame.width, frame.height) < _SMALLEST_SIDE
+
+
+def align_pair(
+    reference: Frame, moving: Frame, settings: AlignSettings | None = None
+) -> Registration:
+    """Find the motion that brings one frame onto another of the same size.
+
+    Returns a Registration whose matrix takes pixel-centre coordinates of the reference to those of
+    the moving frame; exposures need not be known. Where no motion is clearly better than none it
+    is the identity, and its notes say so. Dense flow is not part of it.
+    Raises BracketError for frames of different sizes.
+    """
+    settings = settings or AlignSettings()
+    Bracket((reference, moving))
+    if settings.model == "none":
+        return Registration("identity", np.eye(3))
+    if _too_small(reference):
+        return _alone(f"smaller than {_SMALLEST_SIDE} pixels; not aligned")
+    pair = _Pair(*(make_proxy(frame, settings.proxy_pixels) for frame in (reference, moving)))
+    return _registration(_estimate(pair, settings), pair, reference.pixels.shape)
+
+
+def _neighbours_first(count: int, reference: int) -> Iterator[tuple[int, int]]:
+    """Yield (frame, neighbour nearer to the reference), going outwards on both sides."""
+    for index in range(reference - 1, -1, -1):
+        yield index, index + 1
+    for index in range(reference + 1, count):
+        yield index, index - 1
+
+
+def _estimate_chained(
+    pair: _Pair,
+    to_neighbour: Matrix,
+    neighbour: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    settings: AlignSettings,
+) -> _Estimate:
+    """Estimate directly with the chain through the nearer neighbour as a further start.
+
+    Frames far apart in exposure may share so little that only the chain finds the motion: where
+    the direct evidence does not speak against it, the chain is kept.
+    """
+    link = _estimate(_Pair(neighbour, moving), settings)
+    chained = link.motion.matrix @ to_neighbour
+    chained = chained / chained[2, 2]
+    direct = _estimate(pair, settings, chained)
+    if not _plausible(pair.to_pixels(chained), pair.shape):
+        return direct
+    # Its parameters were paid for where they were found: with its neighbour.
+    chain = pair.judge(chained, "identity", "chain", direct.unmoved.found.observations)
+    if chain.evidence > direct.motion.evidence:
+        return direct
+    model = _largest_model(to_neighbour, link.motion.model)
+    still = corner_motion(pair.to_pixels(chained), pair.shape) < _STILL_PIXELS
+    chain = replace(chain, model="identity" if still else model)
+    notes = () if still else ("motion chained through the neighbouring exposure",)
+    return replace(direct, motion=chain, notes=(*direct.notes, *notes))
+
+
+def _largest_model(matrix: Matrix, model: str) -> str:
+    """Smallest model that holds both a matrix and motions of another model."""
+    if not np.allclose(matrix[2], (0, 0, 1), atol=1e-9):
+        return "homography"
+    if not np.allclose(matrix[:2, :2], np.eye(2), atol=1e-9):
+        return "homography" if model == "homography" else "affine"
+    if not np.allclose(matrix[:2, 2], 0, atol=1e-9):
+        return "shift" if model == "identity" else model
+    return model
+
+
+def _warped(
+    frame: Frame, reference: Frame, registration: Registration, flow: Flow | None
+) -> tuple[Frame, Mask | None]:
+    if flow is not None:
+        pixels, valid = warp_by_flow(frame, registration.matrix, flow)
+    elif registration.model == "identity":
+        return frame, None
+    else:
+        pixels, valid = warp_pixels(frame, registration.matrix)
+    return replace(frame, pixels=pixels), valid
+
+
+def _flow_of(pair: _Pair, matrix: Matrix, full: tuple[int, ...]) -> Flow | None:
+    weights = np.array([[0.299, 0.587, 0.114]], np.float32)
+    grays = [cv2.transform(image, weights) for image in (pair.reference, pair.moving)]
+    flow = residual_flow(grays[0], grays[1], pair.to_pixels(matrix))
+    return None if flow is None else to_full_flow(flow, full)
+
+
+def align_bracket(
+    bracket: Bracket,
+    settings: AlignSettings | None = None,
+    reference: int | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Stack:
+    """Register the frames of a bracket to one of them.
+
+    bracket: frames sorted dark to bright; exposures need not be known.
+    reference: index of the frame that stays as it is; None for the one that loses least.
+    progress: called with the fraction done, 0..1.
+    Returns a Stack of frames of the same size and type. A frame that needs no motion keeps its
+    pixels, the very same array. Where a warped frame has no pixels of its own, it is filled from
+    the reference, re-exposed, and its validity mask is 0; with settings.crop, all frames are cut
+    to what every frame covers instead.
+    Raises BracketError for a reference that is not there.
+    """
+    settings = settings or AlignSettings()
+    frames = bracket.frames
+    if reference is None:
+        reference = choose_reference(bracket)
+    if not 0 <= reference < len(frames):
+        raise BracketError(
+            f"expected a reference from 0 to {len(frames) - 1}, found {reference}; "
+            "frames count from 0, dark to bright"
+        )
+    kept = Registration("reference", np.eye(3))
+    if settings.model == "none" or _too_small(frames[0]):
+        alone = (
+            Registration("identity", np.eye(3))
+            if settings.model == "none"
+            else _alone(f"smaller than {_SMALLEST_SIDE} pixels; not aligned")
+        )
+        registrations = tuple(kept if i == reference else alone for i in range(len(frames)))
+        return Stack(frames, reference, registrations=registrations, notes=bracket.notes)
+
+    full = frames[0].pixels.shape
+    out = list(frames)
+    valid: list[Mask | None] = [None] * len(frames)
+    results = [kept] * len(frames)
+    base = make_proxy(frames[reference], settings.proxy_pixels)
+    neighbour, to_neighbour = base, np.eye(3)
+    order = list(_neighbours_first(len(frames), reference))
+    for done, (index, nearer) in enumerate(order):
+        if nearer == reference:
+            neighbour, to_neighbour = base, np.eye(3)
+        moving = make_proxy(frames[index], settings.proxy_pixels)
+        pair = _Pair(base, moving)
+        if nearer == reference:
+            estimate = _estimate(pair, settings)
+        else:
+            estimate = _estimate_chained(pair, to_neighbour, neighbour, moving, settings)
+        registration = _registration(estimate, pair, full)
+        neighbour, to_neighbour = moving, estimate.motion.matrix
+        flow = _flow_of(pair, to_neighbour, full) if settings.model == "flow" else None
+        if flow is not None:
+            registration = replace(registration, model="flow")
+        del pair
+        if progress is not None:
+            progress((done + 0.7) / len(order))
+        warped, valid[index] = _warped(frames[index], frames[reference], registration, flow)
+        if not settings.crop:
+            warped = fill_from_reference(frames[reference], warped, valid[index])
+        out[index], results[index] = warped, registration
+        if progress is not None:
+            progress((done + 1) / len(order))
+    notes = bracket.notes
+    if settings.crop:
+        out, valid, note = _cropped(out, frames[reference], valid)
+        notes += (note,) if note else ()
+    return Stack(tuple(out), reference, tuple(valid), registrations=tuple(results), notes=notes)
+
+
+def _cropped(
+    frames: list[Frame], reference: Frame, valid: list[Mask | None]
+) -> tuple[list[Frame], list[Mask | None], str]:
+    """Cut all frames to the rectangle that all cover; fill instead where too little remains."""
+    if all(mask is None for mask in valid):
+        return frames, valid, ""
+    rectangle = common_rectangle(valid, reference.pixels.shape)
+    if rectangle is None:
+        filled = [
+            fill_from_reference(reference, frame, mask)
+            for frame, mask in zip(frames, valid, strict=True)
+        ]
+        return filled, valid, "the frames share too little to crop; borders filled instead"
+    rows, columns = rectangle
+    note = (
+        f"cropped to {columns.stop - columns.start} x {rows.stop - rows.start} pixels at "
+        f"({columns.start}, {rows.start})"
+    )
+    return [crop_frame(frame, rectangle) for frame in frames], [None] * len(frames), note
