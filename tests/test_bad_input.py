@@ -233,7 +233,7 @@ CASES = {
     ),
     "quality": Case([*FUSE, *OUT, "--jpeg-quality", "101"], ("--jpeg-quality", "100")),
     "quality word": Case([*FUSE, *OUT, "--jpeg-quality", "best"], ("--jpeg-quality", "integer")),
-    "depth": Case([*FUSE, "-o", "out.png", "--depth", "12"], ("--depth", "12")),
+    "depth": Case([*FUSE, "-o", "out.png", "--depth", "12"], ("out.png", "12")),
     "depth of jpeg": Case([*FUSE, *OUT, "--depth", "16"], ("out.jpg", "16")),
     "weight of another method": Case(
         [*FUSE, "-o", "out.exr", "--saturation", "2"], ("--saturation", "debevec")

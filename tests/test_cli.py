@@ -20,6 +20,7 @@ from PIL import Image
 
 import ghostless
 from ghostless import cli
+from ghostless.cli import commands, show
 from ghostless.methods import METHODS, Method
 
 from .files import contents, save_bracket
@@ -224,7 +225,7 @@ def test_an_unexpected_error_is_one_line_and_status_1(
     def fail(*words: object) -> None:
         raise ZeroDivisionError("a\nb")
 
-    monkeypatch.setattr(cli, "_print_json", fail)
+    monkeypatch.setattr(commands, "print_json", fail)
     monkeypatch.delenv("GHOSTLESS_TRACEBACK", raising=False)
     assert cli.run(["methods", "--json"]) == 1
     line = capsys.readouterr().err
@@ -315,20 +316,20 @@ def test_help_and_import_are_quick_and_bring_no_torch(tmp_path: Path) -> None:
 def test_progress_bars_appear_on_a_terminal_only_and_late(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "_SECONDS_BEFORE_BARS", 0.05)
-    with cli._Bars(quiet=False) as bars:
+    monkeypatch.setattr(show, "_SECONDS_BEFORE_BARS", 0.05)
+    with show.Bars(quiet=False) as bars:
         bars("align", 0.3)
         time.sleep(0.15)
     assert capsys.readouterr().err == ""
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with cli._Bars(quiet=False) as bars:
+    with show.Bars(quiet=False) as bars:
         bars("align", 0.3)
         time.sleep(0.4)
         bars("align", 0.6)
     assert "align" in capsys.readouterr().err
 
-    with cli._Bars(quiet=True) as bars:
+    with show.Bars(quiet=True) as bars:
         bars("align", 0.3)
         time.sleep(0.15)
     assert capsys.readouterr().err == ""

@@ -1,0 +1,287 @@
+"""The subcommands and their words. What they need is imported when they run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import OptionError, unknown_name
+from .options import ALIGN_MODELS, DEGHOST_MODES, expand, method_settings, options_from
+from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
+
+
+class _Group(TyperGroup):
+    """The command's subcommands; an unknown one is answered with the near names."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            if Path(args[0]).exists():
+                raise OptionError(
+                    f"expected a command before {args[0]!r}; "
+                    f"to fuse photos: ghostless fuse {args[0]} ... -o out.jpg"
+                )
+            raise unknown_name("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Bracketed photos of one scene in, one good picture out: aligned, free of ghosts, "
+    "well exposed everywhere, or as HDR.",
+)
+bench_app = typer.Typer(
+    cls=_Group, rich_markup_mode=None, help="Measure speed and alignment on this machine."
+)
+app.add_typer(bench_app, name="bench")
+
+# ---- words that several commands share ----
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILES", help="The photos of one bracket, or a folder.")
+]
+Stops = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="Exposure of each file in stops, in the order of the files: -2,0,2.",
+    ),
+]
+StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbers.")]
+Align = Annotated[
+    str, typer.Option(metavar="|".join(ALIGN_MODELS), help="How frames may be registered.")
+]
+Crop = Annotated[
+    bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
+]
+Deghost = Annotated[
+    str, typer.Option(metavar="|".join(DEGHOST_MODES), help="Replace what moved between frames.")
+]
+Reference = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|INDEX",
+        help="Frame whose geometry and moving things are kept, counted from 0, dark to bright.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")]
+ReportFile = Annotated[Path | None, typer.Option(help="Also save what was done as JSON.")]
+MaxPixels = Annotated[
+    int | None, typer.Option(min=1, help="Refuse files with more pixels than this.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from .. import __version__
+
+        print(f"ghostless {__version__}")
+    elif ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@app.command()
+def fuse(
+    files: Files,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="File to write: .jpg .png .tif .webp .avif, or .hdr .exr for HDR."
+        ),
+    ],
+    method: Annotated[str, typer.Option(help="A name from 'ghostless methods'.")] = "auto",
+    stops: Stops = None,
+    stops_file: StopsFile = None,
+    align: Align = "auto",
+    crop: Crop = False,
+    deghost: Deghost = "auto",
+    reference: Reference = "auto",
+    tone_map: Annotated[
+        str, typer.Option(help="Operator that brings a linear result to a display file.")
+    ] = "auto",
+    contrast: Annotated[
+        float | None, typer.Option(help="Weight of local contrast (mertens).")
+    ] = None,
+    saturation: Annotated[
+        float | None, typer.Option(help="Weight of saturated colour (mertens).")
+    ] = None,
+    well_exposedness: Annotated[
+        float | None, typer.Option(help="Weight of mid-tones (mertens).")
+    ] = None,
+    jpeg_quality: Annotated[
+        int, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF files.")
+    ] = 95,
+    depth: Annotated[
+        int | None, typer.Option(min=8, help="Bits per channel, where the format has a choice.")
+    ] = None,
+    overwrite: Overwrite = False,
+    report: ReportFile = None,
+    save_stages: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also save the aligned and deghosted frames and masks."),
+    ] = None,
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fuse the photos of one bracket into one picture."""
+    options = options_from(stops, stops_file, max_pixels, reference, align, crop, deghost)
+    from ..pipeline import choose_method, fuse_files
+    from ..tonemap import ToneMapSettings
+
+    weights = {
+        name: value
+        for name, value in (
+            ("contrast", contrast),
+            ("saturation", saturation),
+            ("well_exposedness", well_exposedness),
+        )
+        if value is not None
+    }
+    write = replace(
+        options.write,
+        quality=jpeg_quality,
+        depth=depth,
+        overwrite=overwrite,
+    )
+    options = replace(
+        options,
+        method=method,
+        method_settings=method_settings(choose_method(method, out), weights),
+        tone_map=ToneMapSettings(operator=tone_map),
+        write=write,
+        save_stages=save_stages,
+        report=report,
+    )
+    with Bars(quiet) as bars:
+        done = fuse_files(expand(files, out), out, options, progress=bars)
+    tell(done, quiet, as_json)
+
+
+@app.command()
+def align(
+    files: Files,
+    out: OutFolder,
+    stops: Stops = None,
+    stops_file: StopsFile = None,
+    align: Align = "auto",
+    crop: Crop = False,
+    reference: Reference = "auto",
+    overwrite: Overwrite = False,
+    report: ReportFile = None,
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the aligned frames of one bracket as TIFF files."""
+    options = options_from(stops, stops_file, max_pixels, reference, align, crop, "off")
+    from ..pipeline import align_files
+
+    options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
+    with Bars(quiet) as bars:
+        done = align_files(expand(files), out, options, progress=bars)
+    tell(done, quiet, as_json)
+
+
+@app.command()
+def deghost(
+    files: Files,
+    out: OutFolder,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write where ghosts were, as PNG.")
+    ] = False,
+    stops: Stops = None,
+    stops_file: StopsFile = None,
+    align: Align = "auto",
+    crop: Crop = False,
+    deghost: Deghost = "on",
+    reference: Reference = "auto",
+    overwrite: Overwrite = False,
+    report: ReportFile = None,
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the aligned frames of one bracket with the ghosts gone, as TIFF files."""
+    options = options_from(stops, stops_file, max_pixels, reference, align, crop, deghost)
+    from ..pipeline import deghost_files
+
+    options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
+    with Bars(quiet) as bars:
+        done = deghost_files(expand(files), out, options, masks=masks, progress=bars)
+    tell(done, quiet, as_json)
+
+
+@app.command()
+def info(
+    files: Files,
+    stops: Stops = None,
+    stops_file: StopsFile = None,
+    max_pixels: MaxPixels = None,
+    as_json: Json = False,
+) -> None:
+    """Print the bracket: each file's exposure and where it is known from, and the reference."""
+    options = options_from(stops, stops_file, max_pixels)
+    from ..exposure import choose_reference
+    from ..pipeline import prepare_files
+
+    bracket = prepare_files(expand(files), options)
+    reference = choose_reference(bracket)
+    if as_json:
+        print_json(bracket_facts(bracket, reference))
+    else:
+        print_bracket(bracket, reference)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """Print the table of fusion methods."""
+    from ..methods import METHODS
+
+    facts = [method_facts(method) for method in METHODS.values()]
+    if as_json:
+        print_json(facts)
+        return
+    for method in facts:
+        print(f"{method['name']}: {method['summary']}")
+        for fact, value in method.items():
+            if fact not in ("name", "summary"):
+                print(f"    {fact.replace('_', ' '):<14} {in_words(value)}")
+
+
+@bench_app.callback(invoke_without_command=True)
+def _start_bench(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@bench_app.command("align")
+def bench_align(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of folders with under.* and over.*")
+    ] = Path("../shared/data/mefb30"),
+    patches: Annotated[int, typer.Option(min=1, help="Patches of each pair and radius.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patches.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure alignment where the answer is known, against SIFT and ECC."""
+    from ..bench.alignment import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            data, patches=patches, seed=seed, progress=lambda share: bars("patches", share)
+        )
+    tell(result, quiet, as_json)

@@ -1,0 +1,124 @@
+"""From the words of the command to the options of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BracketError, FileReadError, OptionError, unknown_name
+
+if TYPE_CHECKING:
+    from ..methods import Method
+    from ..pipeline import FuseOptions
+
+ALIGN_MODELS = ("auto", "homography", "affine", "shift", "flow", "none")
+DEGHOST_MODES = ("auto", "on", "off")
+
+
+def options_from(
+    stops: str | None,
+    stops_file: Path | None,
+    max_pixels: int | None,
+    reference: str = "auto",
+    align: str = "auto",
+    crop: bool = False,
+    deghost: str = "auto",
+) -> FuseOptions:
+    """Turn the shared words into options, cheap checks before expensive imports."""
+    numbers = None if stops is None else _parse_stops(stops)
+    index = _parse_reference(reference)
+    align = one_of("--align", align, ALIGN_MODELS)
+    deghost = one_of("--deghost", deghost, DEGHOST_MODES)
+
+    from ..align import AlignSettings
+    from ..deghost import DeghostSettings
+    from ..io.read import ReadSettings
+    from ..pipeline import FuseOptions
+
+    return FuseOptions(
+        stops=numbers,
+        stops_file=stops_file,
+        reference=index,
+        align=AlignSettings(model=align, crop=crop),  # type: ignore[arg-type]  checked above
+        deghost=DeghostSettings(mode=deghost),  # type: ignore[arg-type]  checked above
+        read=ReadSettings() if max_pixels is None else ReadSettings(max_pixels=max_pixels),
+    )
+
+
+def _parse_stops(text: str) -> tuple[float, ...]:
+    """Read "-2,0,2" or "-2/3, 0, +2/3" as stops; raise OptionError for anything else."""
+    try:
+        return tuple(float(Fraction(word)) for word in text.replace(",", " ").split())
+    except (ValueError, ZeroDivisionError):
+        raise OptionError(
+            f"--stops: expected numbers with commas such as -2,0,2, found {text!r}; "
+            "give one number for each file, in the order of the files"
+        ) from None
+
+
+def _parse_reference(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError(
+            f"--reference: expected 'auto' or a frame's number counted from 0 (darkest), "
+            f"found {text!r}"
+        ) from None
+
+
+def one_of(option: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise unknown_name(f"value of {option}", value, known)
+    return value
+
+
+def method_settings(method: Method, wanted: dict[str, float]) -> Any:
+    """Build a method's settings from the options given; None where none was."""
+    if not wanted:
+        return None
+    settings_class = method.load()[1]
+    for name in wanted:
+        if name not in settings_class.__dataclass_fields__:
+            option = "--" + name.replace("_", "-")
+            raise OptionError(
+                f"{option}: expected a method with this setting, found {method.name!r} "
+                "which has none; leave the option out or use --method mertens"
+            )
+    return settings_class(**wanted)
+
+
+def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """Replace folders by the images in them, by name; an earlier output there is no input."""
+    from ..stops_file import IMAGE_SUFFIXES, natural_key
+
+    expanded = []
+    for path in files:
+        if not path.is_dir():
+            expanded.append(path)
+            continue
+        try:
+            inside = sorted(
+                (
+                    file
+                    for file in path.iterdir()
+                    if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+                ),
+                key=lambda file: natural_key(file.name),
+            )
+        except OSError as error:
+            raise FileReadError(
+                f"{path}: expected a folder of photos, found one that cannot be read "
+                f"({error.strerror}); check its permissions"
+            ) from None
+        inside = [file for file in inside if out is None or file.resolve() != out.resolve()]
+        if not inside:
+            raise BracketError(
+                f"{path}: expected a folder with the photos of one bracket, "
+                "found none in it; give the files by name"
+            )
+        expanded += inside
+    return expanded

@@ -1,0 +1,166 @@
+"""From results to words on the screen: summaries, tables, JSON and progress bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..bench.alignment import AlignmentResult
+    from ..bracket import Bracket, Frame
+    from ..methods import Method
+    from ..report import Report
+
+_SECONDS_BEFORE_BARS = 1.0
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def tell(report: Report | AlignmentResult, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(report.as_dict())
+    elif not quiet:
+        print(report.as_text())
+
+
+def _frame_facts(frame: Frame, is_reference: bool) -> dict[str, Any]:
+    metadata = frame.metadata
+    return {
+        "file": str(frame.path),
+        "width": frame.width,
+        "height": frame.height,
+        "type": str(frame.pixels.dtype),
+        "transfer": frame.transfer,
+        "stops": frame.stops,
+        "stops_source": frame.stops_source,
+        "shutter_seconds": metadata.shutter_seconds,
+        "aperture_f_number": metadata.aperture_f_number,
+        "iso": metadata.iso,
+        "taken_at": metadata.taken_at,
+        "camera": metadata.camera,
+        "lens": metadata.lens,
+        "reference": is_reference,
+    }
+
+
+def bracket_facts(bracket: Bracket, reference: int) -> dict[str, Any]:
+    return {
+        "frames": [
+            _frame_facts(frame, index == reference) for index, frame in enumerate(bracket.frames)
+        ],
+        "reference": reference,
+        "notes": list(bracket.notes),
+    }
+
+
+def print_bracket(bracket: Bracket, reference: int) -> None:
+    rows = [("file", "size", "type", "stops", "from", "shutter", "aperture", "ISO", "")]
+    for index, frame in enumerate(bracket.frames):
+        metadata = frame.metadata
+        aperture = metadata.aperture_f_number
+        rows.append(
+            (
+                frame.name,
+                f"{frame.width} x {frame.height}",
+                f"{frame.pixels.dtype} {frame.transfer}",
+                "?" if frame.stops is None else f"{frame.stops:+.2f}",
+                frame.stops_source or "",
+                _shutter_in_words(metadata.shutter_seconds),
+                "" if aperture is None else f"f/{aperture:g}",
+                "" if metadata.iso is None else f"{metadata.iso:g}",
+                "reference" if index == reference else "",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    for note in bracket.notes:
+        print(f"note: {note}")
+
+
+def _shutter_in_words(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"1/{1 / seconds:.0f} s" if 0 < seconds < 0.3 else f"{seconds:g} s"
+
+
+def method_facts(method: Method) -> dict[str, Any]:
+    return {name: value for name, value in vars(method).items() if not callable(value)}
+
+
+def in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " to ".join(str(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+class Bars:
+    """A progress bar on standard error once a run has lasted a second; none off a terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._wanted = not quiet and sys.stderr.isatty()
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(_SECONDS_BEFORE_BARS, self._show)
+        self._timer.daemon = True
+        self._progress: Progress | None = None
+        self._stage, self._fraction = "", 0.0
+        self._closed = False
+
+    def __enter__(self) -> Bars:
+        if self._wanted:
+            self._timer.start()
+        return self
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        with self._lock:
+            self._stage, self._fraction = stage, fraction
+            self._draw()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._closed = True
+            if self._progress is not None:
+                self._progress.stop()
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        with self._lock:
+            if self._closed:
+                return
+            self._progress = Progress(
+                TextColumn("{task.description:<9}"),
+                BarColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._progress.add_task("", total=None)
+            self._progress.start()
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._progress is not None:
+            # A stage that tells nothing on its way shows a moving bar instead of a stuck one.
+            total = 1.0 if self._fraction > 0 else None
+            task = self._progress.task_ids[0]
+            self._progress.update(
+                task, description=self._stage, completed=self._fraction, total=total
+            )
