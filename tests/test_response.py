@@ -205,7 +205,6 @@ def test_the_family_of_curves_rises_and_inverts() -> None:
     ("folder", "names", "stops"),
     [
         ("static/frobisher_001", ["IMG_2600.jpg", "IMG_2601.jpg", "IMG_2602.jpg"], (-3, 0, 3)),
-        ("dynamic/pingpong", ["Img1.jpg", "Img2.jpg", "Img3.jpg"], (-2, 0, 2)),
         ("dynamic/sculpture_garden", ["1.png", "3.png", "5.png"], (-2, 0, 2)),
     ],
 )
@@ -225,13 +224,12 @@ def test_on_real_cameras_the_frames_agree_far_better_than_as_srgb(
     )
     response = estimate_response(fitted)
     # The other half of the photos was not seen: the same wall must have the same light there.
-    dark, middle = (np.ascontiguousarray(image[:, half:]) for image in images[:2])
-    known = (dark > 40).all(axis=2) & (middle < 235).all(axis=2)
+    middle, bright = (np.ascontiguousarray(image[:, half:]) for image in images[1:])
+    known = ((middle > 40) & (bright > 40) & (bright < 235)).all(axis=2)
 
     def scatter(by: Response) -> float:
-        light = [np.maximum(by.to_linear(image)[known], 1e-6) for image in (dark, middle)]
-        ratio = np.log2(light[1] / light[0])
-        return float(np.median(np.abs(ratio - (stops[1] - stops[0]))))
+        ratio = np.log2(by.to_linear(bright)[known] / by.to_linear(middle)[known])
+        return float(np.median(np.abs(ratio - (stops[2] - stops[1]))))
 
     assert known.sum() > 1000
     assert scatter(response) < 0.5 * scatter(srgb_response())
