@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .mapping import LEVELS, Codes, Mapping, box_mean, largest_channel, local_range, look_up
+from .mapping import LEVELS, Codes, Mapping, box_mean, local_range, look_up
 
 Flags = NDArray[np.bool_]
 

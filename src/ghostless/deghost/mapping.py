@@ -242,7 +242,7 @@ def _refine(curve: Curve, bright: Codes, dark: Codes) -> Curve:
     level = np.rint(bright / _KNOT_CODES).astype(np.int64)
     bend = np.diff(np.eye(len(knots)), n=2, axis=0)
     stiffness = (_SPLINE_CODES / _KNOT_CODES) ** 4 * (bend.T @ bend)
-    at_knots = curve[::_KNOT_CODES]
+    at_knots: Curve = curve[::_KNOT_CODES]
     for reach in (24.0, 16.0, 10.0, 10.0):
         residual = dark - np.interp(bright, knots, at_knots)
         weights = np.square(np.maximum(1 - np.square(residual / reach), 0))
@@ -255,8 +255,8 @@ def _refine(curve: Curve, bright: Codes, dark: Codes) -> Curve:
         # A touch of the curve as it is keeps the equations solvable.
         keep = 1e-6
         system = np.diag(trust + keep) + stiffness
-        at_knots = np.linalg.solve(system, trust * target + keep * at_knots)
-        at_knots = np.asarray(np.maximum.accumulate(np.clip(at_knots, 0, 255)))
+        solved = np.linalg.solve(system, trust * target + keep * at_knots)
+        at_knots = np.maximum.accumulate(np.clip(solved, 0, 255)).astype(np.float64)
     return np.asarray(np.interp(LEVELS, knots, at_knots))
 
 
