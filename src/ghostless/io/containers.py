@@ -55,7 +55,7 @@ class Header:
     width, height: as stored, before the orientation is applied.
     orientation: 1..8 as the Exif tag counts them.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
-        missing. transfer, primaries: codes of ITU-T H.273, where the file gives them.
+        missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes of ITU-T H.273, where the file gives them.
     """
 
     width: int
@@ -69,6 +69,7 @@ class Header:
     icc_profile: bytes | None = None
     transfer: int | None = None
     primaries: int | None = None
+    cropped: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -311,11 +312,13 @@ def read_base_media_header(data: bytes) -> Header:
     wide = _need(data, primary_at, 1)[0] > 0
     primary = int.from_bytes(_need(data, primary_at + 4, 4 if wide else 2), "big")
     header = Header(0, 0)
-    turn, mirror = 0, None
+    turn, mirror, crop = 0, None, (0, 0, 0, 0)
     for name, inside, stop in _item_properties(data, start, end, primary):
         body = data[inside:stop]
         if name == b"ispe" and len(body) >= 12:
             header.width, header.height = struct.unpack(">II", body[4:12])
+        elif name == b"clap" and len(body) >= 16:
+            crop = struct.unpack(">4I", body[:16])
         elif name == b"irot" and body:
             turn = body[0] & 3
         elif name == b"imir" and body:
@@ -324,6 +327,8 @@ def read_base_media_header(data: bytes) -> Header:
             header.icc_profile = body[4:]
         elif name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
             header.primaries, header.transfer = struct.unpack(">HH", body[4:8])
+    if crop[1] and crop[3]:
+        header.cropped = crop[0] // crop[1], crop[2] // crop[3]
     header.bits = _av1_bits(data, start, end)
     header.orientation = _TURNS[turn, mirror]
     header.exif = _item_exif(data, start, end)

@@ -67,7 +67,7 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
         assert isinstance(header, RadianceHeader)
         return Samples(_decode_radiance(data, header), transfer="linear")
     if kind == "png":
-        array = imagecodecs.png_decode(data)
+        array = imagecodecs.png_decode(_png_pixels_only(data))
     elif kind == "webp":
         array = _decode_webp(data, header)
     elif kind == "avif":
@@ -88,6 +88,17 @@ def _decode_jpeg(data: bytes, header: Header) -> Samples:
             return Samples(np.array(image), "rgb" if header.samples == 3 else "gray")
     array = imagecodecs.jpeg8_decode(data)
     return Samples(array, "rgb" if array.ndim == 3 else "gray")
+
+
+def _png_pixels_only(data: bytes) -> bytes:
+    """A PNG without the chunks that only tell about it: libpng warns of damage in them."""
+    parts, offset = [data[:8]], 8
+    while offset + 12 <= len(data):
+        size, kind = struct.unpack(">I4s", data[offset : offset + 8])
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            parts.append(data[offset : offset + size + 12])
+        offset += size + 12
+    return b"".join(parts)
 
 
 def _decode_webp(data: bytes, header: Header) -> NDArray[Any]:

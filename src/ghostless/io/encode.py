@@ -26,7 +26,7 @@ from .metadata import SOFTWARE
 # Chroma at full resolution from this quality on: fused edges between colours stay sharp.
 _FULL_CHROMA_QUALITY: Final = 90
 # libavif's scale: 10 is fastest. Slower ones save a few percent and take many times as long.
-_AVIF_SPEED: Final = 7
+_AVIF_SPEED: Final = 8
 _JPEG_SEGMENT_BYTES: Final = 65_533
 _ROWS_AT_ONCE: Final = 256
 _HALF_MAX: Final = 65504.0
@@ -100,7 +100,8 @@ def encode_grey_png(path: Path, pixels: NDArray[Any]) -> None:
 
 
 def _write_png(path: Path, pixels: NDArray[Any], chunks: bytes) -> None:
-    data = imagecodecs.png_encode(pixels, level=3)
+    # Runs after the filter "sub": a third of the usual time, and files a few percent larger.
+    data = imagecodecs.png_encode(pixels, level=1, strategy=3, filter=16)
     with path.open("wb") as stream:
         stream.write(data[:33] + chunks)  # the signature and IHDR take 33 bytes
         stream.write(memoryview(data)[33:])
@@ -160,6 +161,7 @@ def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             byteorder="<",
             photometric="rgb",
             compression="zlib",
+            compressionargs={"level": 1},
             predictor=3 if floats else 2,
             rowsperstrip=max(1, (1 << 20) // max(pixels[0].nbytes, 1)),
             iccprofile=extras.icc_profile,

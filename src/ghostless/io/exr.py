@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +19,15 @@ from .quiet import captured_stderr
 
 # Chromaticities (x, y) of Rec. ITU-R BT.709-6: red, green, blue, white (D65).
 BT709_CHROMATICITIES: Final = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+_REQUIRED: Final = (
+    "channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio",
+    "screenWindowCenter", "screenWindowWidth",
+)  # fmt: skip
+# Scan lines in a chunk by compression: ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB, HTJ2K256, HTJ2K32.
+_LINES_PER_CHUNK: Final = {3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}
+_MAX_COORDINATE: Final = 1 << 26
+# Longer than any header, previews included; a header cut off here is refused.
+_HEADER_BYTES: Final = 8 << 20
 # OpenEXR's PixelType: UINT, HALF, FLOAT.
 _SAMPLE_TYPES: Final = {0: np.uint32, 1: np.float16, 2: np.float32}
 # Bradford's cone responses, to adapt one white to another (ICC.1:2022 annex E).
@@ -24,41 +36,101 @@ _BRADFORD: Final = np.array(
 )
 
 
-def read_exr_header(path: Path) -> Header:
-    """Read the display window's size and check that every chunk of pixels is within the file."""
-    with captured_stderr():
-        head = _header(path)
-    x0, y0, x1, y1 = _window(head["displayWindow"])
-    _channel_names(head["channels"])
-    left, top, right, bottom = _window(head["dataWindow"])
-    header = Header(x1 - x0 + 1, y1 - y0 + 1, bits=32)
-    if (right - left + 1) * (bottom - top + 1) > header.width * header.height:
-        header.width, header.height = right - left + 1, bottom - top + 1
+@dataclass(frozen=True)
+class _Channel:
+    kind: int
+    sampling: tuple[int, int]
+
+
+@dataclass
+class _ExrHeader:
+    """The attributes that decoding needs, checked, and where the pixels' table stands."""
+
+    attributes: dict[str, tuple[bytes, bytes]]
+    version: int
+    table_at: int
+
+    def value(self, name: str, kind: str, size: int) -> bytes:
+        found_kind, value = self.attributes.get(name, (b"", b""))
+        if found_kind != kind.encode() or len(value) != size:
+            raise Damaged(f"its attribute {name} is missing or damaged")
+        return value
+
+    def window(self, name: str) -> tuple[int, int, int, int]:
+        x0, y0, x1, y1 = struct.unpack("<4i", self.value(name, "box2i", 16))
+        if x1 < x0 or y1 < y0 or max(abs(n) for n in (x0, y0, x1, y1)) > _MAX_COORDINATE:
+            raise Damaged(f"its {name} is {x0}, {y0} to {x1}, {y1}")
+        return x0, y0, x1, y1
+
+    @property
+    def multipart(self) -> bool:
+        return bool(self.version & 0x1000)
+
+    @property
+    def tiled(self) -> bool:
+        return bool(self.version & 0x200)
+
+
+def _parse(data: bytes) -> _ExrHeader:
+    """Read the attributes of the (first) header.
+
+    Nothing of a header goes to OpenEXR unchecked: its Python binding crashes on an attribute's
+    name that is no text.
+    """
+    version = struct.unpack("<I", data[4:8])[0]
+    if version & 0x800:
+        raise FileReadError("expected a flat OpenEXR picture, found a deep one; render it flat")
+    attributes: dict[str, tuple[bytes, bytes]] = {}
+    offset = 8
+    while data[offset : offset + 1] != b"\0":
+        name_end = data.index(b"\0", offset, offset + 256)
+        kind_end = data.index(b"\0", name_end + 1, name_end + 257)
+        name = data[offset:name_end].decode("ascii")
+        size = struct.unpack("<i", data[kind_end + 1 : kind_end + 5])[0]
+        start = kind_end + 5
+        if not name.isprintable() or size < 0 or start + size > len(data):
+            raise Damaged(f"its attribute at byte {offset} is damaged")
+        attributes[name] = data[name_end + 1 : kind_end], data[start : start + size]
+        offset = start + size
+    header = _ExrHeader(attributes, version, offset + 1)
+    if header.value("compression", "compression", 1)[0] > 11:
+        raise Damaged("its compression is unknown")
+    if header.value("lineOrder", "lineOrder", 1)[0] > 2:
+        raise Damaged("its line order is unknown")
     return header
 
 
-def _header(path: Path) -> dict[str, Any]:
-    import OpenEXR
+def _channels(header: _ExrHeader) -> dict[str, _Channel]:
+    kind, value = header.attributes.get("channels", (b"", b""))
+    channels: dict[str, _Channel] = {}
+    offset = 0
+    while kind == b"chlist" and value[offset : offset + 1] not in (b"", b"\0"):
+        end = value.index(b"\0", offset)
+        name = value[offset:end].decode("utf-8")
+        sample, _, x, y = struct.unpack("<iIii", value[end + 1 : end + 17])
+        if sample not in _SAMPLE_TYPES or not (0 < x <= 64 and 0 < y <= 64):
+            raise Damaged(f"its channel {name} is damaged")
+        channels[name] = _Channel(sample, (x, y))
+        offset = end + 17
+    if not channels:
+        raise Damaged("its channels are missing")
+    return channels
 
+
+def read_exr_header(path: Path) -> Header:
+    """Read the size: that of the display window, or of the stored pixels where they are more."""
     with path.open("rb") as stream:
-        version = struct.unpack("<I", stream.read(8)[4:])[0]
-    if version & 0x800:
-        raise FileReadError("expected a flat OpenEXR picture, found a deep one; render it flat")
-    file = OpenEXR.InputFile(str(path))
-    try:
-        return dict(file.header())
-    finally:
-        file.close()
+        head = _parse(stream.read(_HEADER_BYTES))
+    _channel_names(_channels(head))
+    x0, y0, x1, y1 = head.window("displayWindow")
+    left, top, right, bottom = head.window("dataWindow")
+    header = Header(x1 - x0 + 1, y1 - y0 + 1, bits=32)
+    if (right - left + 1) * (bottom - top + 1) > 4 * header.width * header.height:
+        raise Damaged("its pixels lie far outside its display window")
+    return header
 
 
-def _window(box: Any) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = int(box.min.x), int(box.min.y), int(box.max.x), int(box.max.y)
-    if x1 < x0 or y1 < y0:
-        raise Damaged("its window is empty")
-    return x0, y0, x1, y1
-
-
-def _channel_names(channels: dict[str, Any]) -> list[str]:
+def _channel_names(channels: dict[str, _Channel]) -> list[str]:
     """Names of the red, green and blue channel, or of one luminance channel."""
     layers = sorted({name.rpartition(".")[0] for name in channels}, key=lambda n: (n.count("."), n))
     for layer in layers:
@@ -75,36 +147,89 @@ def _channel_names(channels: dict[str, Any]) -> list[str]:
     )
 
 
-def _checked(names: list[str], channels: dict[str, Any]) -> list[str]:
-    if any((channels[name].xSampling, channels[name].ySampling) != (1, 1) for name in names):
+def _checked(names: list[str], channels: dict[str, _Channel]) -> list[str]:
+    if any(channels[name].sampling != (1, 1) for name in names):
         raise FileReadError("expected channels at full size, found subsampled ones; write RGB")
     return names
+
+
+def _cleaned(data: bytes, header: _ExrHeader, chunks: int) -> bytes:
+    """The same picture behind a header that holds nothing but what decoding needs."""
+    parts = [data[:8]]
+    names = (*_REQUIRED, "tiles") if header.tiled else _REQUIRED
+    for name in names:
+        kind, value = header.attributes[name]
+        parts.append(name.encode() + b"\0" + kind + b"\0" + struct.pack("<i", len(value)) + value)
+    head = b"".join(parts) + b"\0"
+    table_end = header.table_at + 8 * chunks
+    offsets = np.frombuffer(data, "<u8", chunks, header.table_at)
+    if int(offsets.min()) < table_end or int(offsets.max()) >= len(data) - 8:
+        raise Damaged("its table of pixels points outside the file: it was cut off")
+    moved = offsets.astype(np.int64) + (len(head) - header.table_at)
+    return b"".join([head, moved.astype("<u8").tobytes(), data[table_end:]])
+
+
+def _chunk_count(header: _ExrHeader) -> int:
+    """How many offsets stand in the table (of the first part)."""
+    left, top, right, bottom = header.window("dataWindow")
+    width, height = right - left + 1, bottom - top + 1
+    if not header.tiled:
+        lines: int = _LINES_PER_CHUNK.get(header.value("compression", "compression", 1)[0], 1)
+        return -(-height // lines)
+    x_size, y_size, mode = struct.unpack("<IIB", header.value("tiles", "tiledesc", 9))
+    if not (0 < x_size <= 1 << 16 and 0 < y_size <= 1 << 16) or mode & 15 > 2:
+        raise Damaged("its tiles are damaged")
+    widths, heights = [width], [height]
+    if mode & 15:
+        widths, heights = _level_sides(width, mode >> 4), _level_sides(height, mode >> 4)
+    columns, rows = (
+        [-(-side // x_size) for side in widths],
+        [-(-side // y_size) for side in heights],
+    )
+    if mode & 15 == 1:  # one picture per level, both sides halved together
+        return sum(a * b for a, b in zip_longest(columns, rows, fillvalue=1))
+    return sum(columns) * sum(rows)
+
+
+def _level_sides(side: int, round_up: int) -> list[int]:
+    sides = [side]
+    while sides[-1] > 1:
+        sides.append((sides[-1] + (1 if round_up else 0)) // 2)
+    return sides
 
 
 def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     """Decode to (H, W, 3) float32, linear, sRGB primaries; also returns notes."""
     import OpenEXR
 
+    data = path.read_bytes()
+    head = _parse(data)
+    channels = _channels(head)
+    names = _channel_names(channels)
+    for name, kind, size in (
+        ("pixelAspectRatio", "float", 4),
+        ("screenWindowCenter", "v2f", 8),
+        ("screenWindowWidth", "float", 4),
+    ):
+        head.value(name, kind, size)
+    source = data if head.multipart else _cleaned(data, head, _chunk_count(head))
+    del data
     with captured_stderr():
-        file = OpenEXR.InputFile(str(path))
+        file = OpenEXR.InputFile(io.BytesIO(source))
         try:
-            head = dict(file.header())
-            names = _channel_names(head["channels"])
             planes = file.channels(names)
         finally:
             file.close()
-    left, top, right, bottom = _window(head["dataWindow"])
+    left, top, right, bottom = head.window("dataWindow")
     shape = (bottom - top + 1, right - left + 1)
-    channels = [
-        np.frombuffer(plane, _SAMPLE_TYPES[head["channels"][name].type.v])
-        .reshape(shape)
-        .astype(np.float32)
+    parts = [
+        np.frombuffer(plane, _SAMPLE_TYPES[channels[name].kind]).reshape(shape).astype(np.float32)
         for name, plane in zip(names, planes, strict=True)
     ]
-    array = cv2.merge(channels if len(channels) == 3 else channels * 3)
+    array = cv2.merge(parts if len(parts) == 3 else parts * 3)
     notes: list[str] = []
-    array = _to_display_window(array, left, top, _window(head["displayWindow"]), notes)
-    matrix = _to_bt709(head.get("chromaticities"))
+    array = _to_display_window(array, left, top, head.window("displayWindow"), notes)
+    matrix = _to_bt709(head.attributes.get("chromaticities", (b"", b""))[1])
     if matrix is not None:
         notes.append("its primaries were converted to those of sRGB")
         array = cv2.transform(array, matrix)
@@ -136,12 +261,11 @@ def rgb_to_xyz(chromaticities: tuple[float, ...]) -> NDArray[np.float64]:
     return np.asarray(primaries * np.linalg.solve(primaries, white))
 
 
-def _to_bt709(value: Any) -> NDArray[np.float32] | None:
+def _to_bt709(value: bytes) -> NDArray[np.float32] | None:
     """Matrix from a file's primaries to BT.709's, None where they are the same or senseless."""
-    if value is None:
+    if len(value) != 32:
         return None
-    corners = (value.red, value.green, value.blue, value.white)
-    points = tuple(float(number) for point in corners for number in (point.x, point.y))
+    points = struct.unpack("<8f", value)
     if not np.isfinite(points).all() or min(points[1::2]) <= 0:
         return None
     if np.allclose(points, BT709_CHROMATICITIES, atol=2e-3):

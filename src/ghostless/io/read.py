@@ -178,6 +178,7 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
         header, balance = read_raw_header(path)
     if kind == "heif":
         require_heif()
+        header.width, header.height = header.cropped or (header.width, header.height)
     if header.width < 1 or header.height < 1:
         raise Damaged(f"its size is {header.width} x {header.height} pixels")
     if header.width * header.height > settings.max_pixels:
