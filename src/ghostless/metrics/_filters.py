@@ -39,6 +39,13 @@ def correlate_same(plane: Plane, kernel: Plane, border: int = cv2.BORDER_CONSTAN
     return np.asarray(cv2.filter2D(plane, cv2.CV_64F, kernel, borderType=border))
 
 
+def halve(plane: Plane) -> Plane:
+    """Mean of 2 x 2 pixels, symmetric border, every second pixel; (H, W) to ceil of half."""
+    padded = cv2.copyMakeBorder(plane, 0, 1, 0, 1, cv2.BORDER_REFLECT)
+    mean = (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
+    return np.ascontiguousarray(mean[::2, ::2])
+
+
 def stretch(plane: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Stretch a plane (H, W) to 0..255 by its own minimum and maximum, rounded half away from 0.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ._filters import correlate_same, gaussian, smooth_valid
+from ._filters import correlate_same, gaussian, halve, smooth_valid
 
 Bytes = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -205,7 +205,7 @@ def mef_ssim(sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic])
     score = 1.0
     for scale, weight in enumerate(weights):
         if scale:
-            planes, result = [_halve(plane) for plane in planes], _halve(result)
+            planes, result = [halve(plane) for plane in planes], halve(result)
         quality = float(mef_ssim_map(planes, result).mean())
         score *= max(quality, 0.0) ** float(weight)
     return score
@@ -275,10 +275,3 @@ def mef_ssim_map(sources: Sequence[Plane], fused: Plane) -> Plane:
     above = 2 * scale * covariance_with_fused + constant
     below = scale**2 * wanted_variance + fused_variance + constant
     return np.asarray(above / below)
-
-
-def _halve(plane: Plane) -> Plane:
-    """Mean of 2 x 2 pixels, symmetric border, every second pixel (MATLAB's even-kernel anchor)."""
-    padded = cv2.copyMakeBorder(plane, 0, 1, 0, 1, cv2.BORDER_REFLECT)
-    mean = (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
-    return np.ascontiguousarray(mean[::2, ::2])

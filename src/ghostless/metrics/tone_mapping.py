@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ._filters import gaussian, smooth_valid
+from ._filters import gaussian, halve, smooth_valid
 
 Plane = NDArray[np.float64]
 
@@ -60,7 +59,7 @@ def _structural_fidelity(high: Plane, low: Plane) -> float:
     score = 1.0
     for weight, frequency in zip(_SCALE_WEIGHTS, _FREQUENCIES, strict=True):
         score *= max(_local_fidelity(high, low, frequency), 0.0) ** weight
-        high, low = _halve(high), _halve(low)
+        high, low = halve(high), halve(low)
     return score
 
 
@@ -106,9 +105,3 @@ def _statistical_naturalness(low: Plane) -> float:
     if 0 < contrast < 1:
         likely_contrast = (contrast / mode) ** 3.4 * ((1 - contrast) / (1 - mode)) ** 9.1
     return likely_brightness * likely_contrast
-
-
-def _halve(plane: Plane) -> Plane:
-    padded = cv2.copyMakeBorder(plane, 0, 1, 0, 1, cv2.BORDER_REFLECT)
-    mean = (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
-    return np.ascontiguousarray(mean[::2, ::2])
