@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ..align import AlignSettings
 from ..deghost import DeghostSettings
@@ -81,7 +81,7 @@ def compose(inputs: Sequence[Picture], naive: Picture, ours: Picture, width: int
     """The inputs in a row, the two results beneath, a part of each enlarged beneath them."""
     thirds, half = _columns(width, len(inputs)), _columns(width, 2)
     height, full = ours.shape[:2]
-    left, top = int(0.47 * full), int(0.26 * height)
+    left, top = int(0.42 * full), int(0.28 * height)
     part = slice(top, top + int(0.36 * height)), slice(left, left + int(0.36 * full))
     rows = [
         _row(inputs, thirds, [f"photo {number + 1}" for number in range(len(inputs))]),
@@ -106,16 +106,26 @@ def _row(pictures: Sequence[Picture], widths: Sequence[int], labels: Sequence[st
         how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
         scaled = np.asarray(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
         if label:
-            size = max(height / 620, 0.4)
-            place = (int(12 * size), height - int(14 * size))
-            for colour, thick in (((0, 0, 0), 4.0), ((255, 255, 255), 1.6)):
-                stroke = max(1, round(thick * size))
-                font = cv2.FONT_HERSHEY_SIMPLEX
-                cv2.putText(scaled, label, place, font, size, colour, stroke, cv2.LINE_AA)
+            scaled = _labelled(scaled, label)
         if parts:
             parts.append(np.full((height, _GAP, 3), 255, np.uint8))
         parts.append(scaled)
     return np.concatenate(parts, axis=1)
+
+
+def _labelled(picture: Picture, label: str) -> Picture:
+    image = Image.fromarray(picture)
+    size = max(image.height // 20, 11)
+    ImageDraw.Draw(image).text(
+        (size // 2, image.height - size // 2),
+        label,
+        fill="white",
+        font=ImageFont.load_default(size),
+        anchor="ls",
+        stroke_width=max(size // 10, 1),
+        stroke_fill="black",
+    )
+    return np.asarray(image)
 
 
 def _read(file: Path) -> Picture:

@@ -15,7 +15,7 @@ from .. import color
 from ..bracket import Frame, Stack
 from .render import Array, Camera, LightMaps, Painter, Tracer
 from .room import build_room, still_life, walker
-from .soft import add_glare, draw
+from .soft import draw, through_lens
 
 # The scene is drawn this much finer than it is photographed, with room for the shake.
 _SUPERSAMPLING = 1.2
@@ -96,7 +96,7 @@ class Scene:
         def with_walker(shot: Shot) -> Array:
             painting = empty.copy()
             draw(painting, maps, walker(shot.walker_x, _WALKER_Z, shot.phase))
-            return add_glare(painting.light + painting.sun)
+            return through_lens(painting.light + painting.sun)
 
         self.radiances = [with_walker(shot) for shot in SHOTS]
 

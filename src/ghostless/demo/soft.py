@@ -305,8 +305,9 @@ def _draw_leaves(painting: Painting, leaves: Sequence[Leaf], probes: tuple[Array
         depth[rows[at], columns[at]] = distance[at]
 
 
-def add_glare(picture: Array, strength: float = 0.012) -> Array:
-    """Spread a little of the brightest light, as a lens does."""
+def through_lens(picture: Array, strength: float = 0.012) -> Array:
+    """Soften a picture by less than a pixel and spread a little of its brightest light."""
+    picture = cv2.GaussianBlur(picture, (0, 0), 0.65)
     height, width = picture.shape[:2]
     bright = np.maximum(picture - 2.0, 0)
     small = cv2.resize(bright, (width // 4, height // 4), interpolation=cv2.INTER_AREA)

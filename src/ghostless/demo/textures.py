@@ -261,4 +261,4 @@ def outside(random: np.random.Generator, height: int, width: int) -> Image:
         ground = ground * np.clip(1 - 60 * slope, 0.55, 1.6)[None, :, None]
         colour = np.maximum(ground, 0.05) * near + haze * (1 - near) ** 1.5
         picture = picture + cover_here * (colour - picture)
-    return vector(np.maximum(picture, 0.03))
+    return vector(0.62 * np.maximum(picture, 0.05))
