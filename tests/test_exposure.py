@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ghostless.bracket import Bracket, Frame, Metadata
+from ghostless.curves import display_values
 from ghostless.errors import BracketError, FileReadError, OptionError
 from ghostless.exposure import (
     assign_stops,
@@ -138,6 +139,16 @@ def test_the_estimate_bears_with_unknown_camera_curves(curve) -> None:  # type: 
     found = np.diff(estimate_stops(Bracket(frames)))
     assert (found > 1.3).all()
     assert (found < 2.7).all()
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_the_estimate_finds_the_contrast_of_the_camera(strength: float) -> None:
+    radiance = scenes.make_radiance(160, 240, 6).astype(np.float64)
+    frames = tuple(
+        Frame(np.rint(display_values(np.log2(radiance) + stops, strength) * 255).astype(np.uint8))
+        for stops in (-2, 0, 2)
+    )
+    assert np.diff(estimate_stops(Bracket(frames))) == pytest.approx([2, 2], rel=0.08)
 
 
 def test_the_estimate_bears_with_shake_and_a_passer_by() -> None:

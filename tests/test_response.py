@@ -94,7 +94,8 @@ def test_a_camera_curve_is_recovered(name: str, stops: tuple[float, ...]) -> Non
 def test_ghosts_do_not_bend_the_curve(depth: int) -> None:
     radiance = scenes.make_radiance(160, 240, 1)
     moving = [
-        scenes.add_disc(radiance, (50 + 70 * i, 80), 30, colour=(0.9, 0.2, 0.1)) for i in range(3)
+        scenes.add_disc(radiance, (50 + 70 * i, 80), 45, colour=(3.0 / 4**i, 0.6 / 4**i, 0.3))
+        for i in range(3)
     ]
     response = estimate_response(shoot(moving, (-2, 0, 2), s_curve, depth))
     assert len(response.table) == (256 if depth == 8 else 1024)
@@ -111,9 +112,9 @@ def test_a_slip_of_the_registration_does_not_bend_the_curve() -> None:
 def test_masked_pixels_are_not_looked_at() -> None:
     stack = shoot(scenes.make_radiance(160, 240, 1), (-2, 0, 2), s_curve)
     mask = np.full((160, 240), 255, np.uint8)
-    mask[:, 100:] = 0
+    mask[:, 70:] = 0
     wrong = stack.frames[0].pixels.copy()
-    wrong[:, 100:] //= 3
+    wrong[:, 70:] //= 2
     frames = (Frame(wrong, stops=-2.0), *stack.frames[1:])
     masked = estimate_response(Stack(frames, 1, confidence=(mask, None, None)))
     assert shape_error_stops(masked, s_curve) < 0.06
@@ -233,3 +234,14 @@ def test_on_real_cameras_the_frames_agree_far_better_than_as_srgb(
 
     assert known.sum() > 1000
     assert scatter(response) < 0.5 * scatter(srgb_response())
+
+
+def test_the_family_runs_from_srgb_to_steeper_with_a_roll_off() -> None:
+    def contrast(strength: float, at: float) -> float:
+        ends = np.array([at - 0.02, at + 0.02])
+        plain = np.diff(np.log2(color.srgb_to_linear(ends)))
+        return float((plain / np.diff(light_stops(ends, strength)))[0])
+
+    assert contrast(0.0, 0.3) == pytest.approx(1, abs=0.02)
+    assert contrast(1.0, 0.3) == pytest.approx(1.49, abs=0.03)
+    assert contrast(1.0, 0.9) == pytest.approx(0.63, abs=0.03)

@@ -438,7 +438,7 @@ def _believable(
         wrong.add(worst)
         against = [pair for pair in against if worst not in pair]
     kept = present - wrong
-    return kept if len(kept) >= 2 and len(kept) * 2 > len(present) else set()
+    return kept if len(kept) * 2 > len(present) else set()
 
 
 def _blame(
