@@ -294,3 +294,41 @@ def _add_detail(
             cv2.merge(planes, dst=out[start:stop])
 
     for_each_stripe(*size, work, progress=progress)
+
+
+# Display value from which highlights give way to what overshoots, and the share of all pixels that
+# may still be cut off.
+_SHOULDER_FROM = 0.8
+_CUT_SHARE = 0.0005
+
+
+def fit_range(pixels: NDArray[np.float32]) -> None:
+    """Bring a fused picture (H, W, 3) into 0..1 in place, with detail in what overshoots.
+
+    Blending over scales drives large bright areas beside dark ones above 1, and clipping would turn
+    them white though the darkest exposure shows what is there. A shoulder, by the brightest
+    channel so that colours keep their hue, makes room for them; a picture that does not overshoot
+    is left as it is.
+    """
+    height, width = pixels.shape[:2]
+    step = max(1, int((height * width / 2**20) ** 0.5))
+    brightest = pixels[::step, ::step].max(axis=2)
+    top = float(np.quantile(brightest, 1 - _CUT_SHARE))
+    steepness = (top - _SHOULDER_FROM) / (1 - _SHOULDER_FROM)
+
+    def work(start: int, stop: int) -> None:
+        rows = pixels[start:stop]
+        np.maximum(rows, 0, out=rows)
+        if steepness > 1:
+            brightest = rows.max(axis=2)
+            over = brightest > _SHOULDER_FROM
+            values = brightest[over]
+            # Slope 1 where the shoulder begins, and 1 is reached at `top`.
+            t = np.minimum((values - _SHOULDER_FROM) / (top - _SHOULDER_FROM), 1)
+            wanted = _SHOULDER_FROM + (1 - _SHOULDER_FROM) * (
+                steepness * t / (1 + (steepness - 1) * t)
+            )
+            rows[over] *= (wanted / values)[:, None]
+        np.minimum(rows, 1, out=rows)
+
+    for_each_stripe(height, width, work)

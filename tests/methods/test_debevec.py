@@ -12,8 +12,8 @@ from tests.scenes import make_radiance, make_stack
 
 from ghostless import color
 from ghostless.bracket import Frame, Stack
+from ghostless.curves import camera_curve
 from ghostless.errors import BracketError, OptionError
-from ghostless.exposure import camera_curve
 from ghostless.methods.debevec import DebevecSettings, fuse
 
 SRGB = DebevecSettings(response="srgb")

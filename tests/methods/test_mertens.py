@@ -16,7 +16,7 @@ from ghostless.bracket import Frame, Stack
 from ghostless.errors import OptionError
 from ghostless.methods.mertens import MertensSettings, fuse
 
-DEFAULTS = MertensSettings()
+CLIP = MertensSettings(overshoot="clip")
 SIZES = [(1, 1), (1, 6), (7, 5), (64, 64), (101, 67)]
 
 
@@ -32,7 +32,7 @@ def random_stack(
     return Stack(tuple(Frame(array) for array in arrays), reference=count // 2)
 
 
-def fuse_plainly(stack: Stack, how: MertensSettings = DEFAULTS) -> NDArray[np.float64]:
+def fuse_plainly(stack: Stack, how: MertensSettings = CLIP) -> NDArray[np.float64]:
     """Mertens et al. 2007 as the paper says it, on whole images in double precision."""
     weights, images = [], []
     for frame in stack.frames:
@@ -66,13 +66,13 @@ def test_stripes_give_what_the_whole_image_gives(
     monkeypatch.setattr(stripes, "STRIPE_PIXELS", 1)
     monkeypatch.setattr(stripes.stripes, "__defaults__", (size[1] * 12,))
     stack = random_stack(size, dtype=dtype)
-    np.testing.assert_allclose(fuse(stack).pixels, fuse_plainly(stack), atol=2e-5)
+    np.testing.assert_allclose(fuse(stack, CLIP).pixels, fuse_plainly(stack), atol=2e-5)
 
 
 def test_one_large_odd_size_equals_the_whole_image_algorithm() -> None:
     stack = make_stack(make_radiance(667, 1001, seed=3), [-3, 0, 3])
     # Where single precision decides between frames that are all flat, a few pixels may differ.
-    error = np.abs(fuse(stack).pixels - fuse_plainly(stack))
+    error = np.abs(fuse(stack, CLIP).pixels - fuse_plainly(stack))
     assert np.quantile(error, 0.9999) < 3e-4
     assert error.max() < 0.05
 
@@ -91,6 +91,7 @@ def test_one_large_odd_size_equals_the_whole_image_algorithm() -> None:
 )
 def test_exponents_and_levels_do_what_they_say(how: MertensSettings) -> None:
     stack = make_stack(make_radiance(61, 90), [-3, 0, 3])
+    how = replace(how, overshoot="clip")
     np.testing.assert_allclose(fuse(stack, how).pixels, fuse_plainly(stack, how), atol=3e-4)
 
 
@@ -98,7 +99,7 @@ def test_grey_photos_are_weighed_without_saturation() -> None:
     grey = make_radiance(60, 80)[:, :, :1].repeat(3, axis=2)
     stack = make_stack(grey, [-3, 0, 3])
     without = fuse_plainly(stack, MertensSettings(saturation=0))
-    np.testing.assert_allclose(fuse(stack).pixels, without, atol=1e-4)
+    np.testing.assert_allclose(fuse(stack, CLIP).pixels, without, atol=1e-4)
     mean = np.mean([frame.display() for frame in stack.frames], axis=0)
     assert np.abs(fuse(stack).pixels - mean).max() > 0.1
 
@@ -213,6 +214,32 @@ def test_where_all_frames_are_masked_the_reference_is_taken() -> None:
     np.testing.assert_allclose(fused.pixels, stack.frames[1].display(), atol=1e-5)
 
 
+def bright_window(depth: float) -> Stack:
+    """A large bright textured window in a dark room."""
+    radiance = 0.02 * make_radiance(160, 200, seed=8, range_stops=4)
+    radiance[30:100, 60:160] = depth * make_radiance(70, 100, seed=9, range_stops=2)
+    return make_stack(radiance, [-3, 0, 3])
+
+
+def test_a_shoulder_keeps_the_detail_of_highlights_that_clipping_loses() -> None:
+    stack = bright_window(16)
+    clipped, kept = fuse(stack, CLIP).pixels, fuse(stack).pixels
+    assert np.mean(clipped.max(axis=2) >= 1) > 0.01
+    assert np.mean(kept.max(axis=2) >= 1) < 0.002
+    # Below the shoulder nothing changes, and the order of brightness stays.
+    low = clipped.max(axis=2) < 0.79
+    np.testing.assert_allclose(kept[low], clipped[low], atol=1e-5)
+    unclipped = clipped.max(axis=2) < 0.999
+    order = np.argsort(clipped[unclipped].max(axis=1))
+    assert (np.diff(kept[unclipped].max(axis=1)[order]) >= -1e-4).all()
+
+
+def test_what_does_not_overshoot_is_left_alone() -> None:
+    stack = make_stack(make_radiance(60, 80, range_stops=2), [-1, 0])
+    assert fuse(stack, CLIP).pixels.max() < 1
+    np.testing.assert_array_equal(fuse(stack).pixels, fuse(stack, CLIP).pixels)
+
+
 def test_stretching_fills_the_range_and_leaves_a_flat_image_alone() -> None:
     stack = make_stack(make_radiance(120, 160, range_stops=2), [-1, 0])
     fused = fuse(stack, MertensSettings(stretch_percent=1)).pixels
@@ -239,6 +266,7 @@ def test_progress_rises_to_one() -> None:
         {"well_exposedness": float("inf")},
         {"levels": 0},
         {"stretch_percent": 50.0},
+        {"overshoot": "wrap"},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:

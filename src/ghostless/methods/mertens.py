@@ -5,15 +5,16 @@ Built as: weight = contrast^a * saturation^b * well-exposedness^c per frame and 
     over the frames; Laplacian pyramids of the frames blended by Gaussian pyramids of the weights
     (`exposure_fusion.py`, in stripes).
 Differs from the paper: frames may have masks, and what is masked has no influence at any scale
-    (the pyramid of a masked frame is made of its unmasked pixels only). The result is clipped to
-    0..1, or stretched into it on request.
+    (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots 0..1
+    gets a shoulder in place of being clipped, so that highlights keep their detail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
-from ..exposure_fusion import Exponents, fuse_exposures
+from ..exposure_fusion import Exponents, fit_range, fuse_exposures
 from ..pyramid import Plane
 from ..stripes import Progress, for_each_stripe, stripes
 
@@ -33,14 +34,18 @@ class MertensSettings:
 
     contrast, saturation, well_exposedness: exponents of the three measures, 0 leaves one out.
     levels: depth of the pyramid; None for as many as the image has, which leaves no halos.
+    overshoot: blending over scales drives large highlights beside dark areas above 1. "shoulder"
+        makes room for them, so that they keep the detail that a dark frame has; "clip" cuts them
+        off as the paper's program does.
     stretch_percent: let this share of the pixels clip at each end and stretch the rest to 0..1
-        (Hessel, IPOL 2018, uses 1); 0 only clips what overshoots.
+        (Hessel, IPOL 2018, uses 1), in place of `overshoot`; 0 for not at all.
     """
 
     contrast: float = 1.0
     saturation: float = 1.0
     well_exposedness: float = 1.0
     levels: int | None = None
+    overshoot: Literal["shoulder", "clip"] = "shoulder"
     stretch_percent: float = 0.0
 
     def __post_init__(self) -> None:
@@ -50,6 +55,8 @@ class MertensSettings:
                 raise OptionError(f"expected a {name} exponent of 0 or more, found {value}")
         if self.levels is not None and self.levels < 1:
             raise OptionError(f"expected at least 1 pyramid level, found {self.levels}")
+        if self.overshoot not in ("shoulder", "clip"):
+            raise OptionError(f"expected overshoot 'shoulder' or 'clip', found {self.overshoot!r}")
         if not 0 <= self.stretch_percent < 50:
             raise OptionError(
                 f"expected a stretch_percent from 0 to less than 50, found {self.stretch_percent}"
@@ -75,7 +82,12 @@ def fuse(
         settings.contrast, settings.saturation if coloured else 0.0, settings.well_exposedness
     )
     pixels = fuse_exposures(_Photos(stack), exponents, settings.levels, progress)
-    _fit_range(pixels, settings.stretch_percent)
+    if settings.stretch_percent > 0:
+        _stretch(pixels, settings.stretch_percent)
+    elif settings.overshoot == "shoulder":
+        fit_range(pixels)
+    else:
+        _each_rows(pixels, lambda rows: np.clip(rows, 0, 1, out=rows))
     return Fused(pixels, "display", stack.frames[stack.reference].metadata)
 
 
@@ -127,28 +139,30 @@ def _all_grey(stack: Stack) -> bool:
     return True
 
 
-def _fit_range(pixels: NDArray[np.float32], stretch_percent: float) -> None:
-    """Clip to 0..1 in place, after stretching the range between two percentiles to it.
+def _stretch(pixels: NDArray[np.float32], percent: float) -> None:
+    """Stretch the range between two percentiles to 0..1 in place, and clip.
 
     The low percentile is that of each pixel's darkest channel, the high one that of its brightest
     (Hessel, IPOL 2018).
     """
-    height, width = pixels.shape[:2]
-    low, high = 0.0, 1.0
-    if stretch_percent > 0:
-        low = _percentile(pixels.min(axis=2), stretch_percent, upper=False)
-        high = _percentile(pixels.max(axis=2), stretch_percent, upper=True)
-        if high - low < 1 / 255:  # one flat tone: nothing to stretch
-            low, high = 0.0, 1.0
+    low = _percentile(pixels.min(axis=2), percent, upper=False)
+    high = _percentile(pixels.max(axis=2), percent, upper=True)
+    if high - low < 1 / 255:  # one flat tone: nothing to stretch
+        low, high = 0.0, 1.0
 
-    def work(start: int, stop: int) -> None:
-        rows = pixels[start:stop]
-        if (low, high) != (0, 1):
-            rows -= np.float32(low)
-            rows *= np.float32(1 / (high - low))
+    def work(rows: NDArray[np.float32]) -> None:
+        rows -= np.float32(low)
+        rows *= np.float32(1 / (high - low))
         np.clip(rows, 0, 1, out=rows)
 
-    for_each_stripe(height, width, work)
+    _each_rows(pixels, work)
+
+
+def _each_rows(pixels: NDArray[np.float32], work: Callable[[NDArray[np.float32]], object]) -> None:
+    def work_on(start: int, stop: int) -> None:
+        work(pixels[start:stop])
+
+    for_each_stripe(pixels.shape[0], pixels.shape[1], work_on)
 
 
 def _percentile(plane: Plane, percent: float, *, upper: bool) -> float:
