@@ -32,13 +32,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"))
     parser.add_argument("--width", type=int, default=1500, help="width of the photos in pixels")
     given = parser.parse_args(words)
-    make_demo(given.folder, given.width)
-
-
-def make_demo(folder: Path, width: int = 1500) -> dict[str, float]:
-    """Write inputs, naive result, ours, the truth and comparisons; return the errors measured."""
     print("rendering a room at evening, and someone walking through it ...", flush=True)
-    scene = Scene(width)
+    make_demo(Scene(given.width), given.folder)
+
+
+def make_demo(scene: Scene, folder: Path) -> dict[str, float]:
+    """Write inputs, naive result, ours, the truth and comparisons; return the errors measured."""
     files = take_bracket(scene, folder / "inputs")
     print(f"fusing {len(files)} hand-held photos ...", flush=True)
     write = WriteSettings(overwrite=True)
@@ -63,8 +62,8 @@ def make_demo(folder: Path, width: int = 1500) -> dict[str, float]:
             f"{share:6.2%} of pixels visibly wrong (over {_VISIBLE_CODES} codes)"
         )
     pictures = [_read(file) for file in files], _read(naive), _read(ours)
-    _save(compose(*pictures, width=2 * width), folder / "side_by_side.jpg", 92)
-    _save(compose(*pictures, width=min(1200, 2 * width)), folder / "readme.jpg", 80)
+    _save(compose(*pictures, width=2 * scene.width), folder / "side_by_side.jpg", 92)
+    _save(compose(*pictures, width=min(1200, 2 * scene.width)), folder / "readme.jpg", 80)
     for name in ("inputs", naive.name, ours.name, truth.name, "side_by_side.jpg"):
         print(folder / name)
     return errors
