@@ -1,4 +1,4 @@
-"""A clean installation of the core alone: it fuses, it is small, it starts at once, it has no torch.
+"""A clean installation of the core alone: it fuses, it is small, starts at once, has no torch.
 
 Slow, and it needs the package index, as any installation does.
 """
@@ -10,13 +10,12 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from .files import save_bracket
+from .files import save_bracket, seconds_of_children
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST_BYTES = 400e6
@@ -85,15 +84,15 @@ def test_the_core_brings_no_torch_and_stays_small(installed: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_import_and_help_are_quick(installed: Path, tmp_path: Path) -> None:
-    code = "import time; a = time.perf_counter(); import ghostless; print(time.perf_counter() - a)"
+    # Seconds of processor time: what others do on the machine is not in them.
+    code = "import time; a = time.process_time(); import ghostless; print(time.process_time() - a)"
     imports = [float(run(installed / "python", "-c", code, cwd=tmp_path)) for _ in range(5)]
     helps = []
     for _ in range(7):
-        start = time.perf_counter()
+        start = seconds_of_children()
         assert "fuse" in run(installed / "ghostless", "--help", cwd=tmp_path)
-        helps.append(time.perf_counter() - start)
+        helps.append(seconds_of_children() - start)
     told = f"import {statistics.median(imports):.3f} s, help {statistics.median(helps):.3f} s"
     print(told)
-    # Others on the machine only ever add to these, so the quickest is the truest.
-    assert min(imports) < 0.5, told
-    assert min(helps) < 0.3, told
+    assert statistics.median(imports) < 0.5, told
+    assert statistics.median(helps) < 0.3, told
