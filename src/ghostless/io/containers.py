@@ -55,7 +55,8 @@ class Header:
     width, height: as stored, before the orientation is applied.
     orientation: 1..8 as the Exif tag counts them.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
-        missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes of ITU-T H.273, where the file gives them.
+        missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
+        of ITU-T H.273, where the file gives them.
     """
 
     width: int

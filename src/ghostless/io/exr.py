@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -174,18 +175,16 @@ def _chunk_count(header: _ExrHeader) -> int:
     left, top, right, bottom = header.window("dataWindow")
     width, height = right - left + 1, bottom - top + 1
     if not header.tiled:
-        lines: int = _LINES_PER_CHUNK.get(header.value("compression", "compression", 1)[0], 1)
-        return -(-height // lines)
+        lines = _LINES_PER_CHUNK.get(header.value("compression", "compression", 1)[0], 1)
+        return math.ceil(height / lines)
     x_size, y_size, mode = struct.unpack("<IIB", header.value("tiles", "tiledesc", 9))
     if not (0 < x_size <= 1 << 16 and 0 < y_size <= 1 << 16) or mode & 15 > 2:
         raise Damaged("its tiles are damaged")
     widths, heights = [width], [height]
     if mode & 15:
         widths, heights = _level_sides(width, mode >> 4), _level_sides(height, mode >> 4)
-    columns, rows = (
-        [-(-side // x_size) for side in widths],
-        [-(-side // y_size) for side in heights],
-    )
+    columns: list[int] = [math.ceil(side / x_size) for side in widths]
+    rows: list[int] = [math.ceil(side / y_size) for side in heights]
     if mode & 15 == 1:  # one picture per level, both sides halved together
         return sum(a * b for a, b in zip_longest(columns, rows, fillvalue=1))
     return sum(columns) * sum(rows)

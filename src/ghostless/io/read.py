@@ -36,6 +36,8 @@ from .metadata import metadata_from_bytes
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, Radiance HDR, OpenEXR or camera RAW"
+# Transfer characteristics of ITU-T H.273 whose numbers are neither sRGB's nor linear.
+_HDR_TRANSFERS: Final = {16: "PQ (an HDR picture)", 18: "HLG (an HDR picture)"}
 StrPath = str | os.PathLike[str]
 T = TypeVar("T")
 
@@ -179,6 +181,11 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
     if kind == "heif":
         require_heif()
         header.width, header.height = header.cropped or (header.width, header.height)
+    if header.transfer in _HDR_TRANSFERS:
+        raise FileReadError(
+            f"expected a picture with the sRGB curve, found one coded with "
+            f"{_HDR_TRANSFERS[header.transfer]}; export it as OpenEXR, or as an SDR picture"
+        )
     if header.width < 1 or header.height < 1:
         raise Damaged(f"its size is {header.width} x {header.height} pixels")
     if header.width * header.height > settings.max_pixels:
