@@ -188,8 +188,10 @@ class Stack:
         filled from the reference; None where all is valid.
     confidence: per frame (H, W) uint8 after `deghost`: 255 where the frame shows what the reference
         shows, 0 where it was ghosted and its pixels were replaced; None before `deghost`
-        or where nothing was found. The replaced pixels agree with the reference, so a
-        method may ignore this mask.
+        or where nothing was found.
+    filled: whether the pixels under both masks hold the reference's content at the frame's own
+        exposure. Methods that want every exposure of a thing to choose from (exposure fusion)
+        then use them and ignore the masks; those that want measurements of light do not.
     registrations: per frame, empty if the stack was never aligned.
     """
 
@@ -198,6 +200,7 @@ class Stack:
     valid: tuple[Mask | None, ...] = ()
     confidence: tuple[Mask | None, ...] = ()
     registrations: tuple[Registration, ...] = ()
+    filled: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -90,11 +90,11 @@ def fuse_files(
             _check_folder(options.save_stages / stage, options.write, files, masks=True)
     journal = Journal(progress)
 
-    stack, bracket_notes = _prepare(files, options, journal, method)
+    stack = _prepare(files, options, journal, method)
     with journal.stage("fuse"):
         fused = fuse_stack(stack, method.name, options.method_settings)
     frames = describe_frames(stack)
-    notes = (*bracket_notes, *stack.notes, *fused.notes)
+    notes = (*stack.notes, *fused.notes)
     del stack  # a linear result needs the memory for its tone mapping
     if fused.space == "linear" and space_of(target) == "display":
         with journal.stage("tone map") as tell:
@@ -179,14 +179,13 @@ def versions() -> dict[str, str]:
 
 def _prepare(
     files: list[Path], options: FuseOptions, journal: Journal, method: Method | None
-) -> tuple[Stack, tuple[str, ...]]:
+) -> Stack:
     """Read, align and deghost; the frames as read are let go of on the way."""
     with journal.stage("read"):
         bracket = read_bracket(files, options.read)
     with journal.stage("exposure"):
         bracket = assign_stops(bracket, options.stops, options.stops_file)
         reference = _reference_of(bracket, options.reference)
-    notes = bracket.notes
     own_alignment = method is not None and method.aligns and options.align.model == "auto"
     settings = AlignSettings(model="none") if own_alignment else options.align
     with journal.stage("align") as tell:
@@ -203,7 +202,7 @@ def _prepare(
             with journal.stage("save"):
                 folder = options.save_stages / "deghosted"
                 _save_stack(stack, folder, options.write, files, stack.confidence)
-    return stack, notes
+    return stack
 
 
 def _reference_of(bracket: Bracket, wanted: int | None) -> int:
@@ -229,7 +228,7 @@ def _frames_to_folder(
     _check_report(options, files)
     _check_folder(folder, options.write, files, masks)
     journal = Journal(progress)
-    stack, notes = _prepare(files, options, journal, None)
+    stack = _prepare(files, options, journal, None)
     with journal.stage("write"):
         _save_stack(stack, folder, options.write, files, stack.confidence if masks else None)
     report = Report(
@@ -242,7 +241,7 @@ def _frames_to_folder(
         stages=tuple(journal.stages),
         settings=_plain(asdict(options)),
         versions=versions(),
-        notes=(*notes, *stack.notes),
+        notes=stack.notes,
     )
     _save_report(report, options)
     return report

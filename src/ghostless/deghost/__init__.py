@@ -136,6 +136,7 @@ class _Deghoster:
             self.stack,
             frames=tuple(self.frames),
             confidence=tuple(self.confidence),
+            filled=self.stack.filled or all(valid is None for valid in self.stack.valid),
             notes=(*self.stack.notes, *self._notes()),
         )
 
