@@ -122,12 +122,37 @@ def fold_spectral_norm(network: nn.Module) -> nn.Module:
     A network runs faster folded, and its weights can be stored in 16 bits without disturbing the
     singular vectors. The number of parameters does not change.
     """
-    was_training = network.training
-    network.eval()  # in training mode the removal would take one more power iteration
-    for module in network.modules():
+    modes = {module: module.training for module in network.modules()}
+    network.eval()  # in training mode every look at a kernel takes one more power iteration
+    for module in modes:
         if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return network.train(was_training)
+            assert isinstance(module.weight, Tensor)
+            kernel = module.weight.detach().clone()
+            # Not parametrize.remove_parametrizations, which also changes the class that deep
+            # copies of the module share, and so breaks them.
+            module.__class__ = parametrize.type_before_parametrizations(module)
+            del module.parametrizations
+            module.weight = nn.Parameter(kernel)
+    for module, mode in modes.items():
+        module.training = mode
+    return network
+
+
+def folded_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network as `fold_spectral_norm` would leave it, without changing it."""
+    state = dict(network.state_dict())
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    for name, module in network.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            prefix = f"{name}." if name else ""
+            for key in [key for key in state if key.startswith(f"{prefix}parametrizations.weight")]:
+                del state[key]
+            assert isinstance(module.weight, Tensor)
+            state[f"{prefix}weight"] = module.weight.detach()
+    for module, mode in modes.items():
+        module.training = mode
+    return state
 
 
 def count_parameters(network: nn.Module) -> int:

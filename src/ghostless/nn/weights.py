@@ -107,23 +107,21 @@ def save_weights(
     """Write a network and what is known about it to a safetensors file, atomically.
 
     network: built from `info.architecture`, which is overwritten by `network.architecture` where
-        the network has one. It is not changed; spectral norms are folded in the copy written.
+        the network has one. It is not changed; spectral norms are folded in what is written.
     precision: of kernels and matrices; biases, norms and statistics stay float32.
     Raises WeightsError for a network with values that are not finite.
     """
-    import copy
-
     import torch
     from safetensors.torch import save
 
-    from .blocks import fold_spectral_norm
+    from .blocks import folded_state
 
     architecture = getattr(network, "architecture", None)
     if architecture is not None:
         info = dataclasses.replace(info, architecture=dataclasses.asdict(architecture))
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     tensors = {}
-    for name, value in fold_spectral_norm(copy.deepcopy(network)).state_dict().items():
+    for name, value in folded_state(network).items():
         if value.is_floating_point():
             value = value.to(dtype if value.ndim >= 2 else torch.float32)
             if not bool(torch.isfinite(value).all()):
