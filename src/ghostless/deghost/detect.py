@@ -23,7 +23,7 @@ Flags = NDArray[np.bool_]
 SCALES = 5
 # An edge counts as this share of its height too much: about half a pixel, for the 3 x 3 range of
 # an edge spans two pixels.
-EDGE_SHARE = 0.3
+EDGE_SHARE = 0.4
 # Misplaced edges alternate in sign, so halving the size leaves less than half of them.
 EDGE_DECAY = 0.6
 # Noise variance left after averaging 2 x 2 pixels; 0.25 for white noise, more after a JPEG.
@@ -39,7 +39,7 @@ DOUBT_SOURCE_CODES = 0.6
 ONE_CHANNEL_SHARE = 0.4
 # A finer scale must show this share of what a coarser one shows.
 FINER_SHARE = 0.45
-START_SIGMA = 3.0
+START_SIGMA = 3.5
 GROW_SIGMA = 1.5
 SMALLEST_START_PIXELS = 12
 _CLOSE_PIXELS = 3
