@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from ghostless.io import icc
 
@@ -60,7 +61,9 @@ def hdr_bytes(image: Array, size: str = "-Y {height} +X {width}", head: str = ""
     """A Radiance picture with a size line of one's own."""
     line = size.format(height=image.shape[0], width=image.shape[1])
     top = f"#?RADIANCE\n{head}FORMAT=32-bit_rle_rgbe\n\n{line}\n"
-    return top.encode() + imagecodecs.rgbe_encode(image, header=False, rle=True)
+    return top.encode() + imagecodecs.rgbe_encode(
+        image, header=False, rle=True, out=8 * image.size + 4096
+    )
 
 
 def dng_bytes(
@@ -123,9 +126,17 @@ def exif_with(orientation: int | None = None, photo: dict[int, Any] | None = Non
     if orientation is not None:
         exif[0x0112] = orientation
     exif.get_ifd(0x8769).update(
-        {0x829A: 1 / 125, 0x829D: 8.0, 0x8827: 200, 0x9003: "2024:05:06 07:08:09",
-         0x9291: "25", 0xA434: "Ghost 50mm", 0x920A: 50.0, **(photo or {})}
-    )  # fmt: skip
+        {
+            0x829A: IFDRational(1, 125),
+            0x829D: IFDRational(8),
+            0x8827: 200,
+            0x9003: "2024:05:06 07:08:09",
+            0x9291: "25",
+            0xA434: "Ghost 50mm",
+            0x920A: IFDRational(50),
+            **(photo or {}),
+        }
+    )
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 30.5), 3: "E", 4: (11.0, 34.0, 0.0)})
     return exif.tobytes()
 

@@ -207,7 +207,10 @@ def encode_radiance(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         stream.write(header.encode())
         for start in range(0, height, _ROWS_AT_ONCE):
             rows = _rounded_to_rgbe(pixels[start : start + _ROWS_AT_ONCE])
-            stream.write(imagecodecs.rgbe_encode(rows, header=False, rle=8 <= width < 32768))
+            # Run lengths may take more room than pixels; the encoder's own guess is too small.
+            room = len(rows) * (8 * width + 4)
+            runs = 8 <= width < 32768
+            stream.write(imagecodecs.rgbe_encode(rows, header=False, rle=runs, out=room))
 
 
 def _rounded_to_rgbe(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -141,7 +141,9 @@ def _check_folder(target: Path, make_folder: bool) -> None:
 
 
 def _check_free(target: Path, overwrite: bool, inputs: Sequence[StrPath]) -> None:
-    if not os.path.lexists(target):
+    try:
+        os.lstat(target)
+    except FileNotFoundError:
         return
     if target.is_dir():
         raise OutputError(f"{target}: expected a file name, found a folder; name a file in it")
