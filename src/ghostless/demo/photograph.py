@@ -153,12 +153,15 @@ def take_bracket(scene: Scene, folder: Path) -> list[Path]:
 
 
 def true_stack(scene: Scene, reference: int) -> Stack:
-    """The same exposures of one frozen moment on a tripod, without noise.
+    """The same exposures of one frozen moment on a tripod, with the same camera's noise.
 
     The moment and the camera's direction are those of shot `reference`.
     """
     radiance = scene.view(reference, SHOTS[reference].shake_degrees)
     frames = tuple(
-        Frame(expose(radiance, shot.stops), stops=shot.stops, stops_source="user") for shot in SHOTS
+        Frame(
+            expose(radiance, shot.stops, seed=200 + number), stops=shot.stops, stops_source="user"
+        )
+        for number, shot in enumerate(SHOTS)
     )
     return Stack(frames, reference=reference)
