@@ -1,0 +1,117 @@
+"""The homography network as an aligner: followed where it helps, refused where it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import cv2  # noqa: E402
+from tests.scenes import expose, make_radiance  # noqa: E402
+
+from ghostless.align import homography_net  # noqa: E402
+from ghostless.bracket import Frame  # noqa: E402
+from ghostless.errors import WeightsError  # noqa: E402
+from ghostless.nn import homography  # noqa: E402
+from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
+
+SIZE = (300, 240)
+
+
+class Oracle(torch.nn.Module):
+    """A network that always answers with the same offsets and remembers what it was shown."""
+
+    def __init__(self, offsets):
+        super().__init__()
+        self.offsets = torch.nn.Parameter(torch.tensor([offsets], dtype=torch.float32))
+        self.seen = None
+
+    def forward(self, x):
+        self.seen = x
+        return self.offsets * 1
+
+
+def scene_matrix(offsets):
+    """Homography of full-size frames from corner offsets at 256 pixels."""
+    small = homography.homography_from_offsets(torch.tensor([offsets]).double())[0].numpy()
+    return homography.rescale_homography(small, (256, 256), SIZE)
+
+
+def frames(matrix, stops=(-1.0, 1.0)):
+    """A reference and a frame with frame(matrix x) = reference(x), of two exposures."""
+    width, height = SIZE
+    light = make_radiance(height, width, seed=4, range_stops=5)
+    moved = cv2.warpPerspective(light, matrix, SIZE, borderMode=cv2.BORDER_REFLECT)
+    reference, frame = expose(light, stops[0]), expose(moved.astype(np.float32), stops[1])
+    return Frame(reference), Frame(frame)
+
+
+OFFSETS = [6.0, 3.0, 4.0, -5.0, -3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("stops", [(-1.0, 1.0), (1.0, -1.0)])
+def test_a_right_answer_is_followed(stops):
+    matrix = scene_matrix(OFFSETS)
+    reference, frame = frames(matrix, stops)
+    if stops[0] < stops[1]:
+        answer = OFFSETS
+    else:  # the network is shown the darker frame first, and answers the other way round
+        small = homography.rescale_homography(np.linalg.inv(matrix), SIZE, (256, 256))
+        start = np.column_stack([homography.corners().numpy(), np.ones(4)])
+        moved = start @ small.T
+        answer = (moved[:, :2] / moved[:, 2:] - start[:, :2]).ravel().tolist()
+    network = Oracle(answer)
+    found = homography_net.register_with(network, reference, frame)
+    assert found.model == "homography"
+    np.testing.assert_allclose(found.matrix, matrix, rtol=1e-3, atol=1e-3)
+    assert found.improvement > 0.5
+    dark, bright = network.seen[0, :3].mean(), network.seen[0, 3:6].mean()
+    assert dark < bright
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ([-value for value in OFFSETS], "bitmaps differ"),
+        ([0.0] * 8, "bitmaps differ"),
+        ([200.0, 0, -200, 0, 0, 0, 0, 0], "folded"),
+        ([float("nan")] * 8, "folded"),
+        ([250.0, 0, 250, 0, 250, 0, 250, 0], "of the frame covered"),
+    ],
+)
+def test_a_wrong_answer_is_refused(answer, reason):
+    reference, frame = frames(scene_matrix(OFFSETS))
+    found = homography_net.register_with(Oracle(answer), reference, frame)
+    assert found.model == "identity"
+    np.testing.assert_array_equal(found.matrix, np.eye(3))
+    assert reason in found.notes[0]
+    assert found.improvement == 0
+
+
+def test_aligned_frames_are_left_alone():
+    reference, frame = frames(np.eye(3))
+    found = homography_net.register_with(Oracle(OFFSETS), reference, frame)
+    assert found.model == "identity"
+
+
+def test_without_weights_the_training_command_is_named():
+    reference, frame = frames(np.eye(3))
+    settings = homography_net.HomographyNetSettings(weights="/nowhere/at-all.safetensors")
+    with pytest.raises(WeightsError, match="ghostless train chen-chuang"):
+        homography_net.register_by_network(reference, frame, settings)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 9)])
+def test_with_weights_of_any_kind_frames_of_any_size_come_through(tmp_path, size):
+    torch.manual_seed(0)
+    architecture = homography.HomographyArchitecture(base_channels=2, hidden=4)
+    path = tmp_path / "weights.safetensors"
+    network = homography.HomographyNetwork(architecture)
+    save_weights(network, path, WeightsInfo(homography.HOMOGRAPHY.name))
+    light = make_radiance(32, 32)[: size[0], : size[1]]
+    reference, frame = (Frame(expose(light, stops)) for stops in (-1, 1))
+    settings = homography_net.HomographyNetSettings(weights=path, device="cpu")
+    found = homography_net.register_by_network(reference, frame, settings)
+    assert found.model in ("identity", "homography")
+    assert np.isfinite(found.matrix).all()
