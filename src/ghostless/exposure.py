@@ -500,8 +500,6 @@ def _overruled_note(
 
 # --- the reference ------------------------------------------------------------------------------
 
-# A clipped highlight is lost, a shadow is only noisy: it costs this share of a highlight.
-_SHADOW_COST = 0.7
 # What the outermost frame's loss is raised by, and the area that it is charged besides: its
 # registration to the far end is the hardest.
 _DISTANCE_RISE = 0.45
@@ -511,8 +509,8 @@ _DISTANCE_COST = 0.03
 def choose_reference(bracket: Bracket) -> int:
     """Choose the frame that loses least: its index in the bracket.
 
-    Each frame is charged for the area where its highlights clip and, at a lower price, where its
-    shadows drown in noise; near-ties go to the frame nearer the middle.
+    Each frame is charged for the area where its highlights clip and where its shadows are so dark
+    that their noise and rounding would show once brightened; near-ties go to the middle.
     """
     middle = (len(bracket.frames) - 1) / 2
     costs = []
@@ -524,8 +522,9 @@ def choose_reference(bracket: Bracket) -> int:
 
 
 def _loss(display: Floats) -> float:
-    """Share of the area (0..1) that a frame loses to clipping and, cheaper, to noise."""
+    """Share of the area (0..1) that a frame loses to clipping and to noise in shadows."""
     brightest = display.max(axis=1)
     clipped = np.clip((brightest - 0.94) / 0.05, 0.0, 1.0)
-    crushed = np.clip((0.18 - brightest) / 0.14, 0.0, 1.0)
-    return float(clipped.mean() + _SHADOW_COST * crushed.mean())
+    crushed = np.clip((0.30 - brightest) / 0.25, 0.0, 1.0)
+    # What moves is shown from the reference alone, so a dark shadow costs as much as a highlight.
+    return float(clipped.mean() + crushed.mean())
