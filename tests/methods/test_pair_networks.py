@@ -172,7 +172,9 @@ def test_tiles_change_nothing(name, weights, monkeypatch):
     whole = fuse(stack, name, weights).pixels
     module = {"mef-gan": mef_gan, "lcndr": lcndr, "dpgn": dpgn}[name]
     monkeypatch.setattr(
-        module, "tile_budget", lambda device, size: 4 * 48 * 40 * 40 if size == 1 else 56 * 56
+        module,
+        "tile_budget",
+        lambda device, size, cpu_bytes: 4 * 48 * 40 * 40 if size == 1 else 56 * 56,
     )
     fractions = []
     run, _ = get_method(name).load()

@@ -50,7 +50,7 @@ from ..nn.fullsize import (
 from ..nn.patchgan import PatchGanArchitecture, pix2pix_70
 from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
 from ..nn.settings import NetworkSettings
-from ..nn.tiled import PairReader, ReadPair, map_in_tiles
+from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..stripes import for_each_stripe, part
 from . import mertens
@@ -508,7 +508,7 @@ def _fuse_pair(
             read,
             read.size,
             pixel_writer(fused),
-            tile_bytes=tile_budget(loaded.device, 1),
+            tile_bytes=tile_budget(loaded.device, 1, SMALL_TILE_BYTES),
             progress=progress,
         )
     return fused

@@ -52,7 +52,7 @@ from ..nn.fullsize import (
     tile_budget,
 )
 from ..nn.settings import NetworkSettings
-from ..nn.tiled import PairReader, ReadPair
+from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from ..stripes import part
@@ -543,7 +543,7 @@ def _fuse_pair(
             read_luma,
             read.size,
             write,
-            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL),
+            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL, SMALL_TILE_BYTES),
             progress=progress,
         )
     return fused

@@ -46,7 +46,7 @@ from ..nn.fullsize import (
     tile_budget,
 )
 from ..nn.settings import NetworkSettings
-from ..nn.tiled import PairReader, ReadPair, map_in_tiles
+from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..stripes import part
 from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
@@ -376,7 +376,7 @@ def _fuse_pair(
             read,
             read.size,
             pixel_writer(fused),
-            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL),
+            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL, SMALL_TILE_BYTES),
             progress=progress,
         )
     return fused

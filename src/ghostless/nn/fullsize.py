@@ -243,13 +243,13 @@ def map_writer(target: Tensor, scale: int) -> Callable[[Tile, Tensor], None]:
     return write
 
 
-def tile_budget(device: torch.device, bytes_per_pixel: int) -> int:
+def tile_budget(device: torch.device, bytes_per_pixel: int, cpu_bytes: float = 1.5e9) -> int:
     """How many pixels to run at once on a device.
 
-    bytes_per_pixel: peak of all tensors alive at once. On the CPU 1.5 GB are used, which leaves
-    24 MP images under 6 GB in all; on a CUDA device 70 % of what is free.
+    bytes_per_pixel: peak of all tensors alive at once. On the CPU `cpu_bytes` are used, 1.5 GB by
+    default, which leaves 24 MP images under 6 GB in all; on a CUDA device 70 % of what is free.
     """
-    memory = 1.5e9
+    memory = cpu_bytes
     if device.type == "cuda":
         memory = 0.7 * torch.cuda.mem_get_info(device)[0]
     return max(2**16, int(memory / bytes_per_pixel))
