@@ -42,6 +42,8 @@ _FEWEST_FLAT_PIXELS = 2000
 _SPLINE_CODES = 8.0
 _SURE_PIXELS = 100.0
 _KNOT_CODES = 3
+# No camera maps exposures more flatly than this power of the code.
+_LEAST_RELATIVE_SLOPE = 0.6
 _CLIP_CODE = 249.0
 
 
@@ -256,8 +258,21 @@ def _refine(curve: Curve, bright: Codes, dark: Codes) -> Curve:
         keep = 1e-6
         system = np.diag(trust + keep) + stiffness
         solved = np.linalg.solve(system, trust * target + keep * at_knots)
-        at_knots = np.maximum.accumulate(np.clip(solved, 0, 255)).astype(np.float64)
+        at_knots = _rising(np.clip(solved, 0, 255), knots)
     return np.asarray(np.interp(LEVELS, knots, at_knots))
+
+
+def _rising(curve: Curve, at: NDArray[np.float64]) -> Curve:
+    """Make a curve rise everywhere by at least a share of its slope to the origin.
+
+    Texture that moved shows all bright codes with one dark code; a curve that followed it would
+    stretch that code over all of them.
+    """
+    power = np.maximum(at, 1) ** _LEAST_RELATIVE_SLOPE
+    relative = curve / power
+    from_below = np.maximum.accumulate(relative)
+    from_above = np.minimum.accumulate(relative[::-1])[::-1]
+    return np.asarray((from_below + from_above) / 2 * power)
 
 
 def _darkening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
