@@ -209,6 +209,30 @@ def test_methods_prints_every_fact_of_the_table(capsys: pytest.CaptureFixture[st
     assert all(set(entry) == facts for entry in table)
 
 
+def test_bench_align_scores_on_a_folder_of_pairs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = save_bracket(tmp_path / "pair", height=340, width=340, stops=(-1, 1))
+    for file, name in zip(files, ("under.png", "over.png"), strict=True):
+        file.rename(file.with_name(name))
+    words = ["bench", "align", str(tmp_path), "--patches", "1"]
+    assert cli.run([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["pairs"] == ["pair"]
+    assert {"identity", "ghostless"} <= {score["method"] for score in told["scores"]}
+    assert cli.run(["bench", "align", str(tmp_path / "gone")]) == 2
+    assert "gone" in capsys.readouterr().err
+
+
+def test_bench_speed_measures_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--megapixels", "0.05", "--repeats", "1", "--no-whole-command"]
+    assert cli.run(["bench", "speed", *small, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == 3
+    assert cli.run(["bench", "speed", *small, "--method", "mertns"]) == 2
+    assert "'mertens'" in capsys.readouterr().err
+
+
 def test_version_help_and_no_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"ghostless {ghostless.__version__}\n"

@@ -285,3 +285,36 @@ def bench_align(
             data, patches=patches, seed=seed, progress=lambda share: bars("patches", share)
         )
     tell(result, quiet, as_json)
+
+
+@bench_app.command("speed")
+def bench_speed(
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 24.0,
+    frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in the bracket.")] = 3,
+    method: Annotated[
+        list[str], typer.Option("--method", help="A name from 'ghostless methods'; repeatable.")
+    ] = ["mertens"],  # noqa: B006  typer copies it
+    peer: Annotated[
+        list[str], typer.Option("--peer", help="A program of others to measure; repeatable.")
+    ] = ["opencv-mertens"],  # noqa: B006
+    whole_command: Annotated[
+        bool, typer.Option(help="Also measure 'ghostless fuse' from files to file.")
+    ] = True,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure seconds and memory, side by side with other programs."""
+    from ..bench.speed import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            megapixels,
+            frames,
+            method,
+            peer,
+            whole_command,
+            repeats,
+            progress=lambda share: bars("runs", share),
+        )
+    tell(result, quiet, as_json)

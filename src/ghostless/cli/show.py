@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..bench.alignment import AlignmentResult
+    from ..bench.speed import SpeedResult
     from ..bracket import Bracket, Frame
     from ..methods import Method
     from ..report import Report
@@ -23,7 +24,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def tell(report: Report | AlignmentResult, quiet: bool, as_json: bool) -> None:
+def tell(report: Report | AlignmentResult | SpeedResult, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json(report.as_dict())
     elif not quiet:
