@@ -272,7 +272,7 @@ def _rising(curve: Curve, at: NDArray[np.float64]) -> Curve:
     relative = curve / power
     from_below = np.maximum.accumulate(relative)
     from_above = np.minimum.accumulate(relative[::-1])[::-1]
-    return np.asarray((from_below + from_above) / 2 * power)
+    return np.asarray(np.minimum((from_below + from_above) / 2 * power, 255))
 
 
 def _darkening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
