@@ -266,6 +266,14 @@ def test_raw_is_linear_and_clips_where_the_sensor_does(tmp_path: Path) -> None:
     assert white.pixels.min() >= 65535 - 64
 
 
+def test_raw_keeps_its_white_level_whatever_a_frame_holds(tmp_path: Path) -> None:
+    """LibRaw by itself would take the brightest pixel of a bright frame for white."""
+    mosaic = np.full((30, 40), 14_000, np.uint16)
+    data = samples.dng_bytes(mosaic, neutral=(1.0, 1.0, 1.0))
+    frame = read_frame(save(tmp_path, "a.dng", data))
+    assert np.abs(frame.pixels[10:20, 10:30] / 65535 - 14_000 / 16_383).max() < 2e-3
+
+
 def test_raw_orientation(tmp_path: Path) -> None:
     frame = read_frame(save(tmp_path, "a.dng", samples.dng_bytes(orientation=6)))
     assert (frame.height, frame.width) == (40, 30)

@@ -93,6 +93,18 @@ def test_the_end_overwritten_with_zeros(name: str, tmp_path: Path) -> None:
     refusal(save(tmp_path, name, FORMATS[name][:half] + bytes(len(FORMATS[name]) - half)))
 
 
+def test_a_tiff_with_a_missing_strip(tmp_path: Path) -> None:
+    """Readers of scientific images fill such strips with black."""
+    data = bytearray(tiff_bytes(picture(), compression="zlib", rowsperstrip=10))
+    entry = data.index(struct.pack("<HH", 279, 3)) if struct.pack("<HH", 279, 3) in data else -1
+    size = 2 if entry >= 0 else 4
+    entry = entry if entry >= 0 else data.index(struct.pack("<HH", 279, 4))
+    (values,) = struct.unpack("<I", data[entry + 8 : entry + 12])
+    place = entry + 8 if 3 * size <= 4 else values
+    data[place + size : place + 2 * size] = bytes(size)
+    assert "strip 2 of 3" in refusal(save(tmp_path, "a.tif", bytes(data)))
+
+
 # Decompression bombs ------------------------------------------------------------------------------
 
 SIDE = 40_000

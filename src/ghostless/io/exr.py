@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import FileReadError
 from .containers import Damaged, Header
+from .exif import build_exif
+from .metadata import block_from_facts
 from .quiet import captured_stderr
 
 # Chromaticities (x, y) of Rec. ITU-R BT.709-6: red, green, blue, white (D65).
@@ -128,7 +130,27 @@ def read_exr_header(path: Path) -> Header:
     header = Header(x1 - x0 + 1, y1 - y0 + 1, bits=32)
     if (right - left + 1) * (bottom - top + 1) > 4 * header.width * header.height:
         raise Damaged("its pixels lie far outside its display window")
+    header.exif = build_exif(block_from_facts(_facts(head)))
     return header
+
+
+def _facts(head: _ExrHeader) -> dict[str, Any]:
+    """Exposure and camera, from OpenEXR's standard attributes."""
+    facts: dict[str, Any] = {}
+    for name, attribute in (
+        ("shutter", "expTime"),
+        ("f_number", "aperture"),
+        ("iso", "isoSpeed"),
+    ):
+        kind, value = head.attributes.get(attribute, (b"", b""))
+        number = struct.unpack("<f", value)[0] if kind == b"float" and len(value) == 4 else 0
+        if math.isfinite(number) and number > 0:
+            facts[name] = number
+    for name, attribute in (("model", "cameraModel"), ("lens", "lensModel"), ("date", "capDate")):
+        kind, value = head.attributes.get(attribute, (b"", b""))
+        if kind == b"string":
+            facts[name] = value.decode("utf-8", "replace").replace("\0", "")
+    return facts
 
 
 def _channel_names(channels: dict[str, _Channel]) -> list[str]:
