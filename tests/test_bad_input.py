@@ -227,7 +227,7 @@ CASES = {
     "reference negative": Case([*FUSE, *OUT, "--reference", "-1"], ("reference", "-1")),
     "reference word": Case([*FUSE, *OUT, "--reference", "middle"], ("--reference", "middle")),
     "align nonsense": Case([*FUSE, *OUT, "--align", "homografy"], ("homografy", "'homography'")),
-    "deghost nonsense": Case([*FUSE, *OUT, "--deghost", "yes"], ("yes", "auto, off, on")),
+    "deghost nonsense": Case([*FUSE, *OUT, "--deghost", "yes"], ("'yes'", "auto, on, off")),
     "tone map nonsense": Case(
         [*FUSE, *OUT, "--method", "debevec", "--tone-map", "reinhart"], ("reinhart", "reinhard")
     ),

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import OptionError, unknown_name
-from .options import ALIGN_MODELS, DEGHOST_MODES, expand, method_settings, options_from
+from .options import expand, method_settings, options_from
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 
 
@@ -54,13 +54,16 @@ Stops = Annotated[
 ]
 StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbers.")]
 Align = Annotated[
-    str, typer.Option(metavar="|".join(ALIGN_MODELS), help="How frames may be registered.")
+    str,
+    typer.Option(
+        metavar="auto|homography|affine|shift|flow|none", help="How frames may be registered."
+    ),
 ]
 Crop = Annotated[
     bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
 ]
 Deghost = Annotated[
-    str, typer.Option(metavar="|".join(DEGHOST_MODES), help="Replace what moved between frames.")
+    str, typer.Option(metavar="auto|on|off", help="Replace what moved between frames.")
 ]
 Reference = Annotated[
     str,
