@@ -51,6 +51,8 @@ def test_small_images_run_in_one_piece_and_narrow_ones_in_stripes():
     stripes = fullsize.make_tiles(6000, 900, 4, 4, 1_000_000)
     assert len(stripes) > 3
     assert all(tile.outer.width == 900 for tile in stripes)
+    thin = fullsize.make_tiles(12, 4000, 64, 4, 12 * 500)
+    assert all(tile.outer.height == 12 and tile.outer.width <= 500 for tile in thin)
 
 
 def test_sizes_must_fit_the_multiple():

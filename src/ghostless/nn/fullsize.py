@@ -81,33 +81,52 @@ class Tile:
 
 
 def make_tiles(height: int, width: int, halo: int, multiple: int, tile_pixels: int) -> list[Tile]:
-    """Divide an image into tiles of about `tile_pixels` pixels, halo included.
+    """Divide an image into equal tiles of at most `tile_pixels` pixels, halo included.
 
     height, width: multiples of `multiple`, as is every tile's origin. halo: reach of the network
-    in pixels, rounded up to the multiple. Full-width stripes where those are no dearer than tiles,
-    whose halo runs round all four sides.
+    in pixels, rounded up to the multiple. Of all divisions the one that computes the fewest pixels
+    twice. A budget that the halo alone exceeds is not kept: tiles are then as large as the halo.
     """
     if height % multiple or width % multiple:
         raise ValueError(f"{height} x {width} is no multiple of {multiple}")
     halo = _round_up(halo, multiple)
-    if height * width <= tile_pixels:
-        rows, columns = height, width
-    else:
-        side = int(tile_pixels**0.5) - 2 * halo
-        rows = columns = max(multiple, side // multiple * multiple)
-        stripe = (tile_pixels // width - 2 * halo) // multiple * multiple
-        tile_cost = (1 + 2 * halo / rows) * (1 + 2 * halo / columns)
-        if columns >= width or (stripe > 0 and 1 + 2 * halo / stripe <= tile_cost):
-            rows, columns = max(multiple, stripe), width
-        # Equal tiles instead of a narrow last one.
-        rows = _round_up(-(-height // -(-height // rows)), multiple)
-        columns = _round_up(-(-width // -(-width // columns)), multiple)
+    rows, columns = _tile_size(height, width, halo, multiple, tile_pixels)
     return [
         Tile(inner, _grow(inner, halo, height, width))
         for top in range(0, height, rows)
         for left in range(0, width, columns)
         for inner in [Region(top, min(top + rows, height), left, min(left + columns, width))]
     ]
+
+
+def _tile_size(
+    height: int, width: int, halo: int, multiple: int, tile_pixels: int
+) -> tuple[int, int]:
+    """Rows and columns of the tiles that cost the least."""
+    best = (
+        _fewest(height, max(multiple, halo), multiple),
+        _fewest(width, max(multiple, halo), multiple),
+    )
+    least = float("inf")
+    for count in range(1, height // multiple + 1):
+        rows = _round_up(-(-height // count), multiple)
+        outer_rows = min(height, rows + 2 * halo)
+        columns = width
+        if outer_rows * width > tile_pixels:
+            columns = (tile_pixels // outer_rows - 2 * halo) // multiple * multiple
+        if columns <= 0:
+            continue
+        columns = _fewest(width, columns, multiple)
+        outer_columns = min(width, columns + 2 * halo)
+        cost = -(-height // rows) * outer_rows * -(-width // columns) * outer_columns
+        if cost < least:
+            best, least = (rows, columns), cost
+    return best
+
+
+def _fewest(size: int, largest: int, multiple: int) -> int:
+    """Divide a side into as few equal parts of at most `largest` as possible; return their size."""
+    return _round_up(-(-size // -(-size // min(size, largest))), multiple)
 
 
 def _grow(region: Region, halo: int, height: int, width: int) -> Region:
