@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import color
-from .pyramid import Plane, expand_rows, half, level_count, reduce_rows, source_rows
+from .pyramid import (
+    Plane,
+    expand_rows,
+    full_level_count,
+    half,
+    level_count,
+    reduce_rows,
+    source_rows,
+)
 from .stripes import Progress, for_each_stripe, part
 
 # Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
@@ -104,11 +112,10 @@ def fuse_exposures(
 ) -> NDArray[np.float32]:
     """Fuse pictures to one of (H, W, 3) float32; it may overshoot 0..1 a little.
 
-    levels: depth of the pyramid; None for as many as the size has.
+    levels: depth of the pyramid; None for what suits the size, at most down to one pixel.
     """
     size = exposures.size
-    deepest = level_count(*size)
-    depth = min(levels or deepest, deepest)
+    depth = min(levels or level_count(*size), full_level_count(*size))
 
     def read(start: int, stop: int) -> _Level:
         return _weighed_rows(exposures, exponents, start, stop)
@@ -298,8 +305,8 @@ def _add_detail(
 
 # Display value from which highlights give way to what overshoots, and the share of all pixels that
 # may still be cut off.
-_SHOULDER_FROM = 0.8
-_CUT_SHARE = 0.0005
+_SHOULDER_FROM = 0.9
+_CUT_SHARE = 0.002
 
 
 def fit_range(pixels: NDArray[np.float32]) -> None:
@@ -312,23 +319,33 @@ def fit_range(pixels: NDArray[np.float32]) -> None:
     """
     height, width = pixels.shape[:2]
     step = max(1, int((height * width / 2**20) ** 0.5))
-    brightest = pixels[::step, ::step].max(axis=2)
-    top = float(np.quantile(brightest, 1 - _CUT_SHARE))
+    sample = _brightest_channel(np.ascontiguousarray(pixels[::step, ::step]))
+    top = float(np.quantile(sample, 1 - _CUT_SHARE))
     steepness = (top - _SHOULDER_FROM) / (1 - _SHOULDER_FROM)
 
     def work(start: int, stop: int) -> None:
         rows = pixels[start:stop]
-        np.maximum(rows, 0, out=rows)
         if steepness > 1:
-            brightest = rows.max(axis=2)
-            over = brightest > _SHOULDER_FROM
-            values = brightest[over]
-            # Slope 1 where the shoulder begins, and 1 is reached at `top`.
-            t = np.minimum((values - _SHOULDER_FROM) / (top - _SHOULDER_FROM), 1)
-            wanted = _SHOULDER_FROM + (1 - _SHOULDER_FROM) * (
-                steepness * t / (1 + (steepness - 1) * t)
-            )
-            rows[over] *= (wanted / values)[:, None]
-        np.minimum(rows, 1, out=rows)
+            brightest = _brightest_channel(rows)
+            if brightest.max() > _SHOULDER_FROM:
+                factor = _shoulder(brightest, top, steepness)
+                cv2.multiply(rows, cv2.merge([factor] * 3), dst=rows)
+        np.clip(rows, 0, 1, out=rows)
 
     for_each_stripe(height, width, work)
+
+
+def _brightest_channel(pixels: NDArray[np.float32]) -> Plane:
+    red, green, blue = cv2.split(pixels)
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
+
+
+def _shoulder(brightest: Plane, top: float, steepness: float) -> Plane:
+    """Factor that bends values over the shoulder: slope 1 where it begins, 1 reached at `top`."""
+    t = (brightest - np.float32(_SHOULDER_FROM)) * np.float32(1 / (top - _SHOULDER_FROM))
+    np.clip(t, 0, 1, out=t)
+    wanted = t * np.float32(steepness * (1 - _SHOULDER_FROM))
+    wanted /= 1 + np.float32(steepness - 1) * t
+    wanted += np.float32(_SHOULDER_FROM)
+    factor = wanted / np.maximum(brightest, np.float32(_SHOULDER_FROM))
+    return np.where(brightest > _SHOULDER_FROM, factor, np.float32(1))

@@ -32,6 +32,15 @@ def level_count(height: int, width: int) -> int:
     return max(1, min(height, width).bit_length() - 1)
 
 
+def full_level_count(height: int, width: int) -> int:
+    """Return the depth at which the coarsest level is a single pixel.
+
+    >>> full_level_count(4, 5), full_level_count(1, 1)
+    (4, 1)
+    """
+    return (max(height, width) - 1).bit_length() + 1
+
+
 def half(size: int) -> int:
     """Return the side of the next level."""
     return (size + 1) // 2

@@ -435,7 +435,7 @@ def _apply(
         out[start:stop] = color.linear_to_srgb(rows)
         np.clip(out[start:stop], 0, 1, out=out[start:stop])
 
-    for_each_stripe(height, width, work, pixels=STRIPE_PIXELS // 4, progress=part(progress, 0.3, 1))
+    for_each_stripe(height, width, work, pixels=STRIPE_PIXELS // 2, progress=part(progress, 0.3, 1))
     return out
 
 

@@ -225,9 +225,9 @@ def test_a_shoulder_keeps_the_detail_of_highlights_that_clipping_loses() -> None
     stack = bright_window(16)
     clipped, kept = fuse(stack, CLIP).pixels, fuse(stack).pixels
     assert np.mean(clipped.max(axis=2) >= 1) > 0.01
-    assert np.mean(kept.max(axis=2) >= 1) < 0.002
+    assert np.mean(kept.max(axis=2) >= 1) < 0.004
     # Below the shoulder nothing changes, and the order of brightness stays.
-    low = clipped.max(axis=2) < 0.79
+    low = clipped.max(axis=2) < 0.89
     np.testing.assert_allclose(kept[low], clipped[low], atol=1e-5)
     unclipped = clipped.max(axis=2) < 0.999
     order = np.argsort(clipped[unclipped].max(axis=1))

@@ -119,7 +119,7 @@ def fuse(
         out[rows] = total
 
     for_each_stripe(
-        reference.height, reference.width, work, pixels=STRIPE_PIXELS // 2, progress=progress
+        reference.height, reference.width, work, pixels=STRIPE_PIXELS, progress=progress
     )
     return Fused(out, "linear", reference.metadata, notes)
 

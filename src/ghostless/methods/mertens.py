@@ -33,7 +33,8 @@ class MertensSettings:
     """How exposure fusion weighs the frames.
 
     contrast, saturation, well_exposedness: exponents of the three measures, 0 leaves one out.
-    levels: depth of the pyramid; None for as many as the image has, which leaves no halos.
+    levels: depth of the pyramid; None for floor(log2(shorter side)) as in the paper's program,
+        which leaves no halos.
     overshoot: blending over scales drives large highlights beside dark areas above 1. "shoulder"
         makes room for them, so that they keep the detail that a dark frame has; "clip" cuts them
         off as the paper's program does.
@@ -103,6 +104,8 @@ class _Photos:
 
     @property
     def masked(self) -> Sequence[bool]:
+        if self.stack.filled:
+            return [False] * len(self.stack.frames)
         masks = zip(self.stack.valid, self.stack.confidence, strict=True)
         return [valid is not None or confidence is not None for valid, confidence in masks]
 
@@ -110,6 +113,10 @@ class _Photos:
         return [_display_planes(frame, slice(start, stop)) for frame in self.stack.frames]
 
     def masks(self, start: int, stop: int) -> list[Plane | None]:
+        # A thing that moved is better fused from its own re-exposed pixels than shown at the
+        # reference's exposure alone, which leaves it dull and smears the coarse levels around it.
+        if self.stack.filled:
+            return [None] * len(self.stack.frames)
         rows = slice(start, stop)
         masks = [self.stack.weight(index, rows) for index in range(len(self.stack.frames))]
         if any(mask is None for mask in masks):
