@@ -347,7 +347,9 @@ def tone_map(
     if log2_brightness is None:  # nothing but black
         pixels = np.zeros_like(radiance)
     elif operator.kind == "fusion":
-        pixels = _fuse_virtual_photos(radiance, log2_brightness, settings, progress)
+        photos = _VirtualPhotos(radiance, _virtual_stops(_scene(log2_brightness)))
+        del log2_brightness
+        pixels = _fuse_virtual_photos(photos, settings, progress)
     else:
         pixels = _apply(operator, radiance, log2_brightness, settings, progress)
     if progress is not None:
@@ -610,13 +612,8 @@ _PHOTO_TABLE = _photo_table()
 
 
 def _fuse_virtual_photos(
-    radiance: NDArray[np.float32],
-    log2_brightness: Plane,
-    settings: ToneMapSettings,
-    progress: Progress | None,
+    photos: _VirtualPhotos, settings: ToneMapSettings, progress: Progress | None
 ) -> NDArray[np.float32]:
-    photos = _VirtualPhotos(radiance, _virtual_stops(_scene(log2_brightness)))
-    del log2_brightness
     pixels = fuse_exposures(photos, Exponents(), progress=part(progress, 0.05, 0.95))
     fit_range(pixels)
     height, width = pixels.shape[:2]
