@@ -299,7 +299,7 @@ def test_an_interruption_is_one_line_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(0.7)
+    time.sleep(0.5)
     process.send_signal(number)
     printed, errors = process.communicate(timeout=60)
     if process.returncode == 0:

@@ -16,39 +16,47 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-import typer
-
 from ..errors import GhostlessError
-from .commands import app
+
+_INTERRUPTED = 130
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command with `words` (the process's own by default) and exit with its status."""
     _hush_libraries()
-    sys.exit(run(sys.argv[1:] if words is None else words))
+    status = run(sys.argv[1:] if words is None else words)
+    if status == _INTERRUPTED:
+        # An interrupted import makes CPython end itself by the signal whatever the status, and
+        # worker threads would be waited for: all is cleaned up by now, so leave at once.
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def run(words: Sequence[str]) -> int:
     """Run the command and return its exit status; every failure is one line on standard error."""
-    # Typer's base of all usage errors lives under another name in each of its versions.
-    usage_error = typer.BadParameter.__mro__[1]
     try:
-        command = typer.main.get_command(app)
+        # Imported here so that an interruption meanwhile is answered in one line too.
+        from typer.main import get_command
+
+        from .commands import app
+
+        command = get_command(app)
         status = command.main(args=list(words), prog_name="ghostless", standalone_mode=False)
         sys.stdout.flush()
-        if status == 130:
+        if status == _INTERRUPTED:
             raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except GhostlessError as error:
         return _fail(str(error), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; no half-written file is left behind", 130)
+    except KeyboardInterrupt:
+        return _fail("interrupted; no half-written file is left behind", _INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output went away; keep Python's shutdown from complaining about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if isinstance(error, usage_error):
+        if _is_usage_error(error):
             return _fail(_usage_in_words(error), 2)
         if os.environ.get("GHOSTLESS_TRACEBACK"):
             raise
@@ -63,6 +71,13 @@ def run(words: Sequence[str]) -> int:
 def _fail(message: str, status: int) -> int:
     print("ghostless: " + " ".join(message.split("\n")), file=sys.stderr)
     return status
+
+
+def _is_usage_error(error: Exception) -> bool:
+    import typer
+
+    # Typer's base of all usage errors lives under another name in each of its versions.
+    return isinstance(error, typer.BadParameter.__mro__[1])
 
 
 def _usage_in_words(error: Any) -> str:
