@@ -38,9 +38,9 @@ DOUBT_SOURCE_CODES = 0.6
 # What a single channel counts beside two that agree.
 ONE_CHANNEL_SHARE = 0.4
 # A finer scale must show this share of what a coarser one shows.
-FINER_SHARE = 0.45
+FINER_SHARE = 0.5
 START_SIGMA = 3.5
-GROW_SIGMA = 1.5
+GROW_SIGMA = 1.8
 SMALLEST_START_PIXELS = 12
 _CLOSE_PIXELS = 3
 _MARGIN_PIXELS = 2
