@@ -218,7 +218,7 @@ _QUARTER_HALO = 8
 # Up again: 4x4 kernels at 1/4 and at 1/2 of the size, and what the head's features need.
 _FINISH_HALO = 16
 # Tensors alive at once, in float32: two frames' features, joined, with the convolutions' copies.
-_FINE_BYTES_PER_PIXEL = 2048
+_FINE_BYTES_PER_PIXEL = 4096
 
 
 def generate_in_tiles(
