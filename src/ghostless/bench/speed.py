@@ -338,8 +338,9 @@ def _run_python(*arguments: str) -> str:
 def _run(arguments: list[str]) -> tuple[str, float, int]:
     """Run a program; return what it printed, its seconds and its peak memory in bytes.
 
-    The memory is the system's account of the ended process. It starts at what this process held
-    when it started the other one, which is why pictures are made elsewhere.
+    The memory is the system's account of the ended process, which starts at what this process held
+    when it started the other one (so pictures are made elsewhere), or the highest that was seen
+    while it ran: `ghostless fuse` resets its own account at every stage.
     """
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
@@ -347,8 +348,7 @@ def _run(arguments: list[str]) -> tuple[str, float, int]:
         peak = 0
         try:
             if hasattr(os, "wait4"):
-                usage = _wait_for(process)
-                peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                peak = _wait_for(process)
             else:
                 process.wait(_TIME_LIMIT_SECONDS)
         except BaseException:
@@ -368,15 +368,16 @@ def _run(arguments: list[str]) -> tuple[str, float, int]:
     return text, seconds, peak
 
 
-def _wait_for(process: subprocess.Popen[bytes]) -> Any:
-    """Wait for the end of a process and return its use of resources."""
+def _wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a process and return its peak memory in bytes."""
     end = time.perf_counter() + _TIME_LIMIT_SECONDS
-    pause = 0.001
+    pause, seen = 0.001, 0
     while True:
+        seen = max(seen, _peak_bytes(process.pid))
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
-            return usage
+            return max(seen, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
         if time.perf_counter() > end:
             raise GhostlessError(
                 f"{process.args!r}: expected to end within {_TIME_LIMIT_SECONDS} s, found it "
@@ -384,6 +385,16 @@ def _wait_for(process: subprocess.Popen[bytes]) -> Any:
             )
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
+
+
+def _peak_bytes(pid: int | str) -> int:
+    """Highest resident memory of a process so far, 0 where the system does not say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    lines = [line.split() for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(lines[0][1]) * 1024 if lines else 0
 
 
 def _measure(contender: _Contender) -> tuple[float, int]:
@@ -485,17 +496,7 @@ def _fuse_in_memory(kind: str, name: str, files: Sequence[str]) -> dict[str, flo
         start = time.perf_counter()
         fuse(stack, settings_class())
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_bytes": _own_peak_bytes()}
-
-
-def _own_peak_bytes() -> int:
-    """Highest resident memory of this process so far, 0 where only the parent can tell."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    lines = [line.split() for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(lines[0][1]) * 1024 if lines else 0
+    return {"seconds": seconds, "peak_bytes": _peak_bytes("self")}
 
 
 def _main(arguments: Sequence[str]) -> None:
