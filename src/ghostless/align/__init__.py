@@ -29,6 +29,7 @@ from .ecc import (
     Level,
     agreement,
     build_levels,
+    consent,
     evidence,
     refine,
     refine_level,
@@ -37,7 +38,7 @@ from .ecc import (
 from .features import Matches, fit_homography, match_features
 from .flow import Flow, residual_flow, to_full_flow
 from .mtb import mtb_shift
-from .proxy import Matrix, make_proxy, to_full_size
+from .proxy import Matrix, gray_of, make_proxy, resized, to_full_size
 from .warp import (
     common_rectangle,
     corner_motion,
@@ -59,14 +60,25 @@ _SMALLEST_SIDE = 16
 _FARTHEST = 0.4
 _AREA_RATIO = 1.8
 _LEAST_OVERLAP = 0.4
-# Two candidates nearer than this, in pixels, are one.
+# Two starting points that end nearer than this, in pixels, need no third opinion.
 _SAME_PIXELS = 0.5
 # A motion must win by this much evidence over leaving the frame alone, and raise the correlation by
 # this share of what was missing.
 _CLEAR_EVIDENCE = 6.0
 _CLEAR_GAIN = 0.02
+# A motion of less than this many proxy pixels must remove this share, to be worth resampling.
+_TINY_PIXELS = 0.5
+_CLEAR_GAIN_TINY = 0.1
+# How much of the image must prefer a motion to none (ecc.consent). More is asked, and a
+# correlation, where no other starting point ended within this share of the longer side.
+_CONSENT = 0.6
+_CONSENT_ALONE = 0.9
+_CORRELATION_ALONE = 0.6
+_SUPPORT = 0.012
 # Resampling blurs more than so small a motion does.
 _STILL_PIXELS = 0.1
+# With fewer observations than this, a pair cannot speak against what its neighbours say.
+_SCARCE = 100.0
 _INLIER_PIXELS = 3.0
 
 _SIMPLER = ("shift", "similarity", "affine", "homography")
@@ -149,6 +161,12 @@ class _Pair:
         pixels = np.linalg.inv(self.unit) @ matrix @ self.unit
         return np.asarray(pixels / pixels[2, 2])
 
+    def apart(self, first: Matrix, second: Matrix) -> float:
+        """Mean distance in pixels between where two unit matrices send the corners."""
+        corners = corners_of(self.shape)[None]
+        sent = [cv2.perspectiveTransform(corners, self.to_pixels(m)) for m in (first, second)]
+        return float(np.hypot(*(sent[0] - sent[1])[0].T).mean())
+
     def judge(self, matrix: Matrix, model: str, start: str, observations: float) -> _Motion:
         found = agreement(self.level, matrix)
         return _Motion(matrix, model, found, evidence(found, observations, model), start)
@@ -199,13 +217,9 @@ def _limited(models: Sequence[str], largest: str) -> list[str]:
 def _feature_matches(pair: _Pair) -> tuple[Matches, Matrix | None]:
     """Matches in proxy pixels, and the homography that most of them agree on."""
     scored = pair.level.shape
-    weights = np.array([[0.299, 0.587, 0.114]], np.float32)
-    size = (scored[1], scored[0])
-    grays = [
-        cv2.resize(cv2.transform(image, weights), size, interpolation=cv2.INTER_AREA)
-        for image in (pair.reference, pair.moving)
-    ]
-    matches = match_features(*grays)
+    matches = match_features(
+        resized(gray_of(pair.reference), scored), resized(gray_of(pair.moving), scored)
+    )
     scale = pair.shape[1] / scored[1]
     matches = Matches((matches.reference + 0.5) * scale - 0.5, (matches.moving + 0.5) * scale - 0.5)
     return matches, fit_homography(matches)
@@ -221,21 +235,21 @@ def _starts(
     if chained is not None:
         yield "chain", chained
         yield "chain", refine(pair.coarse[:2], chained, near)
+    by_features = None
     if feature_matrix is not None:
         unit_matrix = pair.unit @ feature_matrix @ np.linalg.inv(pair.unit)
         start = _simplified(unit_matrix / unit_matrix[2, 2], largest)
+        by_features = refine(pair.coarse[:3], start, near)
         yield "features", start
-        yield "features", refine(pair.coarse[:3], start, near)
-    yield "pixels", refine(pair.coarse, np.eye(3), direct)
-    size = (pair.level.shape[1], pair.level.shape[0])
-    shift = mtb_shift(
-        *(
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            for image in (pair.reference, pair.moving)
-        )
-    )
+        yield "features", by_features
+    by_pixels = refine(pair.coarse, np.eye(3), direct)
+    yield "pixels", by_pixels
+    if by_features is not None and pair.apart(by_features, by_pixels) < _SAME_PIXELS:
+        return
+    scored = pair.level.shape
+    shift = mtb_shift(resized(pair.reference, scored), resized(pair.moving, scored))
     start = np.eye(3)
-    start[:2, 2] = np.array([shift.dx, shift.dy]) * 2 / max(size)
+    start[:2, 2] = np.array([shift.dx, shift.dy]) * 2 / max(scored)
     yield "bitmaps", refine(pair.coarse, start, careful)
 
 
@@ -266,9 +280,8 @@ def _estimate(pair: _Pair, settings: AlignSettings, chained: Matrix | None = Non
         best = _simplest(pair, best, observations)
     if best is not unmoved:
         best = _finished(pair, best, observations)
-    if not _clearly_better(best, unmoved):
-        if best is not unmoved:
-            notes.append("no motion fits clearly better than none; left as it is")
+    if best is not unmoved and not _clearly_better(pair, best, unmoved, motions):
+        notes.append("no motion fits clearly better than none; left as it is")
         best = unmoved
     elif best.start != "features" and feature_matrix is not None:
         notes.append(f"started from {best.start} rather than from features")
@@ -296,11 +309,31 @@ def _finished(pair: _Pair, motion: _Motion, observations: float) -> _Motion:
     return finer if finer.found.correlation > motion.found.correlation - 0.01 else motion
 
 
-def _clearly_better(motion: _Motion, unmoved: _Motion) -> bool:
+def _clearly_better(
+    pair: _Pair, motion: _Motion, unmoved: _Motion, others: Sequence[_Motion]
+) -> bool:
+    """Tell whether a motion is beyond doubt better than none.
+
+    It must win by evidence and by correlation, and the image as a whole must prefer it. A motion
+    that only one of the starting points led to is a local optimum until it proves itself.
+    """
+    pixels = pair.to_pixels(motion.matrix)
     gain = motion.found.correlation - unmoved.found.correlation
-    return motion.evidence < unmoved.evidence - _CLEAR_EVIDENCE and gain > _CLEAR_GAIN * (
+    tiny = corner_motion(pixels, pair.shape) < _TINY_PIXELS
+    least = _CLEAR_GAIN_TINY if tiny else _CLEAR_GAIN
+    if motion.evidence > unmoved.evidence - _CLEAR_EVIDENCE or gain < least * (
         1 - unmoved.found.correlation
+    ):
+        return False
+    agreed = consent(pair.level, motion.matrix)
+    near = _SUPPORT * max(pair.shape)
+    supported = any(
+        other.start != motion.start and pair.apart(other.matrix, motion.matrix) < near
+        for other in others
     )
+    if supported:
+        return agreed > _CONSENT
+    return agreed > _CONSENT_ALONE and motion.found.correlation > _CORRELATION_ALONE
 
 
 def _registration(
@@ -382,28 +415,30 @@ def _estimate_chained(
     chained = link.motion.matrix @ to_neighbour
     chained = chained / chained[2, 2]
     direct = _estimate(pair, settings, chained)
-    if not _plausible(pair.to_pixels(chained), pair.shape):
+    in_pixels = pair.to_pixels(chained)
+    if (
+        not _plausible(in_pixels, pair.shape)
+        or corner_motion(in_pixels, pair.shape) < _STILL_PIXELS
+    ):
         return direct
-    # Its parameters were paid for where they were found: with its neighbour.
-    chain = pair.judge(chained, "identity", "chain", direct.unmoved.found.observations)
-    if chain.evidence > direct.motion.evidence:
+    model = _largest_model(chained)
+    chain = pair.judge(chained, model, "chain", direct.unmoved.found.observations)
+    rise = chain.found.correlation - direct.motion.found.correlation
+    scarce = direct.unmoved.found.observations < _SCARCE and direct.motion is direct.unmoved
+    if rise < (-_CLEAR_GAIN if scarce else _CLEAR_GAIN):
         return direct
-    model = _largest_model(to_neighbour, link.motion.model)
-    still = corner_motion(pair.to_pixels(chained), pair.shape) < _STILL_PIXELS
-    chain = replace(chain, model="identity" if still else model)
-    notes = () if still else ("motion chained through the neighbouring exposure",)
-    return replace(direct, motion=chain, notes=(*direct.notes, *notes))
+    return replace(
+        direct,
+        motion=chain,
+        notes=(*direct.notes, "motion chained through the neighbouring exposure"),
+    )
 
 
-def _largest_model(matrix: Matrix, model: str) -> str:
-    """Smallest model that holds both a matrix and motions of another model."""
+def _largest_model(matrix: Matrix) -> str:
+    """Smallest model that a motion in unit coordinates belongs to."""
     if not np.allclose(matrix[2], (0, 0, 1), atol=1e-9):
         return "homography"
-    if not np.allclose(matrix[:2, :2], np.eye(2), atol=1e-9):
-        return "homography" if model == "homography" else "affine"
-    if not np.allclose(matrix[:2, 2], 0, atol=1e-9):
-        return "shift" if model == "identity" else model
-    return model
+    return "shift" if np.allclose(matrix[:2, :2], np.eye(2), atol=1e-9) else "affine"
 
 
 def _warped(
@@ -419,9 +454,7 @@ def _warped(
 
 
 def _flow_of(pair: _Pair, matrix: Matrix, full: tuple[int, ...]) -> Flow | None:
-    weights = np.array([[0.299, 0.587, 0.114]], np.float32)
-    grays = [cv2.transform(image, weights) for image in (pair.reference, pair.moving)]
-    flow = residual_flow(grays[0], grays[1], pair.to_pixels(matrix))
+    flow = residual_flow(gray_of(pair.reference), gray_of(pair.moving), pair.to_pixels(matrix))
     return None if flow is None else to_full_flow(flow, full)
 
 
@@ -496,7 +529,14 @@ def align_bracket(
     if settings.crop:
         out, valid, note = _cropped(out, frames[reference], valid)
         notes += (note,) if note else ()
-    return Stack(tuple(out), reference, tuple(valid), registrations=tuple(results), notes=notes)
+    return Stack(
+        tuple(out),
+        reference,
+        tuple(valid),
+        registrations=tuple(results),
+        filled=True,
+        notes=notes,
+    )
 
 
 def _cropped(

@@ -17,19 +17,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .proxy import Gray, Matrix, local_normalise, overlapping_range
+from .proxy import Gray, Matrix, gray_of, local_normalise, overlapping_range, resized
 
 PARAMETERS = {"identity": 0, "shift": 2, "similarity": 4, "affine": 6, "homography": 8}
 
 _WINDOW_PIXELS = 3.0
+# Takes the sampling noise off the gradients.
+_SOFTEN_PIXELS = 0.8
 _NOISE_CODES = 1.0
 _SMALLEST_SIDE = 24
 # Levels up to this size use the three colours, larger ones grey alone.
 _COLOUR_PIXELS = 300_000
-_POINTS = 50_000
+_POINTS = 15_000
 _CELL = 8
+_TILE = 16
 # Neighbouring pixels are not independent: area that counts as one observation.
-_CORRELATED_PIXELS = 25.0
+_CORRELATED_PIXELS = 10.0
+# How far a hand's shake moves things, as standard deviations of the parameters in unit coordinates:
+# shift, the four linear terms, the two of perspective.
+_EXPECTED = np.array([0.4, 0.4, 0.16, 0.16, 0.16, 0.16, 0.1, 0.1])
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,13 @@ def unit_from_pixels(shape: tuple[int, ...]) -> Matrix:
 
 def _gradients(image: Gray) -> tuple[Gray, Gray]:
     return (
-        cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=1 / 8),
-        cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=1 / 8),
+        np.asarray(cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=1 / 8)),
+        np.asarray(cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=1 / 8)),
     )
+
+
+def _soften(image: Gray) -> Gray:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), _SOFTEN_PIXELS))
 
 
 def _choose_points(value: Gray, energy: Gray) -> _Points:
@@ -107,15 +117,16 @@ def _choose_points(value: Gray, energy: Gray) -> _Points:
     gradient_x, gradient_y = _gradients(value)
     strength = energy * (np.abs(gradient_x) + np.abs(gradient_y))
     height, width = value.shape
-    rows, columns = height // _CELL, width // _CELL
+    side = max(_CELL, int(np.sqrt(height * width / _POINTS)))
+    rows, columns = height // side, width // side
     per_cell = max(1, round(_POINTS / max(1, rows * columns)))
-    if rows and columns and per_cell < _CELL * _CELL:
-        cells = strength[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL)
-        cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, _CELL * _CELL)
+    if rows and columns and per_cell < side * side:
+        cells = strength[: rows * side, : columns * side].reshape(rows, side, columns, side)
+        cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, side * side)
         best = np.argpartition(cells, -per_cell, axis=1)[:, -per_cell:]
         cell = np.arange(rows * columns)[:, None]
-        y = ((cell // columns) * _CELL + best // _CELL).ravel()
-        x = ((cell % columns) * _CELL + best % _CELL).ravel()
+        y = ((cell // columns) * side + best // side).ravel()
+        x = ((cell % columns) * side + best % side).ravel()
         textured = strength[y, x] > 1e-3
         y, x = y[textured], x[textured]
     else:
@@ -131,18 +142,10 @@ def _choose_points(value: Gray, energy: Gray) -> _Points:
 
 
 def _make_channel(reference: Gray, moving: Gray, noise: float) -> _Channel:
-    value, energy = local_normalise(cv2.GaussianBlur(reference, (0, 0), 0.8), _WINDOW_PIXELS, noise)
-    moving_value, moving_energy = local_normalise(
-        cv2.GaussianBlur(moving, (0, 0), 0.8), _WINDOW_PIXELS, noise
-    )
-    bundle = cv2.merge([moving_value, *_gradients(moving_value), moving_energy])
+    value, energy = local_normalise(_soften(reference), _WINDOW_PIXELS, noise)
+    moving_value, moving_energy = local_normalise(_soften(moving), _WINDOW_PIXELS, noise)
+    bundle = np.dstack([moving_value, *_gradients(moving_value), moving_energy])
     return _Channel(value, energy, bundle, _choose_points(value, energy))
-
-
-def _halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    height, width = image.shape[:2]
-    size = (max(1, round(width / 2)), max(1, round(height / 2)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 def build_levels(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> list[Level]:
@@ -151,11 +154,7 @@ def build_levels(reference: NDArray[np.float32], moving: NDArray[np.float32]) ->
     Tones that one of them clips are cut off in both. Levels of up to 0.3 megapixels carry the three
     colours, because where one clips another may not; larger ones carry grey.
     """
-    weights = np.array([[0.299, 0.587, 0.114]], np.float32)
-    planes = []
-    for image in (reference, moving):
-        gray = cv2.transform(image, weights)
-        planes.append([gray, *cv2.split(image)])
+    planes = [[gray_of(image), *cv2.split(image)] for image in (reference, moving)]
     pairs = []
     for a, b in zip(*planes, strict=True):
         span = overlapping_range(a, b)
@@ -170,7 +169,8 @@ def build_levels(reference: NDArray[np.float32], moving: NDArray[np.float32]) ->
         levels.append(Level((shape[0], shape[1]), channels))
         if min(shape) / 2 < _SMALLEST_SIDE:
             return levels
-        pairs = [(_halve(a), _halve(b)) for a, b in pairs]
+        half = (max(1, round(shape[0] / 2)), max(1, round(shape[1] / 2)))
+        pairs = [(resized(a, half), resized(b, half)) for a, b in pairs]
 
 
 def _jacobian(
@@ -203,8 +203,10 @@ def _step_matrix(delta: NDArray[np.float64], model: str) -> Matrix:
 
 def _normal_equations(
     channel: _Channel, shape: tuple[int, int], matrix: Matrix, unit: Matrix, model: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float] | None:
     """Return Gauss-Newton's matrix and right side from one channel; None without texture.
+
+    With them come the sums of the weighted squared residuals and of the weights.
 
     matrix maps pixels to pixels, unit pixels to unit coordinates; parameters are in unit ones.
     """
@@ -218,16 +220,14 @@ def _normal_equations(
     to_x = (m[0, 0] * points.x + m[0, 1] * points.y + m[0, 2]) / depth
     to_y = (m[1, 0] * points.x + m[1, 1] * points.y + m[1, 2]) / depth
     inside = (to_x >= 1) & (to_y >= 1) & (to_x <= shape[1] - 2) & (to_y <= shape[0] - 2)
-    # OpenCV wants a picture of places, sides under 32768.
-    row = 512
-    padding = -to_x.size % row
+    # OpenCV wants a picture of places.
     sampled = cv2.remap(
         channel.moving,
-        np.pad(to_x, (0, padding)).reshape(-1, row),
-        np.pad(to_y, (0, padding)).reshape(-1, row),
+        to_x[:, None],
+        to_y[:, None],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    ).reshape(-1, 4)[: to_x.size]
+    )[:, 0]
     weight = points.energy * sampled[:, 3] * inside
     keep = weight > 0.02
     if np.count_nonzero(keep) < 20:
@@ -250,11 +250,32 @@ def _normal_equations(
     uy = y * np.float32(unit[1, 1]) + np.float32(unit[1, 2])
     jacobian = _jacobian(gx, gy, ux, uy, model)
     weighted = jacobian * weight
-    return (weighted @ jacobian.T).astype(np.float64), (weighted @ residual).astype(np.float64)
+    return (
+        (weighted @ jacobian.T).astype(np.float64),
+        (weighted @ residual).astype(np.float64),
+        float(weight @ (residual * residual)),
+        float(weight.sum()),
+    )
+
+
+def _prior(matrix: Matrix, model: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision of what is expected of a model's parameters, and how far a matrix is from it."""
+    m = matrix / matrix[2, 2]
+    offset = np.array(
+        [m[0, 2], m[1, 2], m[0, 0] - 1, m[0, 1], m[1, 0], m[1, 1] - 1, m[2, 0], m[2, 1]]
+    )
+    expected = _EXPECTED
+    if model == "similarity":
+        offset = np.array(
+            [offset[0], offset[1], (offset[2] + offset[5]) / 2, (offset[4] - offset[3]) / 2]
+        )
+        expected = expected[:4]
+    count = PARAMETERS[model]
+    return 1 / expected[:count] ** 2, offset[:count]
 
 
 def refine_level(
-    level: Level, matrix: Matrix, model: str, *, iterations: int = 15, tolerance: float = 0.01
+    level: Level, matrix: Matrix, model: str, *, iterations: int = 15, tolerance: float = 0.02
 ) -> Matrix:
     """Improve a motion on one level by at most `iterations` Gauss-Newton steps.
 
@@ -268,16 +289,22 @@ def refine_level(
     current = matrix
     for _ in range(iterations):
         hessian, slope = np.zeros((count, count)), np.zeros(count)
+        power = mass = 0.0
         for channel in level.channels:
             part = _normal_equations(channel, level.shape, back @ current @ unit, unit, model)
             if part is not None:
                 hessian += part[0]
                 slope += part[1]
-        damping = 1e-3 * float(np.trace(hessian)) / count
-        if not np.isfinite(damping) or damping <= 0:
+                power += part[2]
+                mass += part[3]
+        if mass <= 0 or not np.isfinite(hessian).all():
             return matrix
-        delta = -np.linalg.solve(hessian + damping * np.eye(count), slope)
-        delta = np.clip(delta, -0.1, 0.1)
+        # Where texture is scarce, what it does not tell is what a hand's shake makes likely.
+        shrink = power / mass * _CORRELATED_PIXELS * len(level.channels)
+        precision, offset = _prior(current, model)
+        hessian += np.diag(shrink * precision) + 1e-9 * np.eye(count)
+        slope += shrink * precision * offset
+        delta = np.clip(-np.linalg.solve(hessian, slope), -0.1, 0.1)
         current = current @ _step_matrix(delta, model)
         current = current / current[2, 2]
         if float(np.abs(delta).max()) / unit[0, 0] < tolerance:
@@ -324,6 +351,28 @@ def agreement(level: Level, matrix: Matrix) -> Agreement:
         observations=observations / len(level.channels) / _CORRELATED_PIXELS,
         overlap=float(np.mean(covered)),
     )
+
+
+def consent(level: Level, matrix: Matrix) -> float:
+    """Tell whether the image as a whole prefers a motion to none: 1 all of it, -1 nothing.
+
+    The gains of small tiles are added up and divided by the sum of their sizes, so that a walker
+    who gains much by a motion that the background loses by is out-voted.
+    """
+    shape = level.shape
+    unit = unit_from_pixels(shape)
+    pixels = np.linalg.inv(unit) @ matrix @ unit
+    size = (shape[1], shape[0])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    gain = np.zeros(shape, np.float32)
+    for channel in level.channels:
+        value = np.ascontiguousarray(channel.moving[..., 0])
+        moved = cv2.warpPerspective(value, pixels, size, flags=flags)
+        gain += channel.reference * (moved - value)
+    tiles = (-(-shape[1] // _TILE), -(-shape[0] // _TILE))
+    sums = cv2.resize(gain, tiles, interpolation=cv2.INTER_AREA)
+    total = float(np.abs(sums).sum())
+    return float(sums.sum()) / total if total > 0 else 0.0
 
 
 def evidence(found: Agreement, observations: float, model: str) -> float:

@@ -45,7 +45,7 @@ def _normalised(reference: Gray, moving: Gray) -> Iterator[tuple[NDArray[np.uint
         np.clip(128 + 50 * local_normalise(image, 12.0, 1.0)[0], 0, 255).astype(np.uint8)
         for image in clipped
     )
-    yield tuple(cv2.equalizeHist(np.rint(image).astype(np.uint8)) for image in clipped)
+    yield tuple(np.asarray(cv2.equalizeHist(np.rint(image).astype(np.uint8))) for image in clipped)
 
 
 def _spread(keypoints: Sequence[cv2.KeyPoint], shape: tuple[int, ...], count: int) -> list[int]:
@@ -65,9 +65,9 @@ def _spread(keypoints: Sequence[cv2.KeyPoint], shape: tuple[int, ...], count: in
 def _describe(
     image: NDArray[np.uint8],
 ) -> tuple[Sequence[cv2.KeyPoint], NDArray[np.float32]]:
-    sift = cv2.SIFT_create(contrastThreshold=_CONTRAST)
-    keypoints, words = sift.detectAndCompute(image, None)
-    if words is None:
+    sift = cv2.SIFT.create(contrastThreshold=_CONTRAST)
+    keypoints, words = sift.detectAndCompute(image, np.full_like(image, 255))
+    if not len(keypoints):
         return (), np.zeros((0, 128), np.float32)
     # RootSIFT: Arandjelovic and Zisserman, Three things everyone should know, CVPR 2012.
     return keypoints, np.sqrt(words / (words.sum(1, keepdims=True) + 1e-6))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,8 @@ _DOUBT = 0.08
 
 def _dense(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Flow:
     """Flow (h, w, 2) by Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016."""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(search.calc(first, second, None))
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))
 
 
 def _read_at(image: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
@@ -53,18 +55,12 @@ def residual_flow(reference: Gray, moving: Gray, matrix: Matrix) -> Flow | None:
     height, width = reference.shape
     if min(height, width) < 32:
         return None
-    warped = cv2.warpPerspective(
-        moving,
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (width, height)
+    warped: Any = np.asarray(
+        cv2.warpPerspective(moving, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     )
-    covered = cv2.warpPerspective(
-        np.ones((height, width), np.float32),
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    covered: Any = np.asarray(
+        cv2.warpPerspective(np.ones((height, width), np.float32), matrix, size, flags=flags)
     )
     span = overlapping_range(reference, warped)
     a, energy_a = local_normalise(np.clip(reference, *span.reference), _WINDOW_PIXELS, _NOISE_CODES)

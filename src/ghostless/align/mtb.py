@@ -5,6 +5,7 @@ Dynamic Range Photographs from Hand-Held Exposures, JGT 8(2), 2003.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ _EXCLUDED_CODES = 4
 _PERCENTILES = (50, 17, 83)
 # A threshold this close to black or white (codes) splits noise or clipping, not the scene.
 _MARGIN_CODES = 12.0
-_SMALLEST_SIDE = 12
+_SMALLEST_SIDE = 8
 # A shift counts only if it removes this share of zero shift's errors.
 _CLEARLY = 0.1
 
@@ -72,23 +73,24 @@ def _errors(
     return float(np.count_nonzero(differ)) / total if total else 1.0
 
 
+def _halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    size = (image.shape[1] // 2, image.shape[0] // 2)
+    half: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(half)
+
+
 def mtb_shift(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> MtbShift:
     """Find the shift between two images (h, w, 3) RGB, 0..255, up to 63 pixels each way.
 
     The shift is (0, 0) unless another one removes clearly more than noise.
     """
-    images = [
+    images: list[NDArray[np.uint8]] = [
         np.clip(np.rint(cv2.transform(image, _GRAY)), 0, 255).astype(np.uint8)
         for image in (reference, moving)
     ]
     pyramid = [images]
     while len(pyramid) < _LEVELS and min(pyramid[-1][0].shape) // 2 >= _SMALLEST_SIDE:
-        pyramid.append(
-            [
-                cv2.resize(i, (i.shape[1] // 2, i.shape[0] // 2), interpolation=cv2.INTER_AREA)
-                for i in pyramid[-1]
-            ]
-        )
+        pyramid.append([_halved(image) for image in pyramid[-1]])
     percentile = _threshold_percentile(*images)
     dx = dy = 0
     errors = unmoved = 1.0

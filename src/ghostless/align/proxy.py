@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ def make_proxy(frame: Frame, max_pixels: int) -> NDArray[np.float32]:
     Returns (h, w, 3) float32 RGB, 0..255. Reduction averages areas, so that pixel centres keep
     their place: x_full + 0.5 = (x_proxy + 0.5) * scale.
     """
-    pixels = frame.pixels
+    pixels: Any = frame.pixels
     scale = max(1.0, float(np.sqrt(frame.width * frame.height / max_pixels)))
     if scale > 1:
         size = (max(1, round(frame.width / scale)), max(1, round(frame.height / scale)))
@@ -44,6 +45,16 @@ def to_full_size(matrix: Matrix, proxy: tuple[int, ...], full: tuple[int, ...]) 
     up = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]], np.float64)
     scaled = up @ matrix @ np.linalg.inv(up)
     return np.asarray(scaled / scaled[2, 2])
+
+
+def gray_of(proxy: NDArray[np.float32]) -> Gray:
+    """Luma (h, w) of a proxy (h, w, 3)."""
+    return color.luma(proxy)
+
+
+def resized(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Reduce an image to a shape (height, width, ...), averaging areas."""
+    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
 
 
 @dataclass(frozen=True)

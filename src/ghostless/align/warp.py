@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,8 +56,9 @@ def _interpolate(
     if source.dtype == np.float32:
         # A cubic kernel's negative lobes leave black rings round a lamp of a thousand times white.
         flags = cv2.INTER_LINEAR | _INVERSE
-        return np.asarray(cv2.warpPerspective(source, matrix, size, flags=flags, borderMode=border))
-    cubic = cv2.warpPerspective(
+        linear: Any = cv2.warpPerspective(source, matrix, size, flags=flags, borderMode=border)
+        return np.asarray(linear)
+    cubic: Any = cv2.warpPerspective(
         source, matrix, size, flags=cv2.INTER_CUBIC | _INVERSE, borderMode=border
     )
     if not linear_light:
@@ -89,7 +91,7 @@ def warp_pixels(frame: Frame, matrix: Matrix) -> tuple[Pixels, Mask | None]:
         up = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1]], np.float64)
         local = up @ matrix @ down
         size = (width, stop - start)
-        source = np.ascontiguousarray(frame.pixels[first:last])
+        source: Any = np.ascontiguousarray(frame.pixels[first:last])
         out[start:stop] = _interpolate(source, local, size, linear_light=frame.transfer == "linear")
         valid[start:stop] = _covered(local, size, (last - first, width))
 
@@ -240,4 +242,5 @@ def common_rectangle(
 
 def crop_frame(frame: Frame, rectangle: tuple[slice, slice]) -> Frame:
     """Return the frame with only the pixels of a rectangle, in their own memory."""
-    return replace(frame, pixels=np.ascontiguousarray(frame.pixels[rectangle]))
+    pixels: Any = np.ascontiguousarray(frame.pixels[rectangle])
+    return replace(frame, pixels=pixels)
