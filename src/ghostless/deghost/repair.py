@@ -17,6 +17,10 @@ from .mapping import Codes, Mapping, box_mean, largest_channel
 
 # Over this many codes below the clip code the reference gives way to what fills its highlights.
 _CLIP_RAMP_CODES = 6.0
+# A pixel beside a clipped one, brighter than this share of the clip code, is a mixture with light of
+# unknown strength: mapped alone it would draw a dark line round the filled highlight.
+_RIM_FROM = 0.5
+_RIM_RADIUS = 2
 # What is seen of unclipped surroundings counts this much beside what is seen of clipped ones.
 _RIM_WEIGHT = 0.01
 _SMOOTHING_RADIUS = 2
@@ -55,7 +59,10 @@ def clipped_share(codes: Codes, clip: float) -> NDArray[np.float32]:
     """How far a pixel (H, W, 3) is clipped in any channel: 0 not at all, 1 entirely; (H, W)."""
     brightest = largest_channel(codes)
     ramp = (brightest - np.float32(clip - _CLIP_RAMP_CODES)) * np.float32(1 / _CLIP_RAMP_CODES)
-    return np.asarray(np.clip(ramp, 0, 1, out=ramp))
+    np.clip(ramp, 0, 1, out=ramp)
+    beside = cv2.dilate(ramp, np.ones((2 * _RIM_RADIUS + 1,) * 2, np.uint8))
+    bright = (brightest * np.float32(1 / clip) - _RIM_FROM) * np.float32(1 / (1 - _RIM_FROM))
+    return np.asarray(np.maximum(ramp, beside * np.clip(bright, 0, 1)))
 
 
 def fill_highlights(
@@ -172,7 +179,7 @@ def _content(patch: Patch, size: tuple[int, int], rows: slice, span: slice) -> C
         if wanted is None:
             wanted = predicted
             continue
-        useless = clipped_share(codes[inner], source.mapping.source_clip)
+        useless = clipped_share(codes, source.mapping.source_clip)[inner]
         if source.confidence is not None:
             own = source.confidence[rows, span] * np.float32(1 / 255)
             useless = 1 - (1 - useless) * own
