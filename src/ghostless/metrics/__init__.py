@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..errors import InputError, OptionError, unknown_name
+from ..errors import OptionError, unknown_name
 from . import gradient, information, perception, phase_congruency, radiance, structure, truth
-from .tone_mapping import ToneMappingQuality, tone_mapping_quality
+from ._filters import TooSmallError
+from .images import (
+    Images,
+    greys,
+    mean_over_sources,
+    of_intensity,
+    of_result,
+    of_saturation,
+    of_whole_images,
+    per_channel,
+    sum_over_sources,
+    to_radiance,
+    to_truth,
+)
 
-Bytes = NDArray[np.uint8]
 Need = Literal["sources", "truth", "true_radiance", "radiance"]
-
-# MATLAB's rgb2gray: the luminance row of the inverse of its NTSC matrix.
-_GREY = np.array([0.298936021293775, 0.587043074451121, 0.114020904255103])
-
-
-@dataclass(frozen=True)
-class Images:
-    """What a metric may look at. Every image is RGB (H, W, 3) of one size.
-
-    fused: the result, uint8, or float32 radiance where it is scored against true radiance.
-    sources: the frames that were fused, uint8, dark to bright.
-    truth: what a display result should be, uint8.
-    true_radiance: what a linear result should be, float.
-    radiance: the scene's radiance, float, for metrics of tone mapping.
-    """
-
-    fused: NDArray[Any]
-    sources: tuple[Bytes, ...] = ()
-    truth: Bytes | None = None
-    true_radiance: NDArray[np.floating[Any]] | None = None
-    radiance: NDArray[np.floating[Any]] | None = None
-
-    def __post_init__(self) -> None:
-        others = [*self.sources, self.truth, self.true_radiance, self.radiance]
-        for other in others:
-            if other is not None and other.shape != self.fused.shape:
-                raise InputError(
-                    f"expected all images to have the result's size, "
-                    f"{self.fused.shape[1]} x {self.fused.shape[0]} pixels, "
-                    f"found {other.shape[1]} x {other.shape[0]}; give images of one scene"
-                )
-
-    @cached_property
-    def tone_mapping(self) -> ToneMappingQuality:
-        """TMQI's three numbers, computed once."""
-        assert self.radiance is not None
-        return tone_mapping_quality(self.radiance, self.fused)
-
-
-def grey(image: Bytes) -> NDArray[np.float64]:
-    """Grey values 0..255 (H, W) of uint8 RGB, rounded to whole levels as MATLAB's rgb2gray."""
-    return np.asarray(np.floor(image.astype(np.float64) @ _GREY + 0.5))
 
 
 @dataclass(frozen=True)
@@ -68,6 +35,7 @@ class Metric:
     sources: how many sources it takes, least and most (None for any number).
     value_range: smallest and largest value that it can have; None for unbounded.
     mefb: one of the twenty metrics of MEFB (Zhang, Information Fusion 2021).
+    package: the optional package that computes it; such a metric runs only when named.
     """
 
     name: str
@@ -79,83 +47,16 @@ class Metric:
     value_range: tuple[float | None, float | None] = (0, 1)
     sources: tuple[int, int | None] = (2, None)
     mefb: bool = False
+    package: str | None = None
 
     def applies_to(self, images: Images) -> bool:
         """Whether the images hold what the metric needs."""
+        if images.is_display == (self.needs == "true_radiance"):
+            return False
         if self.needs == "sources":
             low, high = self.sources
             return len(images.sources) >= low and (high is None or len(images.sources) <= high)
-        if self.needs is not None:
-            return getattr(images, self.needs) is not None
-        return images.fused.dtype == np.uint8
-
-
-def _per_channel(function: Callable[..., float]) -> Callable[[Images], float]:
-    """Mean over R, G, B of a metric of single planes of the two sources and the result."""
-
-    def compute(images: Images) -> float:
-        first, second = images.sources
-        return float(
-            np.mean(
-                [
-                    function(
-                        *(np.ascontiguousarray(i[:, :, c]) for i in (first, second, images.fused))
-                    )
-                    for c in range(3)
-                ]
-            )
-        )
-
-    return compute
-
-
-def _of_result(function: Callable[[Bytes], float]) -> Callable[[Images], float]:
-    """Mean over R, G, B of a metric of single planes of the result alone."""
-
-    def compute(images: Images) -> float:
-        planes = [np.ascontiguousarray(images.fused[:, :, channel]) for channel in range(3)]
-        return float(np.mean([function(plane) for plane in planes]))
-
-    return compute
-
-
-def _to_truth(function: Callable[..., float]) -> Callable[[Images], float]:
-    return lambda images: function(images.fused, images.truth)
-
-
-def _to_radiance(function: Callable[..., float]) -> Callable[[Images], float]:
-    return lambda images: function(images.fused, images.true_radiance)
-
-
-def _intensity(function: Callable[..., float], part: int) -> Callable[[Images], float]:
-    """A metric of the intensity (0) or saturation (1) plane against the truth's."""
-
-    def compute(images: Images) -> float:
-        assert images.truth is not None
-        result = truth.intensity_and_saturation(images.fused)[part]
-        return function(result, truth.intensity_and_saturation(images.truth)[part])
-
-    return compute
-
-
-def _greys(images: Images) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-    return [grey(source) for source in images.sources], grey(images.fused)
-
-
-def _mean_over_sources(function: Callable[..., float]) -> Callable[[Images], float]:
-    def compute(images: Images) -> float:
-        sources, result = _greys(images)
-        return float(np.mean([function(source, result) for source in sources]))
-
-    return compute
-
-
-def _total_mutual_information(images: Images) -> float:
-    sources, result = _greys(images)
-    levels = result.astype(np.uint8)
-    return sum(
-        information.mutual_information(source.astype(np.uint8), levels) for source in sources
-    )
+        return self.needs is None or getattr(images, self.needs) is not None
 
 
 def _mefb(name: str, summary: str, compute: Any, paper: str, **facts: Any) -> Metric:
@@ -170,7 +71,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PSNR",
             "peak signal-to-noise ratio, dB, peak 255",
-            _to_truth(truth.psnr),
+            to_truth(truth.psnr),
             "definition",
             needs="truth",
             value_range=(None, None),
@@ -178,7 +79,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PSNR_I",
             "PSNR of intensity, dB, peak 255",
-            _intensity(truth.psnr, 0),
+            of_intensity(truth.psnr),
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020",
             needs="truth",
             value_range=(None, None),
@@ -186,7 +87,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PSNR_S",
             "PSNR of saturation, dB, peak 255",
-            _intensity(truth.psnr, 1),
+            of_saturation(truth.psnr),
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020",
             needs="truth",
             value_range=(None, None),
@@ -194,7 +95,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "CC_I",
             "correlation of intensity",
-            _intensity(truth.correlation, 0),
+            of_intensity(truth.correlation),
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020",
             needs="truth",
             value_range=(-1, 1),
@@ -202,7 +103,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "CC_S",
             "correlation of saturation",
-            _intensity(truth.correlation, 1),
+            of_saturation(truth.correlation),
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020",
             needs="truth",
             value_range=(-1, 1),
@@ -210,7 +111,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "SSIM",
             "structural similarity, mean over R, G, B",
-            _to_truth(truth.ssim),
+            to_truth(truth.ssim),
             "Wang et al.: Image quality assessment, TIP 2004",
             needs="truth",
             value_range=(-1, 1),
@@ -218,7 +119,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "MS_SSIM",
             "structural similarity over five scales, mean over R, G, B",
-            _to_truth(truth.ms_ssim),
+            to_truth(truth.ms_ssim),
             "Wang, Simoncelli, Bovik: Multi-scale structural similarity, Asilomar 2003",
             needs="truth",
         ),
@@ -226,7 +127,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PSNR_mu",
             "PSNR after the mu-law, dB",
-            _to_radiance(radiance.psnr_mu),
+            to_radiance(radiance.psnr_mu),
             "Kalantari, Ramamoorthi: Deep HDR imaging of dynamic scenes, TOG 2017",
             needs="true_radiance",
             value_range=(None, None),
@@ -234,7 +135,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PSNR_linear",
             "PSNR of linear radiance, dB",
-            _to_radiance(radiance.psnr_linear),
+            to_radiance(radiance.psnr_linear),
             "Kalantari, Ramamoorthi: Deep HDR imaging of dynamic scenes, TOG 2017",
             needs="true_radiance",
             value_range=(None, None),
@@ -242,7 +143,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "SSIM_mu",
             "SSIM after the mu-law",
-            _to_radiance(radiance.ssim_mu),
+            to_radiance(radiance.ssim_mu),
             "Niu et al.: HDR-GAN, TIP 2021",
             needs="true_radiance",
             value_range=(-1, 1),
@@ -250,7 +151,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "SSIM_linear",
             "SSIM of linear radiance",
-            _to_radiance(radiance.ssim_linear),
+            to_radiance(radiance.ssim_linear),
             "Niu et al.: HDR-GAN, TIP 2021",
             needs="true_radiance",
             value_range=(-1, 1),
@@ -258,7 +159,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PU21_PSNR",
             "PSNR of perceptually uniform luminance, dB, white at 203 cd/m2",
-            _to_radiance(radiance.pu21_psnr),
+            to_radiance(radiance.pu21_psnr),
             "Mantiuk, Azimi: PU21, Picture Coding Symposium 2021",
             needs="true_radiance",
             value_range=(None, None),
@@ -266,7 +167,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "PU21_SSIM",
             "SSIM of perceptually uniform luminance, white at 203 cd/m2",
-            _to_radiance(radiance.pu21_ssim),
+            to_radiance(radiance.pu21_ssim),
             "Mantiuk, Azimi: PU21, Picture Coding Symposium 2021",
             needs="true_radiance",
             value_range=(-1, 1),
@@ -297,7 +198,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "MEF_SSIM",
             "structure and contrast of the best-exposed source, three scales",
-            lambda images: structure.mef_ssim(*_greys(images)),
+            lambda images: structure.mef_ssim(*greys(images)),
             "Ma, Zeng, Wang: Perceptual quality assessment for MEF, TIP 2015",
             needs="sources",
             mefb=True,
@@ -305,14 +206,14 @@ METRICS: dict[str, Metric] = {
         Metric(
             "MEF_SSIM1",
             "MEF-SSIM on the full scale only",
-            lambda images: structure.mef_ssim_single_scale(*_greys(images)),
+            lambda images: structure.mef_ssim_single_scale(*greys(images)),
             "Ma, Zeng, Wang: Perceptual quality assessment for MEF, TIP 2015",
             needs="sources",
         ),
         Metric(
             "MI",
             "mutual information with the sources, bits, summed",
-            _total_mutual_information,
+            sum_over_sources(information.mutual_information),
             "Qu, Zhang, Yan: Information measure for image fusion, Electronics Letters 2002",
             needs="sources",
             value_range=(0, None),
@@ -320,7 +221,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "CC",
             "correlation with the sources' grey values, mean",
-            _mean_over_sources(truth.correlation),
+            mean_over_sources(truth.correlation),
             "Li et al.: LCNDR",
             needs="sources",
             value_range=(-1, 1),
@@ -328,7 +229,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "MSSIM",
             "SSIM with the sources' grey values, mean",
-            _mean_over_sources(truth.ssim),
+            mean_over_sources(truth.ssim),
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020",
             needs="sources",
             value_range=(-1, 1),
@@ -337,7 +238,7 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "Cross_entropy",
             "relative entropy of the sources' levels, bits",
-            _per_channel(information.cross_entropy),
+            per_channel(information.cross_entropy),
             "Bulanon, Burks, Alchanatis: Biosystems Engineering 2009",
             higher_is_better=False,
             value_range=(0, None),
@@ -345,7 +246,7 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "Entropy",
             "entropy of the levels, bits",
-            _of_result(information.entropy),
+            of_result(information.entropy),
             "van Aardt: J. Applied Remote Sensing 2008",
             needs=None,
             value_range=(0, 8),
@@ -353,40 +254,40 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "FMI",
             "mutual information of edges",
-            _per_channel(information.feature_mutual_information),
+            per_channel(information.feature_mutual_information),
             "Haghighat, Razian: Fast-FMI, AICT 2014",
         ),
         _mefb(
             "NMI",
             "normalised mutual information",
-            _per_channel(information.normalised_mutual_information),
+            per_channel(information.normalised_mutual_information),
             "Hossny, Nahavandi, Creighton: Electronics Letters 2008",
             value_range=(0, 2),
         ),
         _mefb(
             "Psnr",
             "MEFB's PSNR (root of the squared error over the pixel count), dB",
-            _per_channel(information.benchmark_psnr),
+            per_channel(information.benchmark_psnr),
             "Jagalingam, Hegde: Aquatic Procedia 2015, as computed by MEFB",
             value_range=(None, None),
         ),
         _mefb(
             "Qncie",
             "nonlinear correlation information entropy",
-            _per_channel(information.nonlinear_correlation_entropy),
+            per_channel(information.nonlinear_correlation_entropy),
             "Wang, Shen, Zhang: Physica D 2005",
         ),
         _mefb(
             "TE",
             "Tsallis mutual information",
-            _per_channel(information.tsallis_information),
+            per_channel(information.tsallis_information),
             "Cvejic, Canagarajah, Bull: Electronics Letters 2006",
             value_range=(None, None),
         ),
         _mefb(
             "Avg_gradient",
             "mean gradient, levels",
-            _of_result(gradient.average_gradient),
+            of_result(gradient.average_gradient),
             "Cui et al.: Optics Communications 2015",
             needs=None,
             value_range=(0, None),
@@ -394,7 +295,7 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "Edge_intensity",
             "mean Sobel response",
-            _of_result(gradient.edge_intensity),
+            of_result(gradient.edge_intensity),
             "Rajalingam, Priya 2018",
             needs=None,
             value_range=(0, None),
@@ -402,19 +303,19 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "Qabf",
             "edge strength and orientation kept",
-            _per_channel(gradient.edge_preservation),
+            per_channel(gradient.edge_preservation),
             "Xydeas, Petrovic: Objective image fusion performance measure 2000",
         ),
         _mefb(
             "Qp",
             "phase congruency kept",
-            _per_channel(phase_congruency.phase_congruency_quality),
+            of_whole_images(phase_congruency.phase_congruency_quality),
             "Zhao, Laganiere, Liu: IJICIC 2007",
         ),
         _mefb(
             "SD",
             "standard deviation of the levels",
-            _of_result(gradient.standard_deviation),
+            of_result(gradient.standard_deviation),
             "definition",
             needs=None,
             value_range=(0, 127.5),
@@ -422,7 +323,7 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "Spatial_frequency",
             "root mean squared differences of neighbours",
-            _of_result(gradient.spatial_frequency),
+            of_result(gradient.spatial_frequency),
             "Eskicioglu, Fisher: Trans. Communications 1995",
             needs=None,
             value_range=(0, None),
@@ -430,34 +331,34 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "Qc",
             "similarity weighted by covariance",
-            _per_channel(structure.cvejic_similarity),
+            lambda images: images.window_similarities.cvejic,
             "Cvejic et al.: Int. J. Signal Processing 2005",
             value_range=(None, None),
         ),
         _mefb(
             "Qw",
             "similarity of edges weighted by saliency",
-            _per_channel(structure.piella_edge_similarity),
+            per_channel(structure.piella_edge_similarity),
             "Piella, Heijmans: ICIP 2003",
             value_range=(-1, 1),
         ),
         _mefb(
             "Qy",
             "similarity, redundant and complementary parts apart",
-            _per_channel(structure.yang_similarity),
+            lambda images: images.window_similarities.yang,
             "Yang et al.: Information Fusion 2008",
             value_range=(None, None),
         ),
         _mefb(
             "Qcb",
             "contrast kept after contrast sensitivity",
-            _per_channel(perception.chen_blum_quality),
+            per_channel(perception.chen_blum_quality),
             "Chen, Blum: Image and Vision Computing 2009",
         ),
         _mefb(
             "Qcv",
             "visible difference weighted by edges",
-            _per_channel(perception.chen_varshney_quality),
+            per_channel(perception.chen_varshney_quality),
             "Chen, Varshney: Information Fusion 2007",
             higher_is_better=False,
             value_range=(0, None),
@@ -465,7 +366,7 @@ METRICS: dict[str, Metric] = {
         _mefb(
             "VIF",
             "visual information kept",
-            _per_channel(perception.fusion_visual_information),
+            per_channel(perception.fusion_visual_information),
             "Han et al.: Information Fusion 2013",
             value_range=(0, None),
         ),
@@ -481,26 +382,50 @@ def get_metric(name: str) -> Metric:
         raise unknown_name("metric", name, METRICS) from None
 
 
-def score(images: Images, names: Iterable[str] | None = None) -> dict[str, float]:
+def score(
+    images: Images, names: Iterable[str] | None = None, *, threads: int = 2
+) -> dict[str, float]:
     """Score a result by the named metrics, or by all that the images allow.
 
-    Raises OptionError for an unknown name, or for a metric whose needs the images do not meet.
+    threads: metrics worked out at a time; each takes memory of its own.
+    Raises OptionError for an unknown name, or for a metric whose needs the images do not meet,
+    and InputError for an image too small for a named metric; without names such a metric is left
+    out.
     """
     if names is None:
-        return {m.name: m.compute(images) for m in METRICS.values() if m.applies_to(images)}
-    chosen = [get_metric(name) for name in names]
-    for metric in chosen:
-        if not metric.applies_to(images):
-            raise OptionError(f"metric {metric.name!r} {_unmet(metric, images)}")
-    return {metric.name: metric.compute(images) for metric in chosen}
+        chosen = [m for m in METRICS.values() if not m.package and m.applies_to(images)]
+    else:
+        chosen = [get_metric(name) for name in dict.fromkeys(names)]
+        for metric in chosen:
+            if not metric.applies_to(images):
+                raise OptionError(f"metric {metric.name}: {_unmet(metric, images)}")
+
+    def compute(metric: Metric) -> float | None:
+        try:
+            return float(metric.compute(images))
+        except TooSmallError:
+            if names is None:
+                return None
+            raise
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        values = zip(chosen, pool.map(compute, chosen), strict=True)
+        return {metric.name: value for metric, value in values if value is not None}
 
 
 def _unmet(metric: Metric, images: Images) -> str:
+    if metric.needs == "true_radiance":
+        found = "a display one" if images.is_display else "no true radiance"
+        return (
+            f"expected a linear result and its true radiance, found {found}; "
+            "give .exr or .hdr files for both"
+        )
+    if not images.is_display:
+        return "expected a display image, found a linear one; score a tone-mapped file"
     if metric.needs == "sources":
         low, high = metric.sources
         wanted = f"exactly {low}" if high == low else f"at least {low}"
         return f"expected {wanted} sources, found {len(images.sources)}; give them with --sources"
-    if metric.needs is None:
-        return "expected a display image, found a linear one; score a tone-mapped file"
-    what = {"truth": "a true image", "true_radiance": "true radiance", "radiance": "radiance"}
-    return f"expected {what[metric.needs]} to compare with, found none; give it with --truth"
+    if metric.needs == "radiance":
+        return "expected the scene's radiance, found none; give it with --radiance"
+    return "expected a true image to compare with, found none; give it with --truth"

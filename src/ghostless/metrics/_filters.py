@@ -8,7 +8,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 Plane = NDArray[np.float64]
+
+
+class TooSmallError(InputError):
+    """An image is smaller than a metric's window or pyramid."""
+
+
+def require_size(shape: tuple[int, ...], least: int, metric: str, instead: str = "") -> None:
+    """Raise TooSmallError unless both sides of (H, W, ...) have at least `least` pixels."""
+    height, width = shape[:2]
+    if min(height, width) < least:
+        other = f" or {instead}" if instead else ""
+        raise TooSmallError(
+            f"{metric} expected an image of at least {least} x {least} pixels, "
+            f"found {width} x {height}; use a larger image{other}"
+        )
 
 
 @lru_cache(maxsize=16)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ._filters import (
     correlate_same,
     filter_in_frequency,
     frequency_radius,
     gaussian,
+    require_size,
     smooth_same,
     smooth_valid,
     stretch,
@@ -100,12 +100,7 @@ def fusion_visual_information(first: Bytes, second: Bytes, fused: Bytes) -> floa
 
     Visual noise 0.005 x 255^2; scale weights 1, 0, 0.15, 1 over their sum.
     """
-    if min(fused.shape) < 41:
-        height, width = fused.shape
-        raise InputError(
-            "VIF expected an image of at least 41 x 41 pixels, "
-            f"found {width} x {height}; use a larger image"
-        )
+    require_size(fused.shape, 41, "VIF")
     weights = np.array([1, 0, 0.15, 1]) / 2.15
     kept_a = _visual_information(first, fused)
     kept_b = _visual_information(second, fused)

@@ -7,14 +7,16 @@ MEF-SSIM which is defined on grey images and takes any number of sources.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ._filters import correlate_same, gaussian, halve, smooth_valid
+from ._filters import correlate_same, gaussian, halve, require_size, smooth_valid
 
 Bytes = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -36,47 +38,44 @@ def _similarity(
     return above / below, variance1, variance2
 
 
-def _check_window(plane: Plane, size: int, name: str) -> None:
-    if min(plane.shape) < size:
-        height, width = plane.shape
-        raise InputError(
-            f"{name} expected an image of at least {size} x {size} pixels, "
-            f"found {width} x {height}; use a larger image"
-        )
+@dataclass(frozen=True)
+class WindowSimilarities:
+    """Qc and Qy of the same three planes; they share their windows' moments."""
+
+    cvejic: float
+    yang: float
 
 
-def cvejic_similarity(first: Bytes, second: Bytes, fused: Bytes) -> float:
-    """Qc: similarity to the sources weighted by their covariance with the result (Cvejic 2005).
+def window_similarities(first: Bytes, second: Bytes, fused: Bytes) -> WindowSimilarities:
+    """Qc and Qy: similarity to the sources in 7 x 7 windows, weighted in two ways.
 
-    MEFB's code has no stabilising constant, so in windows where a source is flat (clipped) its
-    value is the rounding error of the sums, and may reach hundreds. It is followed to that error
-    (see `_WindowMoments`), because the official figures contain it.
-    """
-    moments = _WindowMoments(first, second, fused)
-    similar_a, covariance_a = moments.similarity(0, 2), moments.covariance(0, 2)
-    similar_b, covariance_b = moments.similarity(1, 2), moments.covariance(1, 2)
-    total = covariance_a + covariance_b
-    share = np.divide(covariance_a, total, out=np.full_like(total, np.nan), where=total != 0)
-    quality = share * similar_a + (1 - share) * similar_b
-    quality[share < 0] = 0
-    quality[share > 1] = 1
-    return _mean_of_known(quality)
-
-
-def yang_similarity(first: Bytes, second: Bytes, fused: Bytes) -> float:
-    """Qy: redundant places weighted by variance, complementary ones by the better (Yang 2008).
-
-    As for Qc, windows where an image is flat carry the official code's rounding error.
+    Qc (Cvejic et al. 2005) weights the sources by their covariance with the result. Qy (Yang et
+    al. 2008) weights them by their variance where they are alike, and takes the more similar one
+    where they are not. MEFB's code has no stabilising constant, so in windows where an image is
+    flat (clipped) its values are the rounding error of the sums, and may reach hundreds. That error
+    is followed (see `_WindowMoments`), because the official figures contain it.
     """
     moments = _WindowMoments(first, second, fused)
     similar_a, similar_b = moments.similarity(0, 2), moments.similarity(1, 2)
-    variance_a, variance_b = moments.covariance(0, 0), moments.covariance(1, 1)
-    total = variance_a + variance_b
-    share = np.divide(variance_a, total, out=np.full_like(total, np.nan), where=total != 0)
-    alike = moments.similarity(0, 1) >= 0.75
+
+    share = _share(moments.covariance(0, 2), moments.covariance(1, 2))
+    quality = share * similar_a + (1 - share) * similar_b
+    quality[share < 0] = 0
+    quality[share > 1] = 1
+    cvejic = _mean_of_known(quality)
+
+    share = _share(moments.covariance(0, 0), moments.covariance(1, 1))
     redundant = share * similar_a + (1 - share) * similar_b
+    alike = moments.similarity(0, 1) >= 0.75
     # As in MEFB both terms are summed, so a pixel without a share is left out in either case.
-    return _mean_of_known(redundant * alike + np.maximum(similar_a, similar_b) * ~alike)
+    yang = _mean_of_known(redundant * alike + np.maximum(similar_a, similar_b) * ~alike)
+    return WindowSimilarities(cvejic, yang)
+
+
+def _share(first: Plane, second: Plane) -> Plane:
+    """The first one's share of the sum; not a number where the sum is zero."""
+    total = first + second
+    return np.divide(first, total, out=np.full_like(total, np.nan), where=total != 0)
 
 
 class _WindowMoments:
@@ -88,13 +87,10 @@ class _WindowMoments:
     """
 
     def __init__(self, *planes: Bytes) -> None:
-        self._planes = [plane.astype(np.float64) for plane in planes]
-        _check_window(self._planes[0], 11, "Qc and Qy")
-        box = np.ones((7, 7), np.uint8)
-        inner = (slice(3, -3), slice(3, -3))
-        flat = [cv2.dilate(plane, box)[inner] == cv2.erode(plane, box)[inner] for plane in planes]
-        self._rows, self._columns = np.nonzero(np.logical_or.reduce(flat))
-        self._kernel = _octave_gaussian(7, 1.5)
+        require_size(planes[0].shape, 11, "Qc or Qy")
+        self._planes = planes
+        self._flat = [_is_flat(plane) for plane in planes]
+        self._any_flat = np.logical_or.reduce(self._flat)
         self._sums: dict[tuple[int, ...], Plane] = {}
 
     def covariance(self, i: int, j: int) -> Plane:
@@ -113,23 +109,64 @@ class _WindowMoments:
     def _sum(self, *indices: int) -> Plane:
         """Weighted sum (H-6, W-6) of a plane, or of the product of two."""
         if indices not in self._sums:
-            plane = self._planes[indices[0]]
+            plane = self._planes[indices[0]].astype(np.uint16)
             if len(indices) == 2:
-                plane = plane * self._planes[indices[1]]
-            total = smooth_valid(plane, gaussian(7, 1.5))
-            total[self._rows, self._columns] = self._octave_sum(plane)
+                plane *= self._planes[indices[1]]
+            total = smooth_valid(plane.astype(np.float64), gaussian(7, 1.5))
+            touched = self._any_flat
+            if len(indices) == 2:
+                touched = self._flat[indices[0]] | self._flat[indices[1]]
+            constant = _is_flat(plane)
+            levels, which = np.unique(plane[3:-3, 3:-3][constant], return_inverse=True)
+            total[constant] = _octave_sum(repeat(levels, 49), len(levels))[which]
+            rows, columns = np.nonzero(touched & ~constant)
+            total[rows, columns] = _octave_sums_at(plane, rows, columns)
             self._sums[indices] = total
         return self._sums[indices]
 
-    def _octave_sum(self, plane: Plane) -> Plane:
-        # The 64-bit mantissa of a long double holds a product before the one rounding of the sum.
-        total = np.zeros(len(self._rows), np.float64)
-        for column in range(6, -1, -1):
-            for row in range(6, -1, -1):
-                pixels = plane[self._rows + row, self._columns + column].astype(np.longdouble)
-                product = pixels * np.longdouble(self._kernel[row, column])
-                total = (product + total).astype(np.float64)
-        return total
+
+def _is_flat(plane: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
+    """Whether each 7 x 7 window (H-6, W-6) of a plane holds one value only."""
+    box = np.ones((7, 7), np.uint8)
+    return np.asarray((cv2.dilate(plane, box) == cv2.erode(plane, box))[3:-3, 3:-3])
+
+
+def _octave_sums_at(
+    plane: NDArray[np.uint16], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Plane:
+    """Octave's sums of the windows whose top left pixels are given."""
+    width = plane.shape[1]
+    pixels = plane.ravel()
+    starts = rows * width + columns
+    sums = np.empty(len(starts), np.float64)
+    for begin in range(0, len(starts), _CHUNK):
+        chunk = starts[begin : begin + _CHUNK]
+        windows = (pixels.take(chunk + (r * width + c)) for r, c in _OCTAVE_ORDER)
+        sums[begin : begin + _CHUNK] = _octave_sum(windows, len(chunk))
+    return sums
+
+
+def _octave_sum(windows: Iterable[NDArray[np.uint16]], count: int) -> Plane:
+    """Sum the products of 49 pixels and the kernel, each step rounded once.
+
+    windows: in `_OCTAVE_ORDER`, one pixel of each of `count` windows. A fused multiply-add rounds
+    total + pixel x weight once. Here the weight is split in two halves whose products with 16-bit
+    pixels are exact, and the error of the first addition is carried (Knuth's two-sum) into the
+    second.
+    """
+    total = np.zeros(count, np.float64)
+    for (row, column), window in zip(_OCTAVE_ORDER, windows, strict=True):
+        weight = _OCTAVE_KERNEL[row, column]
+        high = float(np.float32(weight))
+        pixels = window.astype(np.float64)
+        product = pixels * high
+        added = total + product
+        rest = added - total
+        error = (total - (added - rest)) + (product - rest)
+        pixels *= weight - high
+        error += pixels
+        total = added + error
+    return total
 
 
 def _octave_gaussian(size: int, sigma: float) -> Plane:
@@ -153,10 +190,16 @@ def _octave_gaussian(size: int, sigma: float) -> Plane:
     return np.array([[value / total for value in column] for column in kernel]).T
 
 
+_OCTAVE_KERNEL = _octave_gaussian(7, 1.5)
+_OCTAVE_ORDER = [(row, column) for column in range(6, -1, -1) for row in range(6, -1, -1)]
+# Windows summed at a time, so that the working arrays stay in the cache.
+_CHUNK = 16384
+
+
 def piella_edge_similarity(first: Bytes, second: Bytes, fused: Bytes) -> float:
     """Qw as MEFB has it: Piella's weighted similarity taken on edge images (Piella 2003)."""
     a, b, f = (_prewitt(plane.astype(np.float64)) for plane in (first, second, fused))
-    _check_window(a, 11, "Qw")
+    require_size(a.shape, 11, "Qw")
     window = gaussian(11, 1.5)
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     _, variance_a, variance_b = _similarity(a, b, window, c1, c2)
@@ -195,12 +238,7 @@ def mef_ssim(sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic])
     """
     planes = [np.asarray(source, np.float64) for source in sources]
     result = np.asarray(fused, np.float64)
-    if min(result.shape) < 11 * 4:
-        height, width = result.shape
-        raise InputError(
-            "MEF-SSIM expected an image of at least 44 x 44 pixels, "
-            f"found {width} x {height}; use a larger image or MEF-SSIM1"
-        )
+    require_size(result.shape, 11 * 4, "MEF_SSIM", "MEF_SSIM1")
     weights = np.array(MEF_SSIM_WEIGHTS) / sum(MEF_SSIM_WEIGHTS)
     score = 1.0
     for scale, weight in enumerate(weights):
@@ -217,7 +255,7 @@ def mef_ssim_single_scale(
     """MEF-SSIM on the full scale only (Ma, Zeng, Wang, TIP 2015), higher is better."""
     planes = [np.asarray(source, np.float64) for source in sources]
     result = np.asarray(fused, np.float64)
-    _check_window(result, 11, "MEF-SSIM1")
+    require_size(result.shape, 11, "MEF_SSIM1")
     return float(mef_ssim_map(planes, result).mean())
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ._filters import gaussian, halve, smooth_valid
+from ._filters import gaussian, halve, require_size, smooth_valid
 
 Plane = NDArray[np.float64]
 
@@ -39,12 +38,7 @@ def tone_mapping_quality(
 
     radiance: (H, W, 3) linear RGB, any scale. display: (H, W, 3) RGB, values 0..255.
     """
-    if min(display.shape[:2]) < 11 * 16:
-        height, width = display.shape[:2]
-        raise InputError(
-            f"TMQI expected an image of at least 176 x 176 pixels, found {width} x {height}; "
-            "use a larger image"
-        )
+    require_size(display.shape, 11 * 16, "TMQI")
     high = np.asarray(radiance, np.float64) @ _LUMINANCE
     low = np.asarray(display, np.float64) @ _LUMINANCE
     spread = high.max() - high.min()

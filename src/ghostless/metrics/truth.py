@@ -11,8 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ._filters import gaussian, halve, smooth_valid
+from ._filters import gaussian, halve, require_size, smooth_valid
 
 Image = NDArray[np.generic]
 Plane = NDArray[np.float64]
@@ -43,12 +42,7 @@ def ms_ssim(result: Image, truth: Image, peak: float = 255.0) -> float:
 
     Between scales 2 x 2 means (symmetric border) and every second pixel.
     """
-    height, width = np.asarray(truth).shape[:2]
-    if min(height, width) < 11 * 16:
-        raise InputError(
-            f"MS-SSIM expected an image of at least 176 x 176 pixels, found {width} x {height}; "
-            "use a larger image or SSIM"
-        )
+    require_size(np.asarray(truth).shape, 11 * 16, "MS_SSIM", "SSIM")
     scores = []
     for a, b in _planes(result, truth):
         score = 1.0
@@ -85,11 +79,7 @@ def intensity_and_saturation(image: Image) -> tuple[Plane, Plane]:
 
 def _planes(result: Image, truth: Image) -> list[tuple[Plane, Plane]]:
     a, b = np.atleast_3d(np.asarray(result)), np.atleast_3d(np.asarray(truth))
-    if min(b.shape[:2]) < 11:
-        raise InputError(
-            f"SSIM expected an image of at least 11 x 11 pixels, found {b.shape[1]} x {b.shape[0]};"
-            " use a larger image"
-        )
+    require_size(b.shape, 11, "SSIM")
     return [
         (a[:, :, channel].astype(np.float64), b[:, :, channel].astype(np.float64))
         for channel in range(b.shape[2])
