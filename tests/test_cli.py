@@ -59,7 +59,7 @@ def test_fuse_writes_the_picture_and_tells_what_was_done(
     for file in files:
         assert file.name in printed
     assert "reference" in printed
-    assert "peak memory" in printed
+    assert "GB peak" in printed
     assert str(out) in printed
     assert pixels_of(out).shape == (96, 128, 3)
     told = json.loads(report.read_text())

@@ -256,11 +256,6 @@ def test_reduced_proxy_finds_the_same_and_keeps_the_size() -> None:
     assert np.abs(after.frames[0].pixels[inside] - wanted).mean() < 6
 
 
-def test_notes_name_the_frame_and_the_share() -> None:
-    after = deghost_stack(make_stack(moving(calm_scene(), (1.5, 0.9, 0.6)), STOPS))
-    assert any("%" in note and "reference" in note for note in after.notes)
-
-
 def test_progress_rises_to_one() -> None:
     seen: list[float] = []
     stack = make_stack(moving(calm_scene(), (1.5, 0.9, 0.6)), STOPS)

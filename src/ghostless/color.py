@@ -111,9 +111,8 @@ NEUTRAL_CHROMA = 0.5
 
 def rgb_to_ycbcr(display: NDArray[np.float32]) -> NDArray[np.float32]:
     """Full-range YCbCr (H, W, 3) of display RGB (H, W, 3), both 0..1; grey has Cb = Cr = 0.5."""
-    ycbcr = np.asarray(cv2.transform(display, YCBCR_FROM_RGB.astype(np.float32)))
-    ycbcr[..., 1:] += np.float32(NEUTRAL_CHROMA)
-    return ycbcr
+    matrix = np.column_stack([YCBCR_FROM_RGB, [0, NEUTRAL_CHROMA, NEUTRAL_CHROMA]])
+    return np.asarray(cv2.transform(display, matrix.astype(np.float32)))
 
 
 def ycbcr_to_rgb(ycbcr: NDArray[np.float32]) -> NDArray[np.float32]:

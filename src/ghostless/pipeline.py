@@ -91,8 +91,8 @@ def fuse_files(
     journal = Journal(progress)
 
     stack = _prepare(files, options, journal, method)
-    with journal.stage("fuse"):
-        fused = fuse_stack(stack, method.name, options.method_settings)
+    with journal.stage("fuse") as tell:
+        fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
     frames = describe_frames(stack)
     notes = (*stack.notes, *fused.notes)
     del stack  # a linear result needs the memory for its tone mapping

@@ -98,12 +98,16 @@ class Report:
         lines = [_frame_line(frame, width) for frame in self.frames]
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"note: {frame.file}: {note}" for frame in self.frames for note in frame.notes]
-        costs = ", ".join(f"{stage.name} {stage.seconds:.1f} s" for stage in self.stages)
-        memory = f", peak memory {self.peak_bytes / 1e9:.2f} GB" if self.peak_bytes else ""
-        lines.append(f"{self.seconds:.1f} s ({costs}){memory}")
+        lines += [_cost_line(stage.name, stage.seconds, stage.peak_bytes) for stage in self.stages]
+        lines.append(_cost_line("in all", self.seconds, self.peak_bytes))
         by = f" by {self.method}" if self.method else ""
         lines.append(f"{self.output}: {self.width} x {self.height}, {self.space}{by}")
         return "\n".join(lines)
+
+
+def _cost_line(name: str, seconds: float, peak_bytes: int) -> str:
+    memory = f"  {peak_bytes / 1e9:5.2f} GB peak" if peak_bytes else ""
+    return f"{name:<9} {seconds:6.1f} s{memory}"
 
 
 def _frame_line(frame: FrameReport, width: int) -> str:

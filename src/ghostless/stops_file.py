@@ -23,7 +23,8 @@ STOPS_FILE_NAMES = (
 )
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".hdr", ".exr"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"),
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".raf", ".rw2", ".rwl", ".orf"),
+    *(".pef", ".srw", ".3fr", ".iiq", ".x3f", ".mrw", ".kdc"),
 )
 MAX_STOPS_FILE_BYTES = 65_536
 

@@ -8,13 +8,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import cv2  # noqa: E402
-from tests.scenes import expose, make_radiance  # noqa: E402
 
 from ghostless.align import homography_net  # noqa: E402
 from ghostless.bracket import Frame  # noqa: E402
 from ghostless.errors import WeightsError  # noqa: E402
 from ghostless.nn import homography  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
+from tests.scenes import expose, make_radiance  # noqa: E402
 
 SIZE = (300, 240)
 

@@ -110,7 +110,6 @@ class _Deghoster:
         self.progress = progress
         self.frames = list(stack.frames)
         self.confidence = list(stack.confidence)
-        self.shares = [0.0] * len(stack.frames)
         reference = stack.frames[stack.reference]
         self.size = (reference.height, reference.width)
         self.proxy_size = _proxy_size(*self.size, settings.proxy_pixels)
@@ -137,7 +136,6 @@ class _Deghoster:
             frames=tuple(self.frames),
             confidence=tuple(self.confidence),
             filled=self.stack.filled or all(valid is None for valid in self.stack.valid),
-            notes=(*self.stack.notes, *self._notes()),
         )
 
     def _frame(
@@ -159,7 +157,6 @@ class _Deghoster:
         share = float(np.mean(ghosted))
         if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
             return _Guide(frame, codes, usable)
-        self.shares[index] = share
         sources = tuple(
             Source(guide.frame, mapping, guide.confidence)
             for guide, mapping in zip(guides, mappings, strict=True)
@@ -221,13 +218,6 @@ class _Deghoster:
             return np.asarray(valid == 255)
         small = cv2.resize(valid, (width, height), interpolation=cv2.INTER_AREA)
         return np.asarray(small == 255)
-
-    def _notes(self) -> list[str]:
-        return [
-            f"{frame.name}: {100 * share:.1f} % of the pixels replaced by the reference's"
-            for frame, share in zip(self.frames, self.shares, strict=True)
-            if share > 0
-        ]
 
 
 def _proxy_size(height: int, width: int, pixels: int) -> tuple[int, int]:

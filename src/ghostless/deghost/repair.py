@@ -17,8 +17,8 @@ from .mapping import Codes, Mapping, box_mean, largest_channel
 
 # Over this many codes below the clip code the reference gives way to what fills its highlights.
 _CLIP_RAMP_CODES = 6.0
-# A pixel beside a clipped one, brighter than this share of the clip code, is a mixture with light of
-# unknown strength: mapped alone it would draw a dark line round the filled highlight.
+# A pixel beside a clipped one, brighter than this share of the clip code, is a mixture with light
+# of unknown strength: mapped alone it would draw a dark line round the filled highlight.
 _RIM_FROM = 0.5
 _RIM_RADIUS = 2
 # What is seen of unclipped surroundings counts this much beside what is seen of clipped ones.

@@ -191,7 +191,7 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
     if header.width * header.height > settings.max_pixels:
         raise FileReadError(
             f"expected at most {settings.max_pixels:,} pixels, found {header.width} x "
-            f"{header.height}; scale the picture down or raise max_pixels"
+            f"{header.height}; scale the picture down or allow more with --max-pixels"
         )
     return _Photo(path, kind, header, balance)
 

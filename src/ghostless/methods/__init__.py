@@ -1,7 +1,8 @@
 """The table of fusion methods. Facts about a method stand here as data, and nowhere else.
 
 To add a method, write one file beside this one with a settings dataclass and a function
-`fuse(stack, settings) -> Fused`, and add one entry to `METHODS`. The tests run over the table.
+`fuse(stack, settings, *, progress=None) -> Fused`, and add one entry to `METHODS`. The tests run
+over the table.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..bracket import MAX_FRAMES, Fused, Space, Stack
 from ..errors import BracketError, unknown_name
 from ..nn.settings import needs_networks_extra
 
-FuseFunction = Callable[[Stack, Any], Fused]
+FuseFunction = Callable[..., Fused]
 
 
 @dataclass(frozen=True)
@@ -239,16 +240,24 @@ def get_method(name: str) -> Method:
         raise unknown_name("method", name, METHODS) from None
 
 
-def fuse_stack(stack: Stack, method: str = "mertens", settings: Any = None) -> Fused:
+def fuse_stack(
+    stack: Stack,
+    method: str = "mertens",
+    settings: Any = None,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> Fused:
     """Fuse an aligned (and, for moving scenes, deghosted) stack into one image.
 
     stack: frames registered to one reference; masks are honoured.
     method: a name from the table (`ghostless methods`).
     settings: the method's own settings dataclass; None for its defaults.
+    progress: called with the fraction done, 0..1.
     Returns a Fused image in the method's output space, (H, W, 3) float32.
     Raises OptionError for an unknown method, BracketError for a stack that it cannot take.
     """
     entry = get_method(method)
     entry.check(stack)
     run, settings_class = entry.load()
-    return run(stack, settings if settings is not None else settings_class())
+    chosen = settings if settings is not None else settings_class()
+    return run(stack, chosen, progress=progress)
