@@ -79,15 +79,27 @@ def _halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(half)
 
 
+def _grey(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(cv2.transform(image, _GRAY)), 0, 255).astype(np.uint8)
+
+
+def bitmap_difference(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
+    """Share of pixels, 0..1, whose median threshold bitmaps differ; lower is better aligned.
+
+    Two images (h, w, 3) RGB, 0..255, of one size. Pixels within 4 codes of the threshold of one
+    image do not count as different. Exposures do not matter, as far as nothing is clipped.
+    """
+    first, second = _grey(reference), _grey(moving)
+    percentile = _threshold_percentile(first, second)
+    return _errors(_bitmaps(first, percentile), _bitmaps(second, percentile), 0, 0)
+
+
 def mtb_shift(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> MtbShift:
     """Find the shift between two images (h, w, 3) RGB, 0..255, up to 63 pixels each way.
 
     The shift is (0, 0) unless another one removes clearly more than noise.
     """
-    images: list[NDArray[np.uint8]] = [
-        np.clip(np.rint(cv2.transform(image, _GRAY)), 0, 255).astype(np.uint8)
-        for image in (reference, moving)
-    ]
+    images = [_grey(image) for image in (reference, moving)]
     pyramid = [images]
     while len(pyramid) < _LEVELS and min(pyramid[-1][0].shape) // 2 >= _SMALLEST_SIDE:
         pyramid.append([_halved(image) for image in pyramid[-1]])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..align import AlignSettings, align_pair
 from ..bracket import Frame
 from ..errors import FileReadError, unknown_name
+from ..metrics import alignment as metrics
 
 PATCH_PIXELS = 256
 RADII_PIXELS = (8, 32)
@@ -117,14 +118,9 @@ class AlignmentResult:
         return "\n".join(lines)
 
 
-def corner_error(estimate: Matrix, truth: Matrix, size: int = PATCH_PIXELS) -> float:
-    """Mean distance in pixels between where two matrices send a square patch's corners."""
-    last = float(size - 1)
-    corners = np.array([[[0, 0], [last, 0], [last, last], [0, last]]], np.float64)
-    distance = cv2.perspectiveTransform(corners, estimate) - cv2.perspectiveTransform(
-        corners, truth
-    )
-    return float(np.mean(np.hypot(distance[..., 0], distance[..., 1])))
+def corner_error(estimate: Matrix, truth: Matrix) -> float:
+    """Mean distance in pixels between where two matrices send a patch's corners."""
+    return metrics.corner_error(estimate, truth, PATCH_PIXELS, PATCH_PIXELS)
 
 
 def make_patch_pair(

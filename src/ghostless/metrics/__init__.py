@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import OptionError, unknown_name
-from . import gradient, information, perception, phase_congruency, radiance, structure, truth
+from . import (
+    exposure_fusion,
+    gradient,
+    information,
+    perception,
+    phase_congruency,
+    radiance,
+    structure,
+    truth,
+)
 from ._filters import TooSmallError
 from .images import (
     Images,
@@ -123,6 +132,15 @@ METRICS: dict[str, Metric] = {
             "Wang, Simoncelli, Bovik: Multi-scale structural similarity, Asilomar 2003",
             needs="truth",
         ),
+        Metric(
+            "CVVDP",
+            "ColorVideoVDP on a 4K display, JOD",
+            to_truth(color_video_vdp.color_video_vdp),
+            "Mantiuk et al.: ColorVideoVDP, SIGGRAPH 2024, by the package cvvdp",
+            needs="truth",
+            value_range=(None, 10),
+            package="cvvdp",
+        ),
         # To true radiance.
         Metric(
             "PSNR_mu",
@@ -172,6 +190,15 @@ METRICS: dict[str, Metric] = {
             needs="true_radiance",
             value_range=(-1, 1),
         ),
+        Metric(
+            "CVVDP_HDR",
+            "ColorVideoVDP on an HDR display, JOD, white at 203 cd/m2",
+            to_radiance(color_video_vdp.color_video_vdp_hdr),
+            "Mantiuk et al.: ColorVideoVDP, SIGGRAPH 2024, by the package cvvdp",
+            needs="true_radiance",
+            value_range=(None, 10),
+            package="cvvdp",
+        ),
         # To the scene's radiance, for display images.
         Metric(
             "TMQI",
@@ -198,7 +225,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "MEF_SSIM",
             "structure and contrast of the best-exposed source, three scales",
-            lambda images: structure.mef_ssim(*greys(images)),
+            lambda images: exposure_fusion.mef_ssim(*greys(images)),
             "Ma, Zeng, Wang: Perceptual quality assessment for MEF, TIP 2015",
             needs="sources",
             mefb=True,
@@ -206,8 +233,15 @@ METRICS: dict[str, Metric] = {
         Metric(
             "MEF_SSIM1",
             "MEF-SSIM on the full scale only",
-            lambda images: structure.mef_ssim_single_scale(*greys(images)),
+            lambda images: exposure_fusion.mef_ssim_single_scale(*greys(images)),
             "Ma, Zeng, Wang: Perceptual quality assessment for MEF, TIP 2015",
+            needs="sources",
+        ),
+        Metric(
+            "MEF_SSIMd",
+            "MEF-SSIM for moving scenes: what moves should be shown once",
+            lambda images: exposure_fusion.mef_ssim_moving(*greys(images)),
+            "Fang, Zhu, Ma, Wang, Li: Perceptual evaluation for MEF of dynamic scenes, TIP 2020",
             needs="sources",
         ),
         Metric(

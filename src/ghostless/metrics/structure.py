@@ -1,13 +1,12 @@
 """Metrics of structure: local similarity of the fused image to its sources.
 
-All work on single planes (H, W), values 0..255; `ghostless.metrics` averages over R, G, B, except
-MEF-SSIM which is defined on grey images and takes any number of sources.
+All work on single planes (H, W), values 0..255; `ghostless.metrics` averages over R, G, B.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ._filters import correlate_same, gaussian, halve, require_size, smooth_valid
+from ._filters import correlate_same, gaussian, require_size, smooth_valid
 
 Bytes = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -224,92 +223,3 @@ def _mean_of_known(values: Plane) -> float:
     known = values[~np.isnan(values)]
     # Nothing but flat windows: the images agree as far as this metric can see.
     return float(known.mean()) if known.size else 1.0
-
-
-# MEF-SSIM ---------------------------------------------------------------------------------------
-
-MEF_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001)
-
-
-def mef_ssim(sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic]) -> float:
-    """MEF-SSIM on three scales (Ma, Zeng, Wang, TIP 2015), 0..1, higher is better.
-
-    sources: two or more grey planes (H, W), values 0..255; fused: one such plane.
-    """
-    planes = [np.asarray(source, np.float64) for source in sources]
-    result = np.asarray(fused, np.float64)
-    require_size(result.shape, 11 * 4, "MEF_SSIM", "MEF_SSIM1")
-    weights = np.array(MEF_SSIM_WEIGHTS) / sum(MEF_SSIM_WEIGHTS)
-    score = 1.0
-    for scale, weight in enumerate(weights):
-        if scale:
-            planes, result = [halve(plane) for plane in planes], halve(result)
-        quality = float(mef_ssim_map(planes, result).mean())
-        score *= max(quality, 0.0) ** float(weight)
-    return score
-
-
-def mef_ssim_single_scale(
-    sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic]
-) -> float:
-    """MEF-SSIM on the full scale only (Ma, Zeng, Wang, TIP 2015), higher is better."""
-    planes = [np.asarray(source, np.float64) for source in sources]
-    result = np.asarray(fused, np.float64)
-    require_size(result.shape, 11, "MEF_SSIM1")
-    return float(mef_ssim_map(planes, result).mean())
-
-
-def mef_ssim_map(sources: Sequence[Plane], fused: Plane) -> Plane:
-    """Quality map (H-10, W-10) of one scale: structure and contrast, no luminance.
-
-    Every 11 x 11 patch of the sources is split into mean, contrast and structure; the wanted patch
-    has the largest contrast and the contrast-weighted mean structure. Its moments follow from those
-    of the sources, for it is a linear combination of their patches.
-    """
-    box = np.full(11, 1 / 11)
-    bell = gaussian(11, 1.5)
-    count = len(sources)
-    means = [smooth_valid(source, box) for source in sources]
-    covariances: dict[tuple[int, int], Plane] = {}
-    for i in range(count):
-        for j in range(i, count):
-            product = smooth_valid(sources[i] * sources[j], box)
-            covariances[i, j] = product - means[i] * means[j]
-    contrasts = [np.sqrt(np.maximum(121 * covariances[i, i], 0)) + 0.001 for i in range(count)]
-
-    # Consistency of the structures: norm of the summed patches over the sum of their norms.
-    tiny = np.finfo(np.float64).eps
-    summed = sum((1 if i == j else 2) * covariance for (i, j), covariance in covariances.items())
-    norm_of_sum = np.sqrt(np.maximum(121 * np.asarray(summed), 0))
-    sum_of_norms = sum(contrast - 0.001 for contrast in contrasts)
-    consistency = np.clip((norm_of_sum + tiny) / (sum_of_norms + tiny), tiny, 1 - tiny)
-    power = np.minimum(np.tan(np.pi / 2 * consistency), 10)
-
-    weights = [(contrast / 11) ** power + tiny for contrast in contrasts]
-    total = sum(weights)
-    factors = [
-        weight / total / contrast for weight, contrast in zip(weights, contrasts, strict=True)
-    ]
-    length = np.zeros_like(power)
-    for (i, j), covariance in covariances.items():
-        length += (1 if i == j else 2) * factors[i] * factors[j] * 121 * covariance
-    length = np.sqrt(np.maximum(length, 0))
-    largest = np.maximum.reduce(contrasts)
-    scale = np.divide(largest, length, out=np.zeros_like(length), where=length > 0)
-
-    bell_means = [smooth_valid(source, bell) for source in sources]
-    fused_mean = smooth_valid(fused, bell)
-    fused_variance = smooth_valid(fused * fused, bell) - fused_mean * fused_mean
-    wanted_variance = np.zeros_like(power)
-    covariance_with_fused = np.zeros_like(power)
-    for i in range(count):
-        with_fused = smooth_valid(sources[i] * fused, bell) - bell_means[i] * fused_mean
-        covariance_with_fused += factors[i] * with_fused
-        for j in range(i, count):
-            product = smooth_valid(sources[i] * sources[j], bell)
-            bell_covariance = product - bell_means[i] * bell_means[j]
-            wanted_variance += (1 if i == j else 2) * factors[i] * factors[j] * bell_covariance
-    constant = (0.03 * 255) ** 2
-    above = 2 * scale * covariance_with_fused + constant
-    below = scale**2 * wanted_variance + fused_variance + constant
-    return np.asarray(above / below)
