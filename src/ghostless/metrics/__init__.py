@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..errors import OptionError, unknown_name
 from . import (
+    color_video_vdp,
     exposure_fusion,
     gradient,
     information,
