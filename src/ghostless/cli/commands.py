@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from ..errors import OptionError, unknown_name
 from .options import expand, method_settings, options_from
+from .score import ScoreCommand, metrics, score
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 
 
@@ -262,6 +263,10 @@ def methods(as_json: Json = False) -> None:
         for fact, value in method.items():
             if fact not in ("name", "summary"):
                 print(f"    {fact.replace('_', ' '):<14} {in_words(value)}")
+
+
+app.command(cls=ScoreCommand)(score)
+app.command()(metrics)
 
 
 @bench_app.callback(invoke_without_command=True)

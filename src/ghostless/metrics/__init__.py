@@ -20,8 +20,8 @@ from . import (
     truth,
 )
 from ._filters import TooSmallError
+from .images import Images as Images
 from .images import (
-    Images,
     greys,
     mean_over_sources,
     of_intensity,
@@ -46,6 +46,7 @@ class Metric:
     value_range: smallest and largest value that it can have; None for unbounded.
     mefb: one of the twenty metrics of MEFB (Zhang, Information Fusion 2021).
     package: the optional package that computes it; such a metric runs only when named.
+    note: how far its values have been checked, where that is not against the official code.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Metric:
     sources: tuple[int, int | None] = (2, None)
     mefb: bool = False
     package: str | None = None
+    note: str = ""
 
     def applies_to(self, images: Images) -> bool:
         """Whether the images hold what the metric needs."""
@@ -418,7 +420,11 @@ def get_metric(name: str) -> Metric:
 
 
 def score(
-    images: Images, names: Iterable[str] | None = None, *, threads: int = 2
+    images: Images,
+    names: Iterable[str] | None = None,
+    *,
+    threads: int = 2,
+    progress: Callable[[float], None] | None = None,
 ) -> dict[str, float]:
     """Score a result by the named metrics, or by all that the images allow.
 
@@ -444,8 +450,13 @@ def score(
             raise
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        values = zip(chosen, pool.map(compute, chosen), strict=True)
-        return {metric.name: value for metric, value in values if value is not None}
+        scores: dict[str, float] = {}
+        for metric, value in zip(chosen, pool.map(compute, chosen), strict=True):
+            if value is not None:
+                scores[metric.name] = value
+            if progress is not None:
+                progress((chosen.index(metric) + 1) / len(chosen))
+        return scores
 
 
 def _unmet(metric: Metric, images: Images) -> str:
