@@ -38,6 +38,7 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Pixels, Stack
 from ..errors import OptionError
 from ..nn.blocks import ConvBlock, DeconvBlock, in_full_precision
+from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -217,6 +218,8 @@ _FINE_HALO = 8
 _QUARTER_HALO = 8
 # Up again: 4x4 kernels at 1/4 and at 1/2 of the size, and what the head's features need.
 _FINISH_HALO = 16
+# Held of the whole image: the maps at 1/2 and 1/4 of the size, and coarser ones in the making.
+_MAP_BYTES_PER_PIXEL = 120
 # Tensors alive at once, in float32: two frames' features, joined, with the convolutions' copies.
 _FINE_BYTES_PER_PIXEL = 4096
 
@@ -308,9 +311,19 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
         return _fuse_pair(loaded, under=under, over=over, progress=progress)
 
-    pixels = fuse_frames_in_turn(frames, fuse_pair, settings.order, progress)
-    metadata = stack.frames[stack.reference].metadata
-    return Fused(pixels, "display", metadata=metadata, notes=notes)
+    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
+        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+        metadata = stack.frames[stack.reference].metadata
+        return Fused(pixels, "display", metadata=metadata, notes=notes)
+
+    return fuse_at_quality(
+        replace(stack, frames=tuple(frames)),
+        settings,
+        loaded.device,
+        fuse_whole,
+        map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+        progress=progress,
+    )
 
 
 def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame], tuple[str, ...]]:

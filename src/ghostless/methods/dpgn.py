@@ -36,6 +36,7 @@ from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..nn import priors as prior_parts
 from ..nn.blocks import in_full_precision, make_norm
+from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -259,6 +260,8 @@ _DECODER_HALO = 6
 _FINEST_HALO = 8
 # Laplacian of the weights; reducing; expanding.
 _PRIOR_HALO = 8
+# Held of the whole image: the skips and priors of all coarser scales.
+_MAP_BYTES_PER_PIXEL = 120
 # Peak of a decoder's tensors in channels of its scale, 4 bytes each.
 _BYTES_PER_PIXEL_AND_CHANNEL = 48
 
@@ -486,8 +489,18 @@ def fuse(stack: Stack, settings: DpgnSettings, progress: Progress | None = None)
             take_chroma(pixels, mertens.fuse(Stack((under, over), reference=0)).pixels)
         return pixels
 
-    pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-    return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
+        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+
+    return fuse_at_quality(
+        stack,
+        settings,
+        loaded.device,
+        fuse_whole,
+        map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+        progress=progress,
+    )
 
 
 def _fuse_pair(

@@ -39,6 +39,7 @@ from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..nn import fullsize
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
+from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import PaddedFrame, Progress, Region, Tile
 from ..nn.mu_law import inverse_mu_law, mu_law
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
@@ -410,6 +411,22 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
     fullsize.check_finite(stack.frames)
     loaded = load_network(GENERATOR, settings)
     triplets = choose_triplets(stops, stack.reference, settings.more_frames)
+    return fuse_at_quality(
+        stack,
+        settings,
+        loaded.device,
+        lambda stack, progress: _fuse_triplets(loaded, stack, triplets, progress),
+        map_bytes_per_pixel=0,
+        progress=progress,
+    )
+
+
+def _fuse_triplets(
+    loaded: LoadedNetwork,
+    stack: Stack,
+    triplets: Sequence[tuple[int, int, int]],
+    progress: Progress | None,
+) -> Fused:
     first = stack.frames[0]
     fused = np.empty((first.height, first.width, 3), np.float32)
     replaced: list[Frame] = []
@@ -423,8 +440,8 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
         replaced = [stack.frames[triplet[0]], stack.frames[triplet[2]]]
     used = {i for triplet in triplets for i in triplet}
     notes = []
-    if len(used) < len(stops):
-        left_out = ", ".join(stack.frames[i].name for i in range(len(stops)) if i not in used)
+    if len(used) < len(stack.frames):
+        left_out = ", ".join(f.name for i, f in enumerate(stack.frames) if i not in used)
         notes.append(f"hdr-gan did not need: {left_out}")
     metadata = stack.frames[stack.reference].metadata
     return Fused(fused, "linear", metadata=metadata, notes=tuple(notes))

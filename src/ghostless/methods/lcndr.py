@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Stack
 from ..nn.attention import CoordinateAttention, SelfAttention
 from ..nn.blocks import ConvBlock, in_full_precision
+from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -331,6 +332,8 @@ class Lcndr(nn.Module):
         return (fused + 1) / 2
 
 
+# Held of the whole image: both images' maps at a quarter of the size and below.
+_MAP_BYTES_PER_PIXEL = 40
 # Peak of all tensors of a tile: the 128 channels of one branch, their gradients, and copies.
 _BYTES_PER_PIXEL = 3600
 
@@ -513,8 +516,18 @@ def fuse(stack: Stack, settings: LcndrSettings, progress: Progress | None = None
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
         return _fuse_pair(loaded, over=over, under=under, progress=progress)
 
-    pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-    return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
+        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+
+    return fuse_at_quality(
+        stack,
+        settings,
+        loaded.device,
+        fuse_whole,
+        map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+        progress=progress,
+    )
 
 
 def _fuse_pair(

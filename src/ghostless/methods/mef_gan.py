@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Stack
 from ..nn.attention import SelfAttention
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
+from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Tile,
@@ -187,6 +188,8 @@ class Generator(nn.Module):
         return self.merge_blocks(pair, None if self.attention is None else self.attention(pair))
 
 
+# Held of the whole image: the attention block's maps at a quarter of the size and below.
+_MAP_BYTES_PER_PIXEL = 24
 # Peak of all tensors of a tile: the 216 merged channels, mirrored, and the layers around them.
 _BYTES_PER_PIXEL = 3600
 
@@ -361,8 +364,18 @@ def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = Non
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
         return _fuse_pair(loaded, over=over, under=under, progress=progress)
 
-    pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-    return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
+        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
+        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
+
+    return fuse_at_quality(
+        stack,
+        settings,
+        loaded.device,
+        fuse_whole,
+        map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+        progress=progress,
+    )
 
 
 def _fuse_pair(

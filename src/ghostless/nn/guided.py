@@ -250,7 +250,7 @@ def _interpolated(grid: Values, start: int, stop: int, size: tuple[int, int]) ->
         across[:, row] += grid[below[row]] * share[row]
     flat = across.reshape(-1, columns)
     out = cv2.resize(flat, (width, len(flat)), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(out).reshape(planes, stop - start, width)
+    return np.asarray(out, np.float32).reshape(planes, stop - start, width)
 
 
 def carry(

@@ -29,7 +29,9 @@ class NetworkSettings:
 
     weights: a safetensors file; None for the weights that ship with the package.
     device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:INDEX".
-    quality: "full" runs the network on every pixel; "auto" leaves the choice to the program.
+    quality: "full" runs the network on every pixel, "fast" on a proxy of about a megapixel whose
+        result is carried to the full size; "auto" is full on a CPU up to 1.5 megapixels and on a
+        GPU as long as its memory lasts.
     precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 on CUDA devices.
     """
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import GhostlessError, OptionError, WeightsError
+from ..errors import GhostlessError, WeightsError
 from .settings import NetworkSettings, choose_device, choose_dtype
 
 if TYPE_CHECKING:
@@ -289,10 +289,6 @@ def load_network(kind: NetworkKind, settings: NetworkSettings) -> LoadedNetwork:
     """
     import torch
 
-    if settings.quality == "fast":
-        raise OptionError(
-            f"quality: expected auto or full for {kind.name!r}, found 'fast', which it lacks"
-        )
     path = find_weights(kind, settings.weights)
     device = choose_device(settings.device)
     stamp = path.stat()
