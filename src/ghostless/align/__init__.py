@@ -136,6 +136,10 @@ class _Estimate:
     notes: tuple[str, ...]
 
 
+# Name of a starting point, the motion that it led to, and how well that fits.
+_Tried = tuple[str, Matrix, Agreement]
+
+
 class _Pair:
     """Two proxies and their pyramid, on which motions are tried."""
 
@@ -262,30 +266,42 @@ def _estimate(pair: _Pair, settings: AlignSettings, chained: Matrix | None = Non
     matches, feature_matrix = _feature_matches(pair)
     if feature_matrix is None:
         notes.append("too few matching features; aligned by pixels")
-    tried: list[tuple[str, Matrix]] = []
-    for name, matrix in _starts(pair, largest, feature_matrix, chained):
-        if _plausible(pair.to_pixels(matrix), pair.shape):
-            tried.append((name, matrix))
+    tried = _tried(pair, _starts(pair, largest, feature_matrix, chained))
     unmoved_found = agreement(pair.level, np.eye(3))
-    found = [agreement(pair.level, matrix) for _, matrix in tried]
-    observations = max([unmoved_found.observations] + [f.observations for f in found])
+    observations = max(f.observations for f in (unmoved_found, *(t[2] for t in tried)))
     unmoved = pair.judge(np.eye(3), "identity", "none", observations)
     motions = [
-        _Motion(matrix, largest, f, evidence(f, observations, largest), name)
-        for (name, matrix), f in zip(tried, found, strict=True)
-        if f.overlap >= _LEAST_OVERLAP
+        _Motion(matrix, largest, found, evidence(found, observations, largest), name)
+        for name, matrix, found in tried
     ]
     best = min(motions, key=lambda m: m.evidence, default=unmoved)
     if auto and best is not unmoved:
         best = _simplest(pair, best, observations)
     if best is not unmoved:
         best = _finished(pair, best, observations)
-    if best is not unmoved and not _clearly_better(pair, best, unmoved, motions):
+    if best is not unmoved and not _clearly_better(pair, best, unmoved, tried):
         notes.append("no motion fits clearly better than none; left as it is")
         best = unmoved
     elif best.start != "features" and feature_matrix is not None:
         notes.append(f"started from {best.start} rather than from features")
     return _Estimate(best, unmoved, matches, scale, tuple(notes))
+
+
+def _tried(pair: _Pair, starts: Iterator[tuple[str, Matrix]]) -> list[_Tried]:
+    """Measure the motions that starting points led to; impossible ones are left out."""
+    tried = []
+    for name, matrix in starts:
+        if _plausible(pair.to_pixels(matrix), pair.shape):
+            found = agreement(pair.level, matrix)
+            if found.overlap >= _LEAST_OVERLAP:
+                tried.append((name, matrix, found))
+    return tried
+
+
+def _supported(pair: _Pair, start: str, matrix: Matrix, tried: Sequence[_Tried]) -> bool:
+    """Tell whether another starting point led to nearly the same motion."""
+    near = _SUPPORT * max(pair.shape)
+    return any(name != start and pair.apart(other, matrix) < near for name, other, _ in tried)
 
 
 def _simplest(pair: _Pair, best: _Motion, observations: float) -> _Motion:
@@ -310,7 +326,7 @@ def _finished(pair: _Pair, motion: _Motion, observations: float) -> _Motion:
 
 
 def _clearly_better(
-    pair: _Pair, motion: _Motion, unmoved: _Motion, others: Sequence[_Motion]
+    pair: _Pair, motion: _Motion, unmoved: _Motion, tried: Sequence[_Tried]
 ) -> bool:
     """Tell whether a motion is beyond doubt better than none.
 
@@ -326,12 +342,7 @@ def _clearly_better(
     ):
         return False
     agreed = consent(pair.level, motion.matrix)
-    near = _SUPPORT * max(pair.shape)
-    supported = any(
-        other.start != motion.start and pair.apart(other.matrix, motion.matrix) < near
-        for other in others
-    )
-    if supported:
+    if _supported(pair, motion.start, motion.matrix, tried):
         return agreed > _CONSENT
     return agreed > _CONSENT_ALONE and motion.found.correlation > _CORRELATION_ALONE
 

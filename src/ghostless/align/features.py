@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from .proxy import Gray, Matrix, local_normalise, overlapping_range
 
 _CONTRAST = 0.02
+_WINDOW_PIXELS = 12.0
+_NOISE_CODES = 1.0
 _RATIO = 0.8
 _GRID = 8
 _MOST_FEATURES = 3000
@@ -42,7 +44,7 @@ def _normalised(reference: Gray, moving: Gray) -> Iterator[tuple[NDArray[np.uint
     span = overlapping_range(reference, moving)
     clipped = (np.clip(reference, *span.reference), np.clip(moving, *span.moving))
     yield tuple(
-        np.clip(128 + 50 * local_normalise(image, 12.0, 1.0)[0], 0, 255).astype(np.uint8)
+        np.clip(128 + 50 * local_normalise(image, _WINDOW_PIXELS, _NOISE_CODES)[0], 0, 255).astype(np.uint8)
         for image in clipped
     )
     yield tuple(np.asarray(cv2.equalizeHist(np.rint(image).astype(np.uint8))) for image in clipped)

@@ -16,7 +16,7 @@ Gray = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 # Codes (of 255) from which on a pixel is taken to be clipped; compression rings a little.
-DARK_CLIP = 1
+DARK_CLIP = 0
 BRIGHT_CLIP = 252
 
 
