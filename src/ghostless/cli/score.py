@@ -41,7 +41,10 @@ def spread_sources(words: Sequence[str]) -> list[str]:
             spread += [word, words[position]]
             position += 1
         if position == first:
-            spread.append(word)
+            raise OptionError(
+                "--sources: expected the photos that were fused, found none after it; "
+                "give their files or folder"
+            )
     return spread
 
 

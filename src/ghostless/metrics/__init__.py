@@ -239,6 +239,7 @@ METRICS: dict[str, Metric] = {
             lambda images: exposure_fusion.mef_ssim_single_scale(*greys(images)),
             "Ma, Zeng, Wang: Perceptual quality assessment for MEF, TIP 2015",
             needs="sources",
+            value_range=(-1, 1),
         ),
         Metric(
             "MEF_SSIMd",
@@ -246,6 +247,8 @@ METRICS: dict[str, Metric] = {
             lambda images: exposure_fusion.mef_ssim_moving(*greys(images)),
             "Fang, Zhu, Ma, Wang, Li: Perceptual evaluation for MEF of dynamic scenes, TIP 2020",
             needs="sources",
+            value_range=(-1, 1),
+            note="built from the paper, not checked against the authors' code",
         ),
         Metric(
             "MI",
@@ -259,7 +262,7 @@ METRICS: dict[str, Metric] = {
             "CC",
             "correlation with the sources' grey values, mean",
             mean_over_sources(truth.correlation),
-            "Li et al.: LCNDR",
+            "Li, Liu, Zhou, Zhang, Kasabov: Learning a coordinated network (LCNDR)",
             needs="sources",
             value_range=(-1, 1),
         ),
@@ -278,7 +281,7 @@ METRICS: dict[str, Metric] = {
             per_channel(information.cross_entropy),
             "Bulanon, Burks, Alchanatis: Biosystems Engineering 2009",
             higher_is_better=False,
-            value_range=(0, None),
+            value_range=(None, None),
         ),
         _mefb(
             "Entropy",

@@ -48,7 +48,7 @@ def mef_ssim_single_scale(
 
 
 def mef_ssim_moving(sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic]) -> float:
-    """MEF-SSIMd, for scenes in which things move (Fang, Zhu, Ma, Wang, Li, TIP 2020), 0..1.
+    """MEF-SSIMd, for scenes in which things move (Fang, Zhu, Ma, Wang, Li, TIP 2020), -1..1.
 
     sources: two or more grey planes (H, W), values 0..255; fused: one such plane. One scale.
     Windows whose structure agrees in all sources are static and scored as by MEF-SSIM, with

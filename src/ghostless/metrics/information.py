@@ -12,7 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ._filters import correlate_same, entropy_bits, histogram, joint_histogram, stretch
+from ._filters import (
+    correlate_same,
+    entropy_bits,
+    histogram,
+    joint_histogram,
+    require_size,
+    stretch,
+)
 
 Bytes = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -27,7 +34,7 @@ def cross_entropy(first: Bytes, second: Bytes, fused: Bytes) -> float:
     """Mean relative entropy of the sources' levels to the fused image's, bits.
 
     Levels that one of the two images lacks are left out, as in MEFB (Bulanon et al.,
-    Biosystems Engineering 2009).
+    Biosystems Engineering 2009), so that it can be negative.
     """
     target = histogram(fused)
     total = 0.0
@@ -114,6 +121,7 @@ def feature_mutual_information(first: Bytes, second: Bytes, fused: Bytes) -> flo
     Edges are Sobel edges with MATLAB's automatic threshold and thinning, so a window is one of
     512 patterns and the value of each pair of patterns is computed once.
     """
+    require_size(fused.shape, 3, "FMI")
     table = _pattern_information()
     codes = [_pattern_codes(_sobel_edges(plane)) for plane in (first, second, fused)]
     values = table[codes[0], codes[2]] + table[codes[1], codes[2]]

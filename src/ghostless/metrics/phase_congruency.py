@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ._filters import gaussian, smooth_same
+from ._filters import gaussian, require_size, smooth_same
 
 Bytes = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -32,6 +32,7 @@ def phase_congruency_quality(first: Bytes, second: Bytes, fused: Bytes) -> float
 
     Each image: (H, W, 3) uint8, scored channel by channel and averaged, or one plane (H, W).
     """
+    require_size(fused.shape, 11, "Qp")
     images = [np.atleast_3d(image) for image in (first, second, fused)]
     bank = FilterBank.of_size(*images[0].shape[:2])
     scores = []
