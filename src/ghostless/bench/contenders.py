@@ -1,0 +1,169 @@
+"""Who takes part in a benchmark: methods of the table, with settings, and programs of others.
+
+`mertens:overshoot=clip` is a method with a setting; several settings are parted by commas. The
+settings `align`, `deghost` and `tone_map` are those of the line around the method.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ..align import AlignSettings
+from ..deghost import DeghostSettings
+from ..errors import GhostlessError, OptionError, unknown_name
+from ..methods import METHODS, get_method
+from ..nn.weights import has_weights
+from ..pipeline import FuseOptions
+from ..tonemap import OPERATORS, ToneMapSettings, check_operator
+from .outside import OUTSIDE
+
+_LINE_SETTINGS = ("align", "deghost", "tone_map")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One method, with its settings, that takes part.
+
+    label: as the user wrote it. kind: "method" from the table, or a program of others, "outside".
+    settings: those given, as text, by name. linear: whether it can give radiance.
+    """
+
+    label: str
+    name: str
+    kind: Literal["method", "outside"]
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """Name for folders: letters, digits, and - = . only."""
+        return re.sub(r"[^A-Za-z0-9.=-]+", "_", self.label)
+
+    @property
+    def linear(self) -> bool:
+        """Whether it can give radiance."""
+        if self.kind == "outside":
+            return OUTSIDE[self.name].linear
+        return METHODS[self.name].output == "linear"
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a line."""
+        table: Mapping[str, Any] = OUTSIDE if self.kind == "outside" else METHODS
+        return str(table[self.name].summary)
+
+    def missing(self) -> str | None:
+        """Say why it cannot run here; None if it can."""
+        if self.kind == "outside":
+            return OUTSIDE[self.name].missing()
+        method = METHODS[self.name]
+        if method.weights is not None and not has_weights(method.weights):
+            return f"no weights of {method.weights!r} are shipped with this version"
+        try:
+            method.load()
+        except GhostlessError as error:
+            return str(error)
+        return None
+
+    def options(self, still: bool) -> FuseOptions:
+        """Build the options of the line; in still scenes frames are fused as they are."""
+        options = FuseOptions(method=self.name)
+        if still:
+            options = replace(
+                options, align=AlignSettings(model="none"), deghost=DeghostSettings(mode="off")
+            )
+        own = {}
+        for key, text in self.settings:
+            if key == "align":
+                options = replace(options, align=AlignSettings(model=text))  # type: ignore[arg-type]
+            elif key == "deghost":
+                options = replace(options, deghost=DeghostSettings(mode=text))  # type: ignore[arg-type]
+            elif key == "tone_map":
+                check_operator(text)
+                options = replace(options, tone_map=ToneMapSettings(operator=text))
+            else:
+                own[key] = text
+        if own:
+            options = replace(options, method_settings=_method_settings(self.name, own))
+        return options
+
+
+def parse_contenders(text: str) -> tuple[Contender, ...]:
+    """Read "mertens,debevec:tone_map=reinhard,opencv-mertens".
+
+    Raises OptionError with the near names for unknown ones, and for settings that do not fit.
+    """
+    labels: list[str] = []
+    for word in (word.strip() for word in text.split(",")):
+        if not word:
+            continue
+        if "=" in word and ":" not in word and labels and ":" in labels[-1]:
+            labels[-1] += f",{word}"  # one more setting of the method before
+        else:
+            labels.append(word)
+    if not labels:
+        raise OptionError("--methods: expected names such as mertens,debevec, found none")
+    found = [_parse_one(label) for label in dict.fromkeys(labels)]
+    slugs = [contender.slug for contender in found]
+    for contender in found:
+        if slugs.count(contender.slug) > 1:
+            raise OptionError(f"--methods: expected methods that differ, found {contender.label!r}")
+    return tuple(found)
+
+
+def _parse_one(label: str) -> Contender:
+    name, _, rest = label.partition(":")
+    if name not in METHODS and name not in OUTSIDE:
+        raise unknown_name("method", name, [*METHODS, *OUTSIDE])
+    pairs = []
+    for word in filter(None, rest.split(",")):
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise OptionError(f"{label}: expected settings as name=value, found {word!r}")
+        pairs.append((key.strip().replace("-", "_"), value.strip()))
+    if name in OUTSIDE:
+        if pairs:
+            raise OptionError(f"{label}: expected no settings for a program of others")
+        return Contender(label, name, "outside")
+    contender = Contender(label, name, "method", tuple(pairs))
+    if any(key == "tone_map" for key, _ in pairs) and not contender.linear:
+        raise OptionError(
+            f"{label}: expected tone_map with a method of linear output, found {name!r}; "
+            f"operators: {', '.join(OPERATORS)}"
+        )
+    if pairs and contender.missing() is None:
+        contender.options(still=False)  # raises for a wrong one before any work
+    return contender
+
+
+def _method_settings(name: str, wanted: Mapping[str, str]) -> Any:
+    settings_class = get_method(name).load()[1]
+    known = [field.name for field in fields(settings_class)]
+    hints = get_type_hints(settings_class)
+    values = {}
+    for key, text in wanted.items():
+        if key not in known:
+            raise unknown_name(f"setting of {name}", key, [*known, *_LINE_SETTINGS])
+        values[key] = _value(f"{name}:{key}", text, hints[key])
+    return settings_class(**values)
+
+
+def _value(what: str, text: str, hint: Any) -> Any:
+    """Turn text into a value of the type that a settings field is annotated with."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if types.NoneType in kinds and text.lower() == "none":
+        return None
+    for kind in kinds:
+        if kind is bool and text.lower() in ("true", "false", "yes", "no", "on", "off"):
+            return text.lower() in ("true", "yes", "on")
+        if kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+        if kind is str or get_origin(kind) is Literal:
+            return text
+    raise OptionError(f"{what}: expected {hint}, found {text!r}")
