@@ -283,3 +283,12 @@ def test_training_reaches_every_parameter():
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     # A shift of all queries' logits alike, and biases before a norm, change nothing.
     assert all(name.endswith("bias") for name in without)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1), (7, 9)])
+def test_gradient_filter_without_gradients_is_the_same(size):
+    torch.manual_seed(1)
+    features = torch.randn(2, 3, *size)
+    wanted = lcndr.filter_gradients(features)
+    with torch.inference_mode():
+        torch.testing.assert_close(lcndr.filter_gradients(features), wanted)

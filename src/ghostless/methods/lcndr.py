@@ -221,12 +221,9 @@ class PaperBranch(nn.Module):
         """Weight map from the first features, gates for them, and enlarged attention output."""
         extracted = features
         if self.extractor is not None:
-            gated = torch.cat([features * rows * columns for rows, columns in gates], dim=1)
             extracted = self.extractor(features)
-            extracted = extracted + F.pad(
-                gated, (0, 0, 0, 0, 0, extracted.shape[1] - gated.shape[1])
-            )
-            del gated
+            for index, (rows, columns) in enumerate(gates):
+                extracted[:, 32 * index : 32 * (index + 1)] += features * rows * columns
         if attended is not None:
             extracted = torch.cat([extracted, attended], dim=1)
         if self.architecture.edge_revision:
@@ -442,12 +439,31 @@ def filter_gradients(features: Tensor) -> Tensor:
     E = length of the differences to the left and to the lower neighbour; the result is the larger
     of E here and E one pixel down and to the right. The border is repeated.
     """
+    if not torch.is_grad_enabled():
+        return _filter_gradients_in_place(features)
     left = torch.cat([features[..., :1], features[..., :-1]], dim=3)
     below = torch.cat([features[:, :, 1:], features[:, :, -1:]], dim=2)
     square = (features - left).square() + (features - below).square()
     edges = torch.sqrt(square + _GRADIENT_FLOOR)
     padded = F.pad(edges, (0, 1, 0, 1), mode="replicate")
     return torch.maximum(edges, padded[:, :, 1:, 1:])
+
+
+def _filter_gradients_in_place(features: Tensor) -> Tensor:
+    """The same in half the passes over memory, which is what it costs; not for training."""
+    edges, down = torch.empty_like(features), torch.empty_like(features)
+    torch.sub(features[..., 1:], features[..., :-1], out=edges[..., 1:])
+    edges[..., 0] = 0
+    torch.sub(features[:, :, 1:], features[:, :, :-1], out=down[:, :, :-1])
+    down[:, :, -1] = 0
+    edges.mul_(edges).addcmul_(down, down).add_(_GRADIENT_FLOOR).sqrt_()
+    larger = down
+    inner, last = slice(None, -1), slice(-1, None)
+    for rows, next_rows in ((inner, slice(1, None)), (last, last)):
+        for columns, next_columns in ((inner, slice(1, None)), (last, last)):
+            here, beyond = edges[:, :, rows, columns], edges[:, :, next_rows, next_columns]
+            torch.maximum(here, beyond, out=larger[:, :, rows, columns])
+    return larger
 
 
 def _apply(weight_map: Tensor, plane: Tensor, how: str) -> Tensor:
