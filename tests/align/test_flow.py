@@ -8,7 +8,7 @@ import numpy as np
 from ghostless.align import AlignSettings, align_bracket
 from ghostless.align.flow import residual_flow
 from ghostless.bracket import Bracket, Frame
-from tests.scenes import expose, make_radiance
+from tests.scenes import add_disc, expose, make_radiance
 
 HEIGHT, WIDTH = 240, 320
 
@@ -57,3 +57,15 @@ def test_flow_of_equal_frames_changes_nothing_to_speak_of():
     stack = align_bracket(bracket, AlignSettings(model="flow"), reference=0)
     apart = np.abs(stack.frames[1].pixels.astype(int) - bracket.frames[1].pixels)
     assert np.mean(apart > 3) < 0.01
+
+
+def test_a_thing_that_walked_far_is_not_torn():
+    scene = make_radiance(HEIGHT, WIDTH, 6, range_stops=4)
+    views = [add_disc(scene, (x, 120), 45, (0.6, 0.3, 0.2)) for x in (140, 148)]
+    grays = [
+        expose(view, ev).astype(np.float32).mean(axis=2)
+        for view, ev in zip(views, (0, 2), strict=True)
+    ]
+    flow = residual_flow(*grays, np.eye(3))
+    if flow is not None:
+        assert max(np.abs(np.diff(flow, axis=axis)).max() for axis in (0, 1)) < 0.5

@@ -44,7 +44,9 @@ def _normalised(reference: Gray, moving: Gray) -> Iterator[tuple[NDArray[np.uint
     span = overlapping_range(reference, moving)
     clipped = (np.clip(reference, *span.reference), np.clip(moving, *span.moving))
     yield tuple(
-        np.clip(128 + 50 * local_normalise(image, _WINDOW_PIXELS, _NOISE_CODES)[0], 0, 255).astype(np.uint8)
+        np.clip(128 + 50 * local_normalise(image, _WINDOW_PIXELS, _NOISE_CODES)[0], 0, 255).astype(
+            np.uint8
+        )
         for image in clipped
     )
     yield tuple(np.asarray(cv2.equalizeHist(np.rint(image).astype(np.uint8))) for image in clipped)

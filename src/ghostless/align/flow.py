@@ -18,7 +18,9 @@ _NOISE_CODES = 1.5
 _AGREE_PIXELS = 0.7
 # Vectors longer than this share of the longer side are taken for mistakes.
 _LONGEST = 0.03
-_SMOOTH_PIXELS = 4.0
+_SMOOTH_PIXELS = 5.0
+# A field that changes by more than this from pixel to pixel would tear the picture.
+_STEEPEST = 0.3
 # Confidence below which a vector gives way to the matrix.
 _DOUBT = 0.08
 
@@ -41,6 +43,44 @@ def _local_correlation(a: Gray, b: Gray) -> Gray:
     both = cv2.GaussianBlur(a * b, *blur)
     power = cv2.GaussianBlur(a * a, *blur) * cv2.GaussianBlur(b * b, *blur)
     return np.asarray(both / np.sqrt(power + 1e-3), np.float32)
+
+
+def _spread(flow: Flow, confidence: Gray) -> Flow:
+    """Normalised convolution: trusted vectors spread into their neighbourhood and fade out."""
+    mass = cv2.GaussianBlur(confidence, (0, 0), _SMOOTH_PIXELS)
+    smooth = cv2.GaussianBlur(flow * confidence[..., None], (0, 0), _SMOOTH_PIXELS)
+    fade = mass / (mass * mass + _DOUBT * _DOUBT)
+    return np.asarray(smooth * fade[..., None], np.float32)
+
+
+def _steepness(flow: Flow) -> Gray:
+    """Largest change of a vector from one pixel to the next, (h, w)."""
+    slopes = [
+        np.abs(cv2.Sobel(flow, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)).max(axis=2) for dx in (0, 1)
+    ]
+    return np.asarray(np.maximum(*slopes), np.float32)
+
+
+def _smoothed(flow: Flow, confidence: Gray) -> Flow:
+    """Smooth a field, and let go of what moves too differently from its surroundings.
+
+    A person who walked cannot be bent into place without tearing the person or the background:
+    wherever the field is too steep, its vectors are dropped in a growing neighbourhood until it is
+    smooth everywhere. Such things are left to deghosting.
+    """
+    smooth = _spread(flow, confidence)
+    reach = int(2 * _SMOOTH_PIXELS)
+    while True:
+        steep = _steepness(smooth) > _STEEPEST
+        if not steep.any():
+            return smooth
+        confidence = confidence * (cv2.dilate(steep.astype(np.uint8), _box(reach)) == 0)
+        smooth = _spread(flow, confidence)
+        reach *= 2
+
+
+def _box(radius: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_RECT, (2 * radius + 1, 2 * radius + 1)))
 
 
 def residual_flow(reference: Gray, moving: Gray, matrix: Matrix) -> Flow | None:
@@ -82,11 +122,7 @@ def residual_flow(reference: Gray, moving: Gray, matrix: Matrix) -> Flow | None:
     confidence *= (after > before + 0.02) & (after > 0.3)
     if float(confidence.mean()) < 1e-3:
         return None
-    # Normalised convolution: trusted vectors spread a little into their neighbourhood and fade out.
-    mass = cv2.GaussianBlur(confidence, (0, 0), _SMOOTH_PIXELS)
-    smooth = cv2.GaussianBlur(forward * confidence[..., None], (0, 0), _SMOOTH_PIXELS)
-    fade = mass / (mass * mass + _DOUBT * _DOUBT)
-    return np.asarray(smooth * fade[..., None], np.float32)
+    return _smoothed(forward, confidence)
 
 
 def to_full_flow(flow: Flow, full: tuple[int, ...]) -> Flow:
