@@ -48,3 +48,12 @@ def test_real_pairs(shared, pair):
     assert (found.dx, found.dy) == (0, 0)
     found = mtb_shift(images[0], np.roll(images[1], (-7, 5), axis=(0, 1)))
     assert (found.dx, found.dy) == (5, -7)
+
+
+def test_another_percentile_where_the_median_is_clipped():
+    scene = make_radiance(420, 520, 3, range_stops=6)
+    first = expose(scene[60:360, 60:460], 2.5)
+    second = expose(scene[67:367, 55:455], 3)
+    assert np.median(second) == 255
+    found = mtb_shift(_float(first), _float(second))
+    assert (found.dx, found.dy) == (5, -7)
