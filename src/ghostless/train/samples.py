@@ -1,0 +1,197 @@
+"""What recipes draw from: pairs with a display reference, brackets with the true radiance.
+
+The recipes know only `TrainingData`; `sources.py` makes it of packed pictures. Everything here
+stays on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..nn.homography import LARGEST_OFFSET_PIXELS, SIDE_PIXELS, corners, solve_homography, warp
+
+Batch = Mapping[str, Tensor]
+
+# Chen & Chuang cut homography pairs from larger images; a quadrilateral moved by 32 pixels at each
+# corner reaches at most this far beyond the 256 pixels, so that no border shows.
+HOMOGRAPHY_MARGIN_PIXELS = 64
+
+
+class TrainingData(Protocol):
+    """Where batches come from.
+
+    description: what the data are, in words, for the card.
+    """
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        """Aligned display pairs: "under", "over" and "target", (batch, 3, patch, patch), 0..1."""
+
+    def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        """Moving brackets of three frames, dark to bright, their reference in the middle.
+
+        "frames" (batch, 3, 3, patch, patch), display values; "light", the same linearised, 0..1;
+        "stops" (batch, 3), relative to the darkest frame; "radiance" (batch, 3, patch, patch), of
+        the middle frame's moment, 1 where the darkest frame clips.
+        """
+
+    def held_out_pairs(self) -> Sequence[Batch]:
+        """Pairs of scenes that `pairs` never shows, one scene each, sides multiples of 128."""
+
+    def held_out_brackets(self) -> Sequence[Batch]:
+        """Brackets of scenes that `brackets` never shows, sides multiples of 8."""
+
+
+def flip(batch: Batch, generator: torch.Generator) -> Batch:
+    """Mirror and transpose each sample at random, all of its images (B, ..., H, W) alike."""
+    first = next(iter(batch.values()))
+    count, device = first.shape[0], first.device
+    flips = torch.rand(3, count, generator=generator, device=device) < 0.5
+    turned = {}
+    for name, value in batch.items():
+        for number, dims in enumerate(((-1,), (-2,))):
+            chosen = flips[number].view(-1, *(1,) * (value.ndim - 1))
+            value = torch.where(chosen, value.flip(dims), value)
+        chosen = flips[2].view(-1, *(1,) * (value.ndim - 1))
+        turned[name] = torch.where(chosen, value.transpose(-1, -2), value)
+    return turned
+
+
+def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Random numbers between two bounds, on the generator's device."""
+    drawn = torch.rand(shape, generator=generator, device=generator.device)
+    return low + (high - low) * drawn
+
+
+# Homographies
+
+
+def random_offsets(count: int, largest_pixels: float, generator: torch.Generator) -> Tensor:
+    """Corner offsets (count, 4, 2) from a normal distribution cut at two deviations, float64.
+
+    largest_pixels: the two deviations (Chen & Chuang: an eighth of the patch's width).
+    """
+    drawn = torch.empty(count, 4, 2, device=generator.device, dtype=torch.float64)
+    torch.nn.init.trunc_normal_(drawn, 0.0, 0.5, -1.0, 1.0, generator=generator)
+    return drawn * largest_pixels
+
+
+@dataclass(frozen=True)
+class HomographyPair:
+    """Two exposures of 256 x 256 pixels, and where the first's corners lie in the second.
+
+    first, second: (B, 3, 256, 256), 0..1. offsets: (B, 8), pixels, as the network gives them.
+    """
+
+    first: Tensor
+    second: Tensor
+    offsets: Tensor
+
+
+def make_homography_pairs(
+    under: Tensor, over: Tensor, generator: torch.Generator
+) -> HomographyPair:
+    """Cut the middle 256 pixels from one exposure and a moved quadrilateral from the other.
+
+    under, over: aligned, (B, 3, S, S) with S at least 256 + 2 * 64.
+    """
+    batch, side = under.shape[0], under.shape[-1]
+    margin = (side - SIDE_PIXELS) // 2
+    offsets = random_offsets(batch, LARGEST_OFFSET_PIXELS, generator)
+    start = corners().to(under.device).expand(batch, 4, 2)
+    # The second image at the moved corners shows what the first shows at its own:
+    # second(c + d) = over(c), so second(x) = over(H^-1 x), with H c ~ c + d.
+    back = solve_homography(start + offsets, start)
+    shift = torch.eye(3, dtype=torch.float64, device=under.device)
+    shift[:2, 2] = margin
+    moved, _ = warp(over, shift @ back @ shift.inverse())
+    middle = slice(margin, margin + SIDE_PIXELS)
+    cut = (..., middle, middle)
+    return HomographyPair(under[cut], moved[cut], offsets.flatten(1).to(under.dtype))
+
+
+def jitter(over: Tensor, largest_pixels: float, generator: torch.Generator) -> Tensor:
+    """Leave images (B, C, H, W) misaligned by small homographies, as an aligner does."""
+    height, width = over.shape[-2:]
+    offsets = random_offsets(over.shape[0], largest_pixels, generator)
+    start = corners(width, height).to(over.device).expand(over.shape[0], 4, 2)
+    return warp(over, solve_homography(start, start + offsets))[0]
+
+
+# Moving things
+
+
+def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Let things move: pieces of other samples lie elsewhere in "over" than in the other images.
+
+    A soft-edged ellipse of another sample, whose exposures and reference are all known, is pasted
+    into "under" and "target" at one place and into "over" at another. So the target is what a
+    fusion should give that keeps the darker frame's moment.
+
+    share: of samples in which something moves.
+    """
+    under = batch["under"]
+    count, _, height, width = under.shape
+    if count < 2:
+        return batch
+    draw = uniform((7, count, 1, 1, 1), 0.0, 1.0, generator)
+    moving = (draw[6] < share).to(under.dtype)
+    radii = 0.05 + 0.2 * draw[:2]
+    centre = draw[2:4]
+    moved = centre + (draw[4:6] - 0.5) * 0.6
+    y = torch.linspace(0, 1, height, device=under.device).view(1, 1, -1, 1)
+    x = torch.linspace(0, 1, width, device=under.device).view(1, 1, 1, -1)
+
+    def mask(at: Tensor) -> Tensor:
+        distance = (((y - at[0]) / radii[0]).square() + ((x - at[1]) / radii[1]).square()).sqrt()
+        # An edge of some two pixels.
+        softness = 2 / (radii.amin(dim=0) * min(height, width))
+        return ((1 - distance) / softness + 0.5).clamp(0, 1) * moving
+
+    # The piece travels with its ellipse: the other sample is shifted by as much.
+    shift_y = ((moved - centre)[0].view(-1) * height).round().long()
+    shift_x = ((moved - centre)[1].view(-1) * width).round().long()
+    other = {name: value.roll(1, 0) for name, value in batch.items()}
+    pasted = {}
+    for name, value in batch.items():
+        if name == "over":
+            alpha = mask(
+                centre + torch.stack([shift_y / height, shift_x / width]).view(2, -1, 1, 1, 1)
+            )
+            piece = _shifted(other[name], shift_y, shift_x)
+        else:
+            alpha, piece = mask(centre), other[name]
+        pasted[name] = value + alpha * (piece - value)
+    return pasted
+
+
+def _shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Shift each image (B, C, H, W) by whole pixels, wrapping round."""
+    count, channels, height, width = images.shape
+    rows = (torch.arange(height, device=images.device) - down.view(-1, 1)) % height
+    columns = (torch.arange(width, device=images.device) - right.view(-1, 1)) % width
+    rows = rows.view(count, 1, height, 1).expand(-1, channels, -1, width)
+    columns = columns.view(count, 1, 1, width).expand(-1, channels, height, -1)
+    return images.gather(2, rows).gather(3, columns)
+
+
+def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Crop the far borders of (..., H, W) so that the sides are multiples."""
+    height, width = (side // multiple * multiple for side in image.shape[-2:])
+    return image[..., :height, :width]
+
+
+def resize(image: Tensor, side: int) -> Tensor:
+    """Resize images (B, C, H, W) to squares, averaging where they shrink."""
+    return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)

@@ -1,0 +1,191 @@
+"""Training data out of packed pictures: simulated on the device, answers included.
+
+Pairs are exposures of still views, brackets of moving ones (data/simulate.py). Networks for moving
+scenes are trained on frames that lie on each other up to what an aligner leaves, because aligned
+frames are what they get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..data.panoramas import Panoramas, load_packed
+from ..data.simulate import BracketSimulator, SimulationSettings
+from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
+from .samples import Batch, TrainingData
+
+# From the darker to the brighter frame of a pair, as between the ends of a photographer's bracket.
+PAIR_GAP_STOPS = (2.0, 8.0)
+# Kalantari's training brackets have 2 or 3 stops between frames; cameras offer 1 to 3 and more.
+BRACKET_GAP_STOPS = (1.5, 3.5)
+# What an aligner leaves between frames.
+REST_PIXELS, REST_DEGREES, REST_PERSPECTIVE_PIXELS = 1.5, 0.1, 0.5
+# Exposures of the clean bracket that a reference is fused from where none are prepared.
+_DENSE_FRAMES = 7
+HELD_OUT_SIZE = (384, 512)
+_HELD_OUT_SEED = 20_000
+
+
+class SimulatedData(TrainingData):
+    """Pairs and brackets from pictures on a device.
+
+    pictures: HDR pictures and surfaces of both splits, on the device.
+    """
+
+    def __init__(self, pictures: Panoramas) -> None:
+        self.pictures = {split: pictures.select(split=split) for split in ("train", "held-out")}
+        self._pictures_device = pictures.device
+        self._simulators: dict[tuple[str, str, tuple[int, int]], BracketSimulator] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return self._pictures_device
+
+    @property
+    def description(self) -> str:
+        parts = []
+        for split, pictures in self.pictures.items():
+            views = [entry for entry in pictures.entries if entry.kind != "surface"]
+            scenes = len({entry.scene for entry in views})
+            surfaces = len(pictures.entries) - len(views)
+            parts.append(f"{split}: {len(views)} HDR pictures of {scenes} scenes")
+            parts[-1] += f" and {surfaces} surfaces" if surfaces else ""
+        return "brackets simulated from HDR pictures; " + "; ".join(parts)
+
+    def pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        simulator = self._simulator("train", "pairs", (patch_pixels, patch_pixels))
+        return self._pair(simulator, batch, generator)
+
+    def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        simulator = self._simulator("train", "brackets", (patch_pixels, patch_pixels))
+        return self._bracket(simulator, batch, generator)
+
+    def held_out_pairs(self) -> Sequence[Batch]:
+        return self._held_out("pairs", self._pair)
+
+    def held_out_brackets(self) -> Sequence[Batch]:
+        return self._held_out("brackets", self._bracket)
+
+    def _held_out(
+        self, what: str, make: Callable[[BracketSimulator, int, torch.Generator, int], Batch]
+    ) -> list[Batch]:
+        simulator = self._simulator("held-out", what, HELD_OUT_SIZE)
+        batches = []
+        for view in range(len(simulator.views)):
+            generator = torch.Generator(self.device).manual_seed(_HELD_OUT_SEED + view)
+            batches.append(make(simulator, 1, generator, view))
+        return batches
+
+    def _simulator(self, split: str, what: str, size: tuple[int, int]) -> BracketSimulator:
+        key = (split, what, size)
+        if key not in self._simulators:
+            if what == "pairs":
+                settings = SimulationSettings(
+                    size=size,
+                    frames=(2, 2),
+                    gap_stops=PAIR_GAP_STOPS,
+                    reference=0,
+                    static=True,
+                    objects=(0, 0),
+                )
+            else:
+                settings = SimulationSettings(
+                    size=size,
+                    frames=(3, 3),
+                    gap_stops=BRACKET_GAP_STOPS,
+                    reference=1,
+                    shake_pixels=REST_PIXELS,
+                    shake_degrees=REST_DEGREES,
+                    shake_perspective_pixels=REST_PERSPECTIVE_PIXELS,
+                    objects=(0, 4),
+                )
+            self._simulators[key] = BracketSimulator(settings, self.pictures[split])
+        return self._simulators[key]
+
+    def _pair(
+        self,
+        simulator: BracketSimulator,
+        batch: int,
+        generator: torch.Generator,
+        view: int | None = None,
+    ) -> Batch:
+        made = simulator.sample(batch, generator, view=view)
+        gap = made.stops[:, 1] - made.stops[:, 0]
+        return {
+            "under": made.frames[:, 0],
+            "over": made.frames[:, 1],
+            "target": fuse_densely(made.radiance, gap),
+        }
+
+    def _bracket(
+        self,
+        simulator: BracketSimulator,
+        batch: int,
+        generator: torch.Generator,
+        view: int | None = None,
+    ) -> Batch:
+        made = simulator.sample(batch, generator, view=view)
+        stops = made.stops - made.stops[:, :1]
+        # From the unit of the reference frame to that of the darkest.
+        radiance = made.radiance * torch.exp2(-stops[:, made.reference]).view(-1, 1, 1, 1)
+        return {
+            "frames": made.frames,
+            "light": linear_from_srgb(made.frames),
+            "stops": stops,
+            "radiance": radiance,
+        }
+
+
+def linear_from_srgb(display: Tensor) -> Tensor:
+    """Linear light of sRGB values, both 0..1 (IEC 61966-2-1)."""
+    high = ((display + 0.055) / 1.055).clamp_min(0).pow(2.4)
+    return torch.where(display <= 0.04045, display / 12.92, high)
+
+
+def srgb_from_linear(light: Tensor) -> Tensor:
+    """sRGB values, 0..1, of linear light, which is clipped to 0..1 (IEC 61966-2-1)."""
+    light = light.clamp(0, 1)
+    high = 1.055 * light.clamp_min(1e-8).pow(1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light * 12.92, high)
+
+
+def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
+    """Exposure fusion (B, 3, H, W) of clean exposures from the darker to the brighter frame.
+
+    radiance: (B, 3, H, W), 1 where the darker frame clips. gap_stops: (B,).
+    """
+    steps = torch.linspace(0, 1, _DENSE_FRAMES, device=radiance.device)
+    gains = torch.exp2(gap_stops.view(-1, 1) * steps)
+    frames = [
+        srgb_from_linear(radiance * gains[:, number].view(-1, 1, 1, 1))
+        for number in range(_DENSE_FRAMES)
+    ]
+    weights = mertens_weights(frames)
+    levels = max(1, min(radiance.shape[-2:]).bit_length() - 2)
+    fused: list[Tensor] = []
+    for frame, weight in zip(frames, weights, strict=True):
+        images, shares = gaussian_pyramid(frame, levels), gaussian_pyramid(weight, levels)
+        for level, (image, share) in enumerate(zip(images, shares, strict=True)):
+            detail = image
+            if level < levels - 1:
+                detail = image - expand(images[level + 1], (image.shape[2], image.shape[3]))
+            if level == len(fused):
+                fused.append(share * detail)
+            else:
+                fused[level] = fused[level] + share * detail
+    return collapse(fused).clamp(0, 1)
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path, device: torch.device) -> Panoramas:
+    return load_packed(folder, device)
+
+
+def open_data(folder: Path, device: torch.device) -> TrainingData:
+    """Training data from a folder that `ghostless data pack` wrote."""
+    return SimulatedData(_load(folder, device))
