@@ -124,6 +124,20 @@ def fuse(
     well_exposedness: Annotated[
         float | None, typer.Option(help="Weight of mid-tones (mertens).")
     ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|full|fast",
+            help="Run a network on every pixel or on a proxy, carried to full size.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),
+    ] = None,
     jpeg_quality: Annotated[
         int, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF files.")
     ] = 95,
@@ -145,12 +159,15 @@ def fuse(
     from ..pipeline import choose_method, fuse_files
     from ..tonemap import ToneMapSettings
 
-    weights = {
+    wanted = {
         name: value
         for name, value in (
             ("contrast", contrast),
             ("saturation", saturation),
             ("well_exposedness", well_exposedness),
+            ("quality", quality),
+            ("weights", weights),
+            ("device", device),
         )
         if value is not None
     }
@@ -163,7 +180,7 @@ def fuse(
     options = replace(
         options,
         method=method,
-        method_settings=method_settings(choose_method(method, out), weights),
+        method_settings=method_settings(choose_method(method, out), wanted),
         tone_map=ToneMapSettings(operator=tone_map),
         write=write,
         save_stages=save_stages,

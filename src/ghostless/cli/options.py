@@ -65,7 +65,10 @@ def _parse_reference(text: str) -> int | None:
         ) from None
 
 
-def method_settings(method: Method, wanted: dict[str, float]) -> Any:
+_OF_NETWORKS = ("quality", "weights", "device")
+
+
+def method_settings(method: Method, wanted: dict[str, Any]) -> Any:
     """Build a method's settings from the options given; None where none was."""
     if not wanted:
         return None
@@ -73,6 +76,14 @@ def method_settings(method: Method, wanted: dict[str, float]) -> Any:
     for name in wanted:
         if name not in settings_class.__dataclass_fields__:
             option = "--" + name.replace("_", "-")
+            if name in _OF_NETWORKS:
+                from ..methods import METHODS
+
+                networks = ", ".join(m.name for m in METHODS.values() if m.needs_torch)
+                raise OptionError(
+                    f"{option}: expected a method that is a network, found {method.name!r}; "
+                    f"leave the option out or use --method with one of {networks}"
+                )
             raise OptionError(
                 f"{option}: expected a method with this setting, found {method.name!r} "
                 "which has none; leave the option out or use --method mertens"

@@ -1,7 +1,7 @@
 """Running a network on every pixel or on a proxy, as its settings and the machine decide.
 
-On a proxy of about a megapixel a network takes seconds whatever the size of the photos, and sees
-the scene at the scale that it was trained on. Its result is carried to the full size by `guided`.
+On a proxy of just under a megapixel a network takes seconds whatever the size of the photos, and
+sees the scene at the scale that it was trained on. `guided` carries its result to the full size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .settings import NetworkSettings
 if TYPE_CHECKING:
     import torch
 
-PROXY_PIXELS = 1_000_000
+PROXY_PIXELS = 800_000
 # Largest image that "auto" runs as a whole on a CPU: half a minute on two cores with the slowest.
 FULL_PIXELS_ON_CPU = 1_500_000
 # Share of a GPU's free memory that the maps of a whole image may take; tiles need the rest.
@@ -66,7 +66,7 @@ def fuse_at_quality(
             return fused
         note = "quality full: the network ran on every pixel"
         return replace(fused, notes=(*fused.notes, note))
-    proxy = make_proxy(stack)
+    proxy = make_proxy(stack, PROXY_PIXELS)
     small = run(proxy, part(progress, 0, 0.8))
     pixels = carry_to_full_size(small, proxy, stack, part(progress, 0.8, 1))
     size = f"{small.pixels.shape[1]} x {small.pixels.shape[0]}"
@@ -94,7 +94,7 @@ def choose_quality(wanted: str, pixels: int, device: torch.device, map_bytes_per
     return "full" if fits else "fast"
 
 
-def make_proxy(stack: Stack, pixels: int = PROXY_PIXELS) -> Stack:
+def make_proxy(stack: Stack, pixels: int) -> Stack:
     """Reduce the frames of a stack to about so many pixels, by means of areas; without masks."""
     first = stack.frames[0]
     scale = min(1.0, math.sqrt(pixels / (first.height * first.width)))

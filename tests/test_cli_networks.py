@@ -1,0 +1,66 @@
+"""The command's words for networks: quality, weights, device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ghostless import cli  # noqa: E402
+from ghostless.methods import mef_gan  # noqa: E402
+from ghostless.nn import fast  # noqa: E402
+from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
+
+from .files import save_bracket  # noqa: E402
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "random.safetensors"
+    save_weights(mef_gan.Generator().eval(), path, WeightsInfo("mef-gan"))
+    return path
+
+
+def test_quality_weights_and_device_reach_the_network(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "PROXY_PIXELS", 24 * 32)
+    files = [str(file) for file in save_bracket(tmp_path)]
+    for quality, note in (("fast", "ran on 32 x 24 pixels"), ("auto", "on every pixel")):
+        report = tmp_path / f"{quality}.json"
+        words = ["fuse", *files, "-o", str(tmp_path / f"{quality}.png"), "-q"]
+        words += ["--method", "mef-gan", "--weights", str(weights), "--device", "cpu"]
+        words += ["--quality", quality, "--report", str(report)]
+        assert cli.run(words) == 0
+        told = json.loads(report.read_text())
+        assert any(note in line for line in told["notes"])
+        assert told["settings"]["method_settings"]["weights"] == str(weights)
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"),
+    [
+        (["--quality", "fast"], "--quality: expected a method that is a network, found 'mertens'"),
+        (["--device", "cpu"], "--device: expected a method that is a network, found 'mertens'"),
+        (["--weights", "w.safetensors"], "--weights: expected a method that is a network"),
+        (["--method", "lcndr", "--quality", "best"], "expected one of auto, full, fast"),
+        (["--method", "lcndr", "--contrast", "1"], "--contrast: expected a method with this"),
+        (["--method", "lcndr", "--weights", "none.safetensors"], "ghostless train lcndr"),
+        (["--method", "mef-gan", "--device", "gpu"], "device: expected auto, cpu, cuda"),
+    ],
+)
+def test_wrong_words_are_one_line(
+    tmp_path: Path, weights: Path, extra: list[str], found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(file) for file in save_bracket(tmp_path)]
+    if "--device" in extra and "mef-gan" in extra:
+        extra = [*extra, "--weights", str(weights)]
+    assert cli.run(["fuse", *files, "-o", str(tmp_path / "out.png"), *extra]) == 2
+    error = capsys.readouterr().err
+    assert found in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
