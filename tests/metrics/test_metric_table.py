@@ -100,6 +100,7 @@ def test_noise_is_worse_in_the_direction_that_the_table_says(
         "SSIM_linear": 1,
         "PU21_PSNR": math.inf,
         "PU21_SSIM": 1,
+        "HDR_VDP2": 100,
         "MEF_SSIM": 1,
         "MEF_SSIM1": 1,
         "MEF_SSIMd": 1,

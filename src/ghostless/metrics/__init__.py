@@ -12,6 +12,7 @@ from . import (
     color_video_vdp,
     exposure_fusion,
     gradient,
+    hdr_vdp,
     information,
     perception,
     phase_congruency,
@@ -192,6 +193,15 @@ METRICS: dict[str, Metric] = {
             "Mantiuk, Azimi: PU21, Picture Coding Symposium 2021",
             needs="true_radiance",
             value_range=(-1, 1),
+        ),
+        Metric(
+            "HDR_VDP2",
+            "HDR-VDP-2's quality correlate, 24-inch display at 0.5 m, white at 203 cd/m2",
+            to_radiance(hdr_vdp.hdr_vdp_quality),
+            "Mantiuk et al.: HDR-VDP-2, SIGGRAPH 2011; Narwaria et al.: HDR-VDP-2.2, JEI 2015",
+            needs="true_radiance",
+            value_range=(None, 100),
+            note="built from its description, not checked against the original",
         ),
         Metric(
             "CVVDP_HDR",
