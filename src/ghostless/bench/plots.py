@@ -49,11 +49,15 @@ def box_plot(title: str, boxes: Sequence[Box]) -> str:
     parts = [_open(width, height, title)]
     bottom = _ROW * len(boxes) + 2
     for tick in _ticks(low, high):
-        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="0" y2="{bottom}"/>')
+        parts.append(
+            f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="0" y2="{bottom}"/>'
+        )
         parts.append(_text(x(tick), bottom + 16, f"{tick:g}", "middle", "tick"))
     for number, box in enumerate(boxes):
         y = number * _ROW + _ROW / 2
-        p5, p25, p50, p75, p95 = (x(float(v)) for v in np.percentile(box.values, (5, 25, 50, 75, 95)))
+        p5, p25, p50, p75, p95 = (
+            x(float(v)) for v in np.percentile(box.values, (5, 25, 50, 75, 95))
+        )
         parts.append(_text(_LABELS, y + 4, box.label, "end", f"name {box.kind}"))
         parts.append(
             f'<g class="box {box.kind}"><title>{escape(box.label)}: median '
@@ -85,12 +89,16 @@ def time_plot(title: str, quality: str, points: Sequence[Point]) -> str:
     tick = x_low
     while tick <= x_high * 1.001:
         at = x(tick)
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{height - bottom}"/>')
+        parts.append(
+            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="8" y2="{height - bottom}"/>'
+        )
         parts.append(_text(at, height - bottom + 16, f"{tick:g}", "middle", "tick"))
         tick *= 10
     for value in _ticks(y_low, y_high):
         at = y(value)
-        parts.append(f'<line class="grid" x1="{left}" x2="{width - 8}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(
+            f'<line class="grid" x1="{left}" x2="{width - 8}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        )
         parts.append(_text(left - 6, at + 4, f"{value:g}", "end", "tick"))
     parts.append(_text((left + width) / 2, height - 6, "seconds per megapixel", "middle", "tick"))
     parts.append(_text(4, 14, quality, "start", "tick"))
@@ -103,9 +111,13 @@ def time_plot(title: str, quality: str, points: Sequence[Point]) -> str:
             f'<line x1="{at_x:.1f}" x2="{at_x:.1f}" y1="{y(point.low):.1f}" '
             f'y2="{y(point.high):.1f}"/><circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/></g>'
         )
-        label_y = at_y + 4
-        while any(abs(label_y - b) < 14 and abs(at_x - a) < 190 for a, b in taken):
-            label_y -= 14
+        free = (
+            at_y + 4 + step
+            for step in (0, 14, -14, 28, -28, 42, -42, 56, 70)
+            if 26 < at_y + 4 + step < height - bottom
+            and not any(abs(at_y + 4 + step - b) < 14 and abs(at_x - a) < 190 for a, b in taken)
+        )
+        label_y = next(free, at_y + 4)
         taken.append((at_x, label_y))
         near_edge = at_x > width - 170
         parts.append(
@@ -128,9 +140,8 @@ def _open(width: float, height: float, title: str) -> str:
 
 
 def _text(x: float, y: float, words: str, anchor: str, kind: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(words)}</text>'
-    )
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} class="{kind}">{escape(words)}</text>'
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -28,7 +28,7 @@ _PREVIEW_QUALITY = 78
 _OVERWRITE = WriteSettings(overwrite=True)
 _PROTOCOLS = {
     "lossless": "results scored as they are",
-    "as-published": "results of JPEG photos saved as JPEG of quality 75 before scoring, as MEFB did",
+    "as-published": "results of JPEG photos saved as JPEG 75 before scoring, as MEFB did",
 }
 _KINDS = {"method": "ours", "outside": "outside", "published": "published"}
 
@@ -54,9 +54,13 @@ def write_report(results: Results, pictures: bool = True) -> tuple[Path, ...]:
 
 
 def markdown(results: Results) -> str:
-    """Tables of means in Markdown: the best of each column bold, ranks, intervals of the headline."""
+    """Tables of means in Markdown: the best bold, ranks, intervals of the headline."""
     about = results.about
-    lines = [f"# {about['suite']}: {about['summary']}", "", *(f"- {fact}" for fact in facts(results))]
+    lines = [
+        f"# {about['suite']}: {about['summary']}",
+        "",
+        *(f"- {fact}" for fact in facts(results)),
+    ]
     for table in results.tables:
         lines += ["", f"## {_heading(table)}", ""]
         header = ["method", "kind", "mean rank", *map(_arrow, table.metrics)]
@@ -70,7 +74,13 @@ def markdown(results: Results) -> str:
                     cell += f" ({_value(mean.low)} to {_value(mean.high)})"
                 cells.append(f"**{cell}**" if mean is not None and mean.rank == 1 else cell)
             lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "## Cost", "", "| method | seconds per megapixel, median | peak MB |", "|---|---|---|"]
+    lines += [
+        "",
+        "## Cost",
+        "",
+        "| method | seconds per megapixel, median | peak MB |",
+        "|---|---|---|",
+    ]
     for row in results.tables[0].by_rank:
         if row.seconds_per_megapixel:
             seconds = float(np.median(list(row.seconds_per_megapixel.values())))
@@ -139,9 +149,7 @@ def means_csv(results: Results) -> str:
 
 
 def _heading(table: Table) -> str:
-    return (
-        f"{table.protocol}: {_PROTOCOLS.get(table.protocol, '')} ({len(table.scenes)} scenes)"
-    )
+    return f"{table.protocol}: {_PROTOCOLS.get(table.protocol, '')} ({len(table.scenes)} scenes)"
 
 
 def _problems(results: Results) -> list[str]:
@@ -265,8 +273,11 @@ def _plots(table: Table, headline: str) -> str:
     boxes = []
     for metric in table.metrics:
         rows = [
-            Box(row.label, row.kind, [row.scores[s][metric] for s in table.scenes
-                                      if metric in row.scores.get(s, {})])
+            Box(
+                row.label,
+                row.kind,
+                [row.scores[s][metric] for s in table.scenes if metric in row.scores.get(s, {})],
+            )
             for row in table.by_rank
             if (row.label, metric) in table.means
         ]
@@ -370,13 +381,13 @@ def _picture(folder: Path, file: Path, ghosts: Path | None, alt: str) -> str:
         return ""
     full = quote(file.relative_to(folder).as_posix())
     html = (
-        f'<div class=frame><img loading=lazy decoding=async width={small.width} '
+        f"<div class=frame><img loading=lazy decoding=async width={small.width} "
         f'height={small.height} alt="{escape(alt)}" data-full="{full}" src="{_uri(small)}">'
     )
     if ghosts is not None and ghosts.is_file():
         with Image.open(ghosts) as mask:
             share = mask.convert("L").resize(small.size, Image.Resampling.BOX)
-        if share.getextrema()[1] > 0:
+        if share.getbbox() is not None:
             red = Image.new("RGBA", small.size, (255, 0, 40, 0))
             red.putalpha(share.point([level * 6 // 10 for level in range(256)]))
             html += f'<img class=ghosts alt="ghost mask" loading=lazy src="{_uri(red)}">'

@@ -163,9 +163,7 @@ def load_results(folder: Path) -> Results:
                     failures.append((label, scene, f"{name}: {why}"))
     tables = []
     for protocol in protocols:
-        rows = [
-            _row(label, slug, kind, read[label], protocol) for label, slug, kind in contenders
-        ]
+        rows = [_row(label, slug, kind, read[label], protocol) for label, slug, kind in contenders]
         # MEFB's numbers were got by its own way of saving; only that table compares like with like.
         if protocol == "as-published" or len(protocols) == 1:
             rows += [

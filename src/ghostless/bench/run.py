@@ -24,7 +24,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import cv2
 import numpy as np
@@ -73,8 +73,8 @@ class BenchSettings:
     """
 
     metrics: tuple[str, ...] | None = None
-    protocols: tuple[Protocol, ...] | None = None
-    frames: Frames = "all"
+    protocols: tuple[str, ...] | None = None
+    frames: str = "all"
     scenes: tuple[str, ...] | None = None
     published: Path | None = None
     still: bool | None = None
@@ -86,8 +86,11 @@ class BenchSettings:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise OptionError(f"expected at least 1 worker, found {self.workers}")
-        if self.frames not in ("all", "two"):
+        if self.frames not in get_args(Frames):
             raise OptionError(f"expected frames 'all' or 'two', found {self.frames!r}")
+        for name in self.protocols or ():
+            if name not in PROTOCOLS:
+                raise unknown_name("protocol", name, PROTOCOLS)
 
 
 def run(
@@ -115,7 +118,7 @@ def run(
     suite = replace(suite, metrics=_metrics(suite, settings), protocols=_protocols(suite, settings))
     contenders = parse_contenders(methods)
     folder = data or suite.data
-    scenes = chosen_scenes(suite.find(folder, settings.frames), settings.scenes)
+    scenes = chosen_scenes(suite.find(folder, cast(Frames, settings.frames)), settings.scenes)
     published = settings.published
     if published is None and (folder / "published.csv").is_file():
         published = folder / "published.csv"
@@ -208,10 +211,7 @@ def _metrics(suite: Suite, settings: BenchSettings) -> tuple[str, ...]:
 def _protocols(suite: Suite, settings: BenchSettings) -> tuple[Protocol, ...]:
     if settings.protocols is None:
         return suite.protocols
-    for name in settings.protocols:
-        if name not in PROTOCOLS:
-            raise unknown_name("protocol", name, PROTOCOLS)
-    return tuple(dict.fromkeys(settings.protocols))
+    return tuple(protocol for protocol in PROTOCOLS if protocol in settings.protocols)
 
 
 def _check_folder(out: Path, suite: Suite, data: Path, settings: BenchSettings) -> dict[str, Any]:
@@ -219,6 +219,20 @@ def _check_folder(out: Path, suite: Suite, data: Path, settings: BenchSettings) 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a folder for the results, found a file; name another")
     check_output(out / "run.json", _OVERWRITE, suffixes=(".json",), make_folder=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: expected a folder to write results to, found none and could not make it "
+            f"({error.strerror}); name another"
+        ) from None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: expected a folder to write results to, found none and could not make it "
+            f"({error.strerror}); name another"
+        ) from None
     before = _load(out / "run.json") or {}
     now = {"suite": suite.name, "data": str(data), "frames": settings.frames, "still": suite.still}
     for key, value in now.items():
@@ -542,8 +556,8 @@ def _prepare(job: _Job) -> None:
             raise
         notes.append(str(error))  # methods that need no exposures may still run
         frames.sort(key=lambda frame: float(frame.pixels.mean()))
-    reference = len(frames) // 2
-    # Data sets with true radiance have it in the geometry of the middle frame.
+    # Data sets with true radiance have it in the geometry of the middle frame, the darker of two.
+    reference = (len(frames) - 1) // 2
     if job.scene.true_radiance is None and stops is not None:
         reference = choose_reference(bracket)
     files: dict[str, int] = {}
@@ -623,9 +637,7 @@ def _run_line(job: _Job, prepared: dict[str, Any], out: Path) -> Any:
     return report
 
 
-def _run_outside(
-    contender: Contender, scene: Scene, prepared: dict[str, Any], out: Path
-) -> Any:
+def _run_outside(contender: Contender, scene: Scene, prepared: dict[str, Any], out: Path) -> Any:
     tool = OUTSIDE[contender.name]
     stops = prepared.get("stops")
     if tool.needs_stops and not stops:

@@ -217,7 +217,15 @@ def _darkest_and_brightest(files: list[Path]) -> list[Path]:
 # ---- the table ----
 
 _TO_TRUTH = ("PSNR", "PSNR_I", "PSNR_S", "CC_I", "CC_S", "SSIM", "MS_SSIM")
-_TO_RADIANCE = ("PSNR_mu", "PSNR_linear", "SSIM_mu", "SSIM_linear", "PU21_PSNR", "PU21_SSIM")
+_TO_RADIANCE = (
+    "PSNR_mu",
+    "PSNR_linear",
+    "SSIM_mu",
+    "SSIM_linear",
+    "PU21_PSNR",
+    "PU21_SSIM",
+    "HDR_VDP2",
+)
 _TO_SOURCES = ("MEF_SSIM", "MEF_SSIM1", "MI", "CC", "MSSIM")
 _TONE = ("TMQI", "TMQI_fidelity", "TMQI_naturalness")
 _MOVING = ("MEF_SSIMd", "MI", "CC", "MSSIM")

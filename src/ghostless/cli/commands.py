@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import OptionError, unknown_name
+from .bench import add_commands as add_suites
 from .options import expand, method_settings, options_from
 from .score import ScoreCommand, metrics, score
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
@@ -37,7 +38,7 @@ app = typer.Typer(
     "well exposed everywhere, or as HDR.",
 )
 bench_app = typer.Typer(
-    cls=_Group, rich_markup_mode=None, help="Measure speed and alignment on this machine."
+    cls=_Group, rich_markup_mode=None, help="Measure methods on scenes, speed and alignment."
 )
 app.add_typer(bench_app, name="bench")
 
@@ -290,6 +291,9 @@ app.command()(metrics)
 def _start_bench(ctx: typer.Context) -> None:
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())
+
+
+add_suites(bench_app)
 
 
 @bench_app.command("align")

@@ -1,0 +1,153 @@
+"""The commands `bench SUITE` and `bench report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import OptionError
+from .show import Bars, print_json
+
+if TYPE_CHECKING:
+    from ..bench.results import Results
+
+_SUITES = {
+    "mefb": "MEFB's pairs of still scenes: twenty metrics, 21 published methods beside ours.",
+    "sice": "SICE's brackets of still scenes, against the reference that people picked.",
+    "kalantari": "Brackets of moving people, against true radiance where the folder has it.",
+    "simulated": "Brackets that 'ghostless simulate' wrote, against their true radiance.",
+    "folder": "Any folder of brackets; a true picture beside the photos is used where it is.",
+}
+
+OutFolder = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results; resumed if there.")
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...",
+        help="Methods, with settings after a colon (mertens:overshoot=clip), and programs of "
+        "others: opencv-mertens, opencv-mtb-mertens, opencv-debevec, opencv-debevec-drago, "
+        "enfuse, hugin.",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DATA]", help="Folder of scenes; else beside the checkout."),
+]
+Metrics = Annotated[
+    str | None, typer.Option(metavar="M,...", help="In place of the suite's own metrics.")
+]
+Scenes = Annotated[str | None, typer.Option(metavar="S,...", help="Only these scenes.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes at a time, one thread each.")]
+MemoryGigabytes = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-gb", min=0.1, help="What they may take together; else half of the free."
+    ),
+]
+Redo = Annotated[bool, typer.Option("--redo", help="Fuse and score again what is there.")]
+Pictures = Annotated[bool, typer.Option(help="Show the pictures in the page.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def add_commands(bench_app: typer.Typer) -> None:
+    """Add a command for each suite, and `report`, to the group `bench`."""
+    for name, summary in _SUITES.items():
+        bench_app.command(name, help=summary)(_command(name))
+    bench_app.command("report")(report)
+
+
+def _command(suite: str) -> Any:
+    """Make the command of one suite; suites share their options but for what only one has."""
+
+    def command(
+        out: OutFolder,
+        data: Data = None,
+        methods: Methods = "mertens,debevec,opencv-mertens",
+        metrics: Metrics = None,
+        scenes: Scenes = None,
+        protocol: Annotated[
+            str | None,
+            typer.Option(
+                metavar="P,...",
+                help="lossless, as-published (JPEG photos' results saved as JPEG 75 first).",
+            ),
+        ] = None,
+        published: Annotated[
+            Path | None,
+            typer.Option(
+                help="CSV of published scores; else published.csv of DATA.",
+            ),
+        ] = None,
+        frames: Annotated[
+            str, typer.Option(metavar="all|two", help="All photos, or the darkest and brightest.")
+        ] = "all",
+        still: Annotated[
+            bool | None,
+            typer.Option(
+                "--still/--moving",
+                help="Fuse photos as they are, or through the whole line; else as the suite says.",
+            ),
+        ] = None,
+        workers: Workers = 2,
+        memory_gb: MemoryGigabytes = None,
+        seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+        redo: Redo = False,
+        pictures: Pictures = True,
+        quiet: Quiet = False,
+        as_json: Json = False,
+    ) -> None:
+        from ..bench.run import BenchSettings, run
+
+        settings = BenchSettings(
+            metrics=_names("--metrics", metrics),
+            protocols=_names("--protocol", protocol),
+            frames=frames,
+            scenes=_names("--scenes", scenes),
+            published=published,
+            still=still,
+            workers=workers,
+            memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+            seed=seed,
+            redo=redo,
+        )
+        with Bars(quiet) as bars:
+            run(suite, methods, out, data, settings, progress=bars)
+        _tell(out, pictures, quiet, as_json)
+
+    return command
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of results.")],
+    pictures: Pictures = True,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a benchmark again, from the results in its folder."""
+    _tell(folder, pictures, quiet, as_json)
+
+
+def _tell(folder: Path, pictures: bool, quiet: bool, as_json: bool) -> None:
+    from ..bench.report import write_report
+    from ..bench.results import load_results
+
+    results: Results = load_results(folder)
+    write_report(results, pictures)
+    if as_json:
+        print_json(results.as_dict())
+    elif not quiet:
+        print(results.as_text())
+
+
+def _names(option: str, text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not names:
+        raise OptionError(f"{option}: expected names with commas, found {text!r}")
+    return names
