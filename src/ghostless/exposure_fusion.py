@@ -25,8 +25,8 @@ from .pyramid import (
     Plane,
     expand_rows,
     full_level_count,
+    fusion_level_count,
     half,
-    level_count,
     reduce_rows,
     source_rows,
 )
@@ -115,7 +115,7 @@ def fuse_exposures(
     levels: depth of the pyramid; None for what suits the size, at most down to one pixel.
     """
     size = exposures.size
-    depth = min(levels or level_count(*size), full_level_count(*size))
+    depth = min(levels or fusion_level_count(*size), full_level_count(*size))
 
     def read(start: int, stop: int) -> _Level:
         return _weighed_rows(exposures, exponents, start, stop)

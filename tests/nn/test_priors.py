@@ -56,7 +56,7 @@ def test_blending_with_these_weights_and_pyramids_is_exposure_fusion(grey):
     images = [tensor(frame.display()) for frame in pair]
     weights = priors.mertens_weights(images)
     torch.testing.assert_close(weights[0] + weights[1], torch.ones_like(weights[0]))
-    levels = pyramid.level_count(70, 53)
+    levels = pyramid.fusion_level_count(70, 53)
     made = priors.weighted_priors(images, weights, levels - 1)
     top = priors.weighted_content(
         [priors.gaussian_pyramid(image, levels)[-1] for image in images],

@@ -24,7 +24,7 @@ from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..exposure_fusion import Exponents, fit_range, fuse_exposures
-from ..pyramid import Plane
+from ..pyramid import Plane, level_count
 from ..stripes import Progress, for_each_stripe, stripes
 
 
@@ -33,8 +33,8 @@ class MertensSettings:
     """How exposure fusion weighs the frames.
 
     contrast, saturation, well_exposedness: exponents of the three measures, 0 leaves one out.
-    levels: depth of the pyramid; None for floor(log2(shorter side)) as in the paper's program,
-        which leaves no halos.
+    levels: depth of the pyramid; "paper" for floor(log2(shorter side)) as in the paper's program,
+        None for one level more, which balances the brightness of large areas better.
     overshoot: blending over scales drives large highlights beside dark areas above 1. "shoulder"
         makes room for them, so that they keep the detail that a dark frame has; "clip" cuts them
         off as the paper's program does.
@@ -45,7 +45,7 @@ class MertensSettings:
     contrast: float = 1.0
     saturation: float = 1.0
     well_exposedness: float = 1.0
-    levels: int | None = None
+    levels: int | Literal["paper"] | None = None
     overshoot: Literal["shoulder", "clip"] = "shoulder"
     stretch_percent: float = 0.0
 
@@ -54,7 +54,9 @@ class MertensSettings:
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0):
                 raise OptionError(f"expected a {name} exponent of 0 or more, found {value}")
-        if self.levels is not None and self.levels < 1:
+        if isinstance(self.levels, str) and self.levels != "paper":
+            raise OptionError(f"expected levels 'paper' or a number, found {self.levels!r}")
+        if isinstance(self.levels, int) and self.levels < 1:
             raise OptionError(f"expected at least 1 pyramid level, found {self.levels}")
         if self.overshoot not in ("shoulder", "clip"):
             raise OptionError(f"expected overshoot 'shoulder' or 'clip', found {self.overshoot!r}")
@@ -82,7 +84,9 @@ def fuse(
     exponents = Exponents(
         settings.contrast, settings.saturation if coloured else 0.0, settings.well_exposedness
     )
-    pixels = fuse_exposures(_Photos(stack), exponents, settings.levels, progress)
+    photos = _Photos(stack)
+    levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
+    pixels = fuse_exposures(photos, exponents, levels, progress)
     if settings.stretch_percent > 0:
         _stretch(pixels, settings.stretch_percent)
     elif settings.overshoot == "shoulder":
