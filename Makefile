@@ -6,12 +6,13 @@ WORKERS ?= 2
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-slow lint format picture clean
+.PHONY: help demo test test-slow test-install lint format picture clean
 
 help:
 	@echo "make demo       fuse a hand-held bracket with a moving subject into demo/"
 	@echo "make test       run the quick tests"
-	@echo "make test-slow  run the slow ones: a clean installation, large images"
+	@echo "make test-slow  run the slow ones too: large images, short trainings, thousands of damaged files"
+	@echo "make test-install  install the core alone in a clean environment and fuse with it"
 	@echo "make lint       check style and types"
 	@echo "make format     put the code into the project's format"
 	@echo "make picture    make the README's picture again"
@@ -43,6 +44,9 @@ test: $(VENV)/dev.stamp
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+test-install: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m slow tests/test_packaging.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
