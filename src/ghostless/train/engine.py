@@ -96,7 +96,7 @@ class PlayerTable:
 
     def __init__(self, devices: Devices, channels_last: bool) -> None:
         self.devices = devices
-        self.memory_format = torch.channels_last if channels_last else torch.preserve_format
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.networks: dict[str, nn.Module] = {}
         self.wrapped: dict[str, Any] = {}
         self.moving: str | None = None
@@ -286,6 +286,9 @@ class Run:
                 else torch.optim.SGD(network.parameters(), lr=rate)
             )
             wrapped, optimiser = self.devices.setup(network, optimiser)
+            # The module that gathers gradients, without Fabric's conversion of outputs, which
+            # frozen dataclasses do not survive.
+            wrapped = getattr(wrapped, "_forward_module", wrapped)
             self.table.add(player.name, network.train(), wrapped)
             self.optimisers[player.name] = optimiser
             if saved is not None:

@@ -1,0 +1,252 @@
+"""The recipes: who moves on which losses, the presets' numbers, and that every network learns."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ghostless.errors import OptionError
+from ghostless.nn.homography import network_input
+from ghostless.train import chen_chuang, hdr_gan, mef_gan
+from ghostless.train.command import METHODS, TrainOptions, prepare
+from ghostless.train.device import PlainDevice
+from ghostless.train.engine import PlayerTable, Run, RunSettings
+from ghostless.train.recipe import Moment, Phase
+
+from .stand_in import CPU, StandIn
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# method, stage, options that make it small: everything else as the presets have it.
+SMALL = [
+    ("chen-chuang", "homography", TrainOptions(batch=2)),
+    ("chen-chuang", "fusion", TrainOptions(batch=2, patch=128)),
+    ("mef-gan", "fusion", TrainOptions(batch=2, patch=64)),
+    ("lcndr", "fusion", TrainOptions(batch=2, patch=64)),
+    ("hdr-gan", "reconstruction", TrainOptions(batch=2, patch=64)),
+    ("dpgn", "fusion", TrainOptions(batch=2, patch=128)),
+]
+IDS = [f"{method}-{stage}" for method, stage, _ in SMALL]
+
+
+def with_options(options: TrainOptions, **changes: Any) -> TrainOptions:
+    return TrainOptions(**{**vars(options), **changes})
+
+
+def table_of(phase: Phase) -> PlayerTable:
+    torch.manual_seed(3)
+    table = PlayerTable(PlainDevice(CPU, torch.float32), channels_last=False)
+    for player in phase.players:
+        table.add(player.name, player.make().train())
+    return table
+
+
+def phase_of(method: str, stage: str, options: TrainOptions) -> Phase:
+    return prepare(method, with_options(options, stage=stage))[1][0]
+
+
+@pytest.mark.parametrize("preset", ["paper", "default"])
+@pytest.mark.parametrize(("method", "stage", "options"), SMALL[1:], ids=IDS[1:])
+def test_every_player_has_finite_losses_and_moves_alone(
+    method: str, stage: str, options: TrainOptions, preset: str
+) -> None:
+    changes = ("registration=aligner",) if method == "chen-chuang" else ()
+    changes += ("base=4",) if method == "dpgn" else ()
+    options = with_options(options, preset=preset, changes=changes)
+    phase = phase_of(method, stage, options)
+    table = table_of(phase)
+    batch = phase.draw(StandIn(), torch.Generator().manual_seed(1))
+    adversarial = preset == "paper" and method != "lcndr"
+    assert len(phase.players) == 1 + adversarial
+    for player in phase.players:
+        table.give_turn(player.name)
+        losses = player.losses(table, batch)
+        assert all(bool(torch.isfinite(loss)) for loss in losses.values())
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        for name, network in table.networks.items():
+            grads = [p.grad for p in network.parameters() if p.grad is not None]
+            assert bool(grads) == (name == player.name)
+            network.zero_grad()
+
+
+def test_the_homography_network_gets_the_registration_right_if_it_answers_the_truth() -> None:
+    """What the first stage teaches is what the second stage's warping undoes."""
+    from ghostless.nn.homography import homography_from_offsets, warp
+    from ghostless.train.samples import make_homography_pairs
+
+    rows = torch.linspace(0, 12, 384)
+    image = (torch.sin(rows)[:, None] * torch.cos(1.3 * rows)[None] * 0.5 + 0.5).expand(
+        2, 3, -1, -1
+    )
+    made = make_homography_pairs(image, image, torch.Generator().manual_seed(0))
+    assert float(made.offsets.abs().max()) <= 32
+    assert float(made.offsets.abs().mean()) > 5
+    warped, inside = warp(made.second, homography_from_offsets(made.offsets))
+    error = ((warped - made.first).abs() * inside).max()
+    assert float(error) < 0.01
+    assert float((made.second - made.first).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("brightness", [0.02, 0.4, 0.97])
+def test_inputs_on_the_device_equal_those_of_inference(brightness: float) -> None:
+    random = np.random.default_rng(4)
+    images = [
+        np.clip(random.random((256, 256, 3), np.float32) * 0.3 + level, 0, 1).round(3)
+        for level in (brightness, 0.5)
+    ]
+    first, second = (torch.from_numpy(i).permute(2, 0, 1)[None] for i in images)
+    found = chen_chuang.network_inputs(first, second)
+    assert torch.equal(found, network_input(*images))
+
+
+class Beliefs:
+    """A table whose discriminator believes what a test says, one answer after the other."""
+
+    def __init__(self, answers: list[tuple[float, float]]) -> None:
+        self.answers, self.asked = answers, -1
+
+    def run(self, player: str, *inputs: Tensor, **named: Any) -> Tensor:
+        if player == "generator":
+            self.asked += 1
+            return torch.zeros(1)
+        real, fake = self.answers[min(self.asked, len(self.answers) - 1)]
+        probability = torch.tensor(real if inputs[0].numel() > 1 else fake)
+        return torch.logit(probability) / 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([(0.5, 0.5)], []),
+        ([(0.3, 0.5), (0.5, 0.5)], ["discriminator"]),
+        ([(0.3, 0.7)], ["discriminator"] * 3),
+        ([(0.9, 0.5)], ["generator"] * 7),
+        ([(0.5, 0.5), (0.5, 0.1), (0.5, 0.1), (0.5, 0.5)], ["generator"] * 2),
+    ],
+)
+def test_balancing_lets_the_laggard_move(answers: Any, expected: list[str]) -> None:
+    batch = {name: torch.zeros(2) for name in ("over", "under", "target")}
+    assert list(mef_gan.balance(Beliefs(answers), batch, 0)) == expected  # type: ignore[arg-type]
+    assert list(mef_gan.balance(Beliefs(answers), batch, 1)) == []  # type: ignore[arg-type]
+
+
+def test_presets_have_the_papers_numbers() -> None:
+    paper = TrainOptions(preset="paper")
+    chen, stages = prepare("chen-chuang", paper)
+    assert [stage.steps for stage in stages] == [500 * 471, 200 * 471]
+    assert (chen.batch, chen.rate, chen.schedule, chen.pool_last) == (4, 1e-4, "constant", False)
+    assert [player.name for player in stages[1].players] == ["discriminator", "generator"]
+    assert set(stages[1].frozen) == {"homography"}
+    mef, (fusion,) = prepare("mef-gan", paper)
+    assert (mef.batch, mef.patch_pixels) == (19, 144)
+    discriminator, generator = fusion.players
+    assert (generator.betas, generator.clip_weights) == ((0.0, 0.9), 8.0)
+    assert discriminator.optimiser == "sgd"
+    assert generator.rate(Moment(525, 1050)) == pytest.approx(0.7 * 3e-4)
+    assert discriminator.rate(Moment(0, 0)) == pytest.approx(6e-4)
+    hdr, (phase,) = prepare("hdr-gan", paper)
+    assert (hdr.batch, hdr.patch_pixels, hdr.adversarial_weight) == (2, 512, 1.0)
+    assert [p.name for p in phase.players] == ["generator", "discriminator"]
+    assert [p.fresh_batch for p in phase.players] == [False, True]
+    assert [p.clip_gradients for p in phase.players] == [1.0, 1.0]
+    rates = [phase.players[0].rate(Moment(step, 0)) for step in (114_299, 114_300, 706_400)]
+    assert rates == pytest.approx([1e-4, 1e-5, 1e-6])
+    dpgn, (phase,) = prepare("dpgn", paper)
+    assert (dpgn.base, dpgn.dropout, dpgn.adversarial_weight) == (16, 0.3, 0.01)
+    lcndr, _ = prepare("lcndr", paper)
+    assert (lcndr.batch, lcndr.patch_pixels, lcndr.likeness_weight) == (16, 256, 0.0)
+
+
+def test_options_change_the_recipe() -> None:
+    recipe, phases = prepare(
+        "chen-chuang",
+        TrainOptions(steps=7, batch=3, stage="homography", changes=("pool_last=false", "rate=1")),
+    )
+    assert (recipe.homography_steps, recipe.homography_batch, recipe.rate) == (7, 3, 1.0)
+    assert [phase.name for phase in phases] == ["homography"]
+    assert not recipe.pool_last
+    for wrong, message in (
+        (TrainOptions(preset="best"), "unknown preset 'best'"),
+        (TrainOptions(stage="first"), "unknown stage 'first'"),
+        (TrainOptions(changes=("batchsize=3",)), "unknown number"),
+        (TrainOptions(changes=("batch",)), "NAME=VALUE"),
+        (TrainOptions(changes=("batch=many",)), "batch to be a int"),
+        (TrainOptions(patch=100), "multiple of 64"),
+        (TrainOptions(steps=0), "steps: expected 1 or more"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            prepare("dpgn", wrong)
+    with pytest.raises(OptionError, match="did you mean 'mef-gan'"):
+        prepare("mefgan", TrainOptions())
+
+
+def test_every_method_with_weights_has_a_recipe() -> None:
+    from ghostless.methods import METHODS as ALL
+
+    assert sorted(METHODS) == sorted(name for name, method in ALL.items() if method.weights)
+    for method in METHODS:
+        module = importlib.import_module(f"ghostless.train.{method.replace('-', '_')}")
+        assert {"paper", "default"} <= module.PRESETS.keys()
+        for phase in prepare(method, TrainOptions())[1]:
+            assert phase.export.train_command == f"ghostless train {method}"
+
+
+def test_hdr_gan_sees_frames_as_at_inference() -> None:
+    from ghostless.methods.hdr_gan import HdrGanArchitecture
+
+    frames = torch.full((2, 3, 3, 8, 8), 0.5)
+    batch = {
+        "frames": frames,
+        "light": frames.pow(2.0),
+        "stops": torch.tensor([[-2.0, 0.0, 2.0], [-3.0, 0.0, 3.0]]),
+    }
+    inputs = hdr_gan.inputs_of(batch, HdrGanArchitecture(in_hdr=True))
+    half = [[float((i[b, 3, 0, 0] + 1) / 2) for i in inputs] for b in (0, 1)]
+    assert half == [
+        pytest.approx([0.25, 0.25 / 4, 0.25 / 16]),
+        pytest.approx([0.25, 0.25 / 8, 0.25 / 64]),
+    ]
+
+
+# Steps and how far the loss must fall: mean of the last quarter over that of the first steps.
+LEARNING = {"homography": (16, 0.98), "reconstruction": (30, 0.8), "fusion": (30, 0.9)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "stage", "options"), SMALL, ids=IDS)
+def test_every_network_learns(
+    tmp_path: Path, method: str, stage: str, options: TrainOptions
+) -> None:
+    steps, share = LEARNING[stage]
+    changes = ["schedule=constant", "log_every=1", "rate=1e-3", "ema_decay=0.5"]
+    if stage == "homography":
+        changes.append("homography_rate=3e-4")
+    recipe, phases = prepare(
+        method, with_options(options, stage=stage, steps=steps, changes=tuple(changes))
+    )
+    settings = RunSettings(device="cpu", quiet=True)
+    run = Run(method, recipe, phases, lambda _: StandIn(), tmp_path, settings)
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [sum(e["losses"].values()) for e in lines if "losses" in e]
+    rate = [e["steps_per_second"] for e in lines if "losses" in e]
+    start, end = np.mean(losses[: steps // 8]), np.mean(losses[-steps // 4 :])
+    print(f"{method} {stage}: {start:.4g} -> {end:.4g}, {np.median(rate[2:]):.2f} steps/s")
+    assert end < share * start
+    scores = [e["validation"] for e in lines if "validation" in e]
+    assert len(scores) == 1
