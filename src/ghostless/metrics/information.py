@@ -50,11 +50,6 @@ def mutual_information(first: Bytes, second: Bytes) -> float:
     return entropy_bits(joint.sum(axis=1)) + entropy_bits(joint.sum(axis=0)) - entropy_bits(joint)
 
 
-def fusion_mutual_information(first: Bytes, second: Bytes, fused: Bytes) -> float:
-    """Sum of the mutual information of each source with the fused plane, bits (Qu et al. 2002)."""
-    return mutual_information(first, fused) + mutual_information(second, fused)
-
-
 def normalised_mutual_information(first: Bytes, second: Bytes, fused: Bytes) -> float:
     """Mutual information normalised by the entropies (Hossny et al., Electronics Letters 2008).
 
