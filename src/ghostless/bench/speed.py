@@ -3,7 +3,7 @@
 Every contender runs in a fresh process of its own, all of them in turn and the whole round several
 times, so that what else the machine does falls on all alike. A method gets the photos in memory,
 decoded, and only the fusing is timed; a command gets the files and is timed as a whole. Peak memory
-is that of the process, photos included.
+is that of the process, photos included. Networks have a table of their own, see `networks`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -30,6 +30,8 @@ from .. import __version__
 from ..errors import GhostlessError, MissingPackageError, OptionError, unknown_name
 from ..methods import METHODS
 from ..stripes import Progress, core_count
+from . import networks
+from .networks import NetworkCost, NetworkQuality
 
 COMMAND = "ghostless fuse"
 
@@ -69,7 +71,7 @@ class Cost:
 class SpeedResult:
     """Costs of all contenders of one call.
 
-    peers: names of those that are not ours.
+    peers: names of those that are not ours. networks: costs of methods that are networks.
     """
 
     megapixels: float
@@ -79,6 +81,7 @@ class SpeedResult:
     cores: int
     opencv_threads: int
     versions: dict[str, str]
+    networks: tuple[NetworkCost, ...] = ()
 
     def cost(self, name: str) -> Cost:
         return next(cost for cost in self.costs if cost.name == name)
@@ -98,8 +101,9 @@ class SpeedResult:
     @property
     def missed_targets(self) -> tuple[str, ...]:
         """The targets that were missed, in words; none are set for other sizes than 3 x 24 MP."""
+        of_networks = [words for cost in self.networks for words in cost.missed_targets]
         if (self.megapixels, self.frames) != TARGETS_HOLD_FOR:
-            return ()
+            return tuple(of_networks)
         missed = [
             f"{own} took {ratio:.2f} of the time of {peer}, target {TARGET_RATIO[own, peer]}"
             for (own, peer), ratio in self.ratios.items()
@@ -114,7 +118,7 @@ class SpeedResult:
                     f"{cost.name} took {cost.peak_bytes / 1e9:.2f} GB, "
                     f"target {TARGET_BYTES[cost.name] / 1e9}"
                 )
-        return tuple(missed)
+        return (*missed, *of_networks)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
@@ -132,6 +136,7 @@ class SpeedResult:
                 }
                 for cost in self.costs
             ],
+            "networks": [cost.as_dict() for cost in self.networks],
             "ratios": {f"{own} / {peer}": ratio for (own, peer), ratio in self.ratios.items()},
             "missed_targets": list(self.missed_targets),
         }
@@ -154,6 +159,7 @@ class SpeedResult:
             f"{own}: {ratio:.2f} of the time of {peer}"
             for (own, peer), ratio in self.ratios.items()
         ]
+        lines += networks.text_of(self.networks)
         lines += [f"missed: {words}" for words in self.missed_targets]
         return "\n".join(lines)
 
@@ -218,6 +224,7 @@ class _Contender:
     kind: Literal["in memory", "whole command"]
     arguments: list[str]
     out: Path | None = None
+    quality: NetworkQuality | None = None
 
 
 def run(
@@ -248,16 +255,23 @@ def run(
         for name in names:
             if name not in known:
                 raise unknown_name(kind, name, known)
+    classical = [name for name in methods if not METHODS[name].needs_torch]
+    of_networks = [name for name in methods if METHODS[name].needs_torch]
+    answers: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="ghostless-speed-") as folder:
-        contenders = _contenders(Path(folder), frames, methods, peers, whole_command)
-        _run_python("make", str(folder), str(megapixels), str(frames))
-        runs: dict[str, list[tuple[float, int]]] = {c.name: [] for c in contenders}
+        contenders = _contenders(Path(folder), frames, classical, peers, whole_command)
+        if contenders:
+            _run_python("make", str(folder), str(megapixels), str(frames))
+        learned = _network_contenders(Path(folder), megapixels, of_networks)
+        everyone = [*contenders, *learned]
+        runs: dict[str, list[tuple[float, int]]] = {c.name: [] for c in everyone}
         for round_number in range(repeats):
-            for position, contender in enumerate(contenders):
-                runs[contender.name].append(_measure(contender))
+            for position, contender in enumerate(everyone):
+                seconds, peak, answers[contender.name] = _measure(contender)
+                runs[contender.name].append((seconds, peak))
                 if progress is not None:
-                    done = round_number * len(contenders) + position + 1
-                    progress(done / (repeats * len(contenders)))
+                    done = round_number * len(everyone) + position + 1
+                    progress(done / (repeats * len(everyone)))
     return SpeedResult(
         megapixels=megapixels,
         frames=frames,
@@ -280,6 +294,53 @@ def run(
             "opencv": cv2.__version__,
             "python": platform.python_version(),
         },
+        networks=tuple(
+            _network_cost(contender, megapixels, runs[contender.name], answers[contender.name])
+            for contender in learned
+        ),
+    )
+
+
+def _network_contenders(folder: Path, megapixels: float, names: Sequence[str]) -> list[_Contender]:
+    """Both qualities of each network, on brackets of as many frames as it sees at once."""
+    contenders = []
+    for name in names:
+        frames = networks.frames_of(name)
+        for quality in networks.QUALITIES:
+            size = _network_megapixels(quality, megapixels)
+            bracket = folder / f"{frames}_frames_{size:g}"
+            if not bracket.exists():
+                bracket.mkdir()
+                _run_python("make", str(bracket), str(size), str(frames))
+            words = ["network", name, quality, *map(str, _files(bracket, frames))]
+            arguments = [sys.executable, "-m", _MODULE, *words]
+            contenders.append(
+                _Contender(f"{name} {quality}", __version__, "in memory", arguments, None, quality)
+            )
+    return contenders
+
+
+def _network_megapixels(quality: NetworkQuality, megapixels: float) -> float:
+    return min(megapixels, networks.FULL_MEGAPIXELS) if quality == "full" else megapixels
+
+
+def _network_cost(
+    contender: _Contender,
+    megapixels: float,
+    runs: Sequence[tuple[float, int]],
+    answer: dict[str, Any],
+) -> NetworkCost:
+    assert contender.quality is not None
+    name = contender.name.removesuffix(f" {contender.quality}")
+    facts = {key: value for key, value in answer.items() if key not in ("seconds", "peak_bytes")}
+    return NetworkCost(
+        name=name,
+        quality=contender.quality,
+        megapixels=_network_megapixels(contender.quality, megapixels),
+        frames=networks.frames_of(name),
+        seconds=tuple(seconds for seconds, _ in runs),
+        peak_bytes=max(peak for _, peak in runs),
+        **facts,
     )
 
 
@@ -397,15 +458,15 @@ def _peak_bytes(pid: int | str) -> int:
     return int(lines[0][1]) * 1024 if lines else 0
 
 
-def _measure(contender: _Contender) -> tuple[float, int]:
-    """Run a contender once; return its seconds and peak memory."""
+def _measure(contender: _Contender) -> tuple[float, int, dict[str, Any]]:
+    """Run a contender once; return its seconds, its peak memory and all that it told."""
     if contender.out is not None:
         contender.out.unlink(missing_ok=True)
     printed, seconds, peak = _run(contender.arguments)
     if contender.kind == "whole command":
-        return seconds, peak
-    answer = json.loads(printed)
-    return float(answer["seconds"]), int(answer["peak_bytes"]) or peak
+        return seconds, peak, {}
+    answer: dict[str, Any] = json.loads(printed)
+    return float(answer["seconds"]), int(answer["peak_bytes"]) or peak, answer
 
 
 # ---- what runs in the other processes ----
@@ -503,6 +564,10 @@ def _main(arguments: Sequence[str]) -> None:
     task, *rest = arguments
     if task == "make":
         make_bracket(Path(rest[0]), float(rest[1]), int(rest[2]))
+    elif task == "network":
+        name, quality, *files = rest
+        facts = networks.measure(name, cast(Any, quality), files, _stops(len(files)))
+        print(json.dumps({**facts, "peak_bytes": _peak_bytes("self")}))
     else:
         print(json.dumps(_fuse_in_memory(task, rest[0], rest[1:])))
 
