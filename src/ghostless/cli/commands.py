@@ -14,6 +14,7 @@ from .bench import add_commands as add_suites
 from .options import expand, method_settings, options_from
 from .score import ScoreCommand, metrics, score
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
+from .train import train
 
 
 class _Group(TyperGroup):
@@ -347,3 +348,6 @@ def bench_speed(
             progress=lambda share: bars("runs", share),
         )
     tell(result, quiet, as_json)
+
+
+app.command()(train)
