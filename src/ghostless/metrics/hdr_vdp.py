@@ -17,6 +17,7 @@ Differs from the original, and has not been compared with it on the same images:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -194,25 +195,26 @@ class _Seen:
 
 
 def _see(luminance: Plane, per_degree: float) -> _Seen:
+    """Let an eye see luminance (H, W), cd/m2."""
     levels = pyramid_levels(luminance.shape)
-    mirrored = _mirrored(luminance, levels)
-    spectrum = np.fft.rfft2(mirrored) * optical_transfer(per_degree * _frequencies(*mirrored.shape))
-    light = np.clip(np.fft.irfft2(spectrum, mirrored.shape), _DARKEST_NITS, _BRIGHTEST_NITS)
+    passed = _filtered(luminance, lambda f: optical_transfer(per_degree * f))
+    light = np.clip(passed, _DARKEST_NITS, _BRIGHTEST_NITS)
     response = achromatic_response(light)
-    bands = _pyramid_of_mirrored(response - response.mean(), levels)
-    adapting = light[: luminance.shape[0], : luminance.shape[1]]
-    mean_adapting = np.full(1, float(adapting.mean()))
+    bands = steerable_pyramid(response - response.mean(), levels)
     # In the original, frequencies of the base band are stretched by the root of 2.
     stretched = per_degree / 2 / 2 ** (levels + 1) * 2 * math.sqrt(2)
-    shape = bands[-1][0].shape
-    sensitivity = neural_csf(stretched * _frequencies(*shape), mean_adapting)
-    bands[-1] = [np.fft.irfft2(np.fft.rfft2(bands[-1][0]) * sensitivity, shape)]
+    adapting = np.full(1, float(light.mean()))
+    bands[-1] = [_filtered(bands[-1][0], lambda f: neural_csf(stretched * f, adapting))]
     # The original's oriented filters and low-pass filters together halve what they pass.
-    cropped = [
-        [_cropped(band, luminance.shape, max(scale - 1, 0)) / (2 if scale else 1) for band in group]
-        for scale, group in enumerate(bands)
-    ]
-    return _Seen(cropped, adapting)
+    halved = [[band / (2 if scale else 1) for band in group] for scale, group in enumerate(bands)]
+    return _Seen(halved, light)
+
+
+def _filtered(plane: Plane, response: Callable[[Plane], Plane]) -> Plane:
+    """Filter (H, W), mirrored at its borders, by a function of cycles per pixel."""
+    mirrored = _mirrored(plane, 0)
+    spectrum = np.fft.rfft2(mirrored) * response(_frequencies(*mirrored.shape))
+    return _cropped(np.fft.irfft2(spectrum, mirrored.shape), plane.shape, 0)
 
 
 # The eye ------------------------------------------------------------------------------------------
