@@ -168,7 +168,8 @@ def _settings(overwrite: bool) -> Any:
     return WriteSettings(overwrite=overwrite)
 
 
-def _write(data: NDArray[np.uint8], path: Path, overwrite: bool) -> None:
+def store_bytes(data: NDArray[np.uint8], path: Path, *, overwrite: bool) -> None:
+    """Write encoded bytes atomically; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(
         path, lambda scratch: _write_bytes(scratch, data.tobytes()), overwrite=overwrite
@@ -194,7 +195,7 @@ def _pack_radiance(path: Path, out: Path, overwrite: bool) -> Entry:
         low,
         high,
     )
-    _write(encode_jpeg2000(codes), out / entry.file, overwrite)
+    store_bytes(encode_jpeg2000(codes), out / entry.file, overwrite=overwrite)
     return entry
 
 
@@ -220,7 +221,7 @@ def _pack_surface(path: Path, out: Path, overwrite: bool) -> Entry:
         _SURFACE_LOW_STOPS,
         0.0,
     )
-    _write(data, out / entry.file, overwrite)
+    store_bytes(data, out / entry.file, overwrite=overwrite)
     return entry
 
 
