@@ -127,7 +127,8 @@ def run(
 
     reasons = {contender.label: contender.missing() for contender in contenders}
     able = [contender for contender in contenders if reasons[contender.label] is None]
-    skipped = {label: reason for label, reason in reasons.items() if reason is not None}
+    skipped = {**before.get("skipped", {}), **reasons}
+    skipped = {label: reason for label, reason in skipped.items() if reason is not None}
     about = {
         "suite": suite.name,
         "summary": suite.summary,
@@ -261,8 +262,8 @@ def _describe(contender: Contender, still: bool) -> dict[str, Any]:
 
 def _merged(before: dict[str, Any], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Keep the methods of an earlier run in the same folder beside those of this one."""
-    labels = {facts["label"] for facts in now}
-    return [f for f in before.get("contenders", []) if f["label"] not in labels] + now
+    merged = {facts["label"]: facts for facts in [*before.get("contenders", []), *now]}
+    return list(merged.values())
 
 
 # ---- jobs ----
