@@ -6,8 +6,9 @@ that the evidence supports is kept, and none at all unless another is beyond dou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -54,7 +55,8 @@ _CORRELATION_ALONE = 0.6
 _SUPPORT = 0.012
 # Resampling blurs more than so small a motion does.
 _STILL_PIXELS = 0.1
-# With fewer observations than this, a pair cannot speak against what its neighbours say.
+# With fewer observations than this, a pair cannot speak against what its neighbours say, nor can a
+# motion that one starting point led to prove itself.
 _SCARCE = 100.0
 _INLIER_PIXELS = 3.0
 
@@ -118,6 +120,11 @@ class Pair:
     def to_pixels(self, matrix: Matrix) -> Matrix:
         pixels = np.linalg.inv(self.unit) @ matrix @ self.unit
         return np.asarray(pixels / pixels[2, 2])
+
+    def from_full_size(self, matrix: Matrix, full: tuple[int, ...]) -> Matrix:
+        """A matrix between the full frames (height, width, ...) in unit coordinates."""
+        unit = self.unit @ to_full_size(matrix, full, self.shape) @ np.linalg.inv(self.unit)
+        return np.asarray(unit / unit[2, 2])
 
     def apart(self, first: Matrix, second: Matrix) -> float:
         """Mean distance in pixels between where two unit matrices send the corners."""
@@ -184,15 +191,15 @@ def _feature_matches(pair: Pair) -> tuple[Matches, Matrix | None]:
 
 
 def _starts(
-    pair: Pair, largest: str, feature_matrix: Matrix | None, chained: Matrix | None
+    pair: Pair, largest: str, feature_matrix: Matrix | None, known: Mapping[str, Matrix]
 ) -> Iterator[tuple[str, Matrix]]:
     """Refine every starting point up to the scored level; yields names and unit matrices."""
     direct = _limited(("affine", "homography"), largest)
     careful = _limited(("shift", "affine", "homography"), largest)
     near = _limited(("homography",), largest)
-    if chained is not None:
-        yield "chain", chained
-        yield "chain", refine(pair.coarse[:2], chained, near)
+    for name, matrix in known.items():
+        yield name, matrix
+        yield name, refine(pair.coarse[:2], matrix, near)
     by_features = None
     if feature_matrix is not None:
         unit_matrix = pair.unit @ feature_matrix @ np.linalg.inv(pair.unit)
@@ -211,16 +218,21 @@ def _starts(
     yield "bitmaps", refine(pair.coarse, start, careful)
 
 
-def estimate_motion(pair: Pair, model: str, chained: Matrix | None = None) -> Estimate:
-    """Find the motion of a pair; chained: a motion through other frames, in unit coordinates."""
-    auto = model in ("auto", "flow")
+def estimate_motion(
+    pair: Pair, model: str, known: Mapping[str, Matrix] = MappingProxyType({})
+) -> Estimate:
+    """Find the motion of a pair.
+
+    known: motions found elsewhere, by name, in unit coordinates: further starting points.
+    """
+    auto = model in ("auto", "flow", "network")
     largest = "homography" if auto else model
     notes: list[str] = []
     scale = pair.shape[1] / pair.level.shape[1]
     matches, feature_matrix = _feature_matches(pair)
     if feature_matrix is None:
         notes.append("too few matching features; aligned by pixels")
-    tried = _tried(pair, _starts(pair, largest, feature_matrix, chained))
+    tried = _tried(pair, _starts(pair, largest, feature_matrix, known))
     unmoved_found = agreement(pair.level, np.eye(3))
     observations = max(f.observations for f in (unmoved_found, *(t[2] for t in tried)))
     unmoved = pair.judge(np.eye(3), "identity", "none", observations)
@@ -296,7 +308,11 @@ def _clearly_better(pair: Pair, motion: Motion, unmoved: Motion, tried: Sequence
     agreed = consent(pair.level, motion.matrix)
     if _supported(pair, motion.start, motion.matrix, tried):
         return agreed > _CONSENT
-    return agreed > _CONSENT_ALONE and motion.found.correlation > _CORRELATION_ALONE
+    return (
+        agreed > _CONSENT_ALONE
+        and motion.found.correlation > _CORRELATION_ALONE
+        and motion.found.observations > _SCARCE
+    )
 
 
 def describe(
@@ -332,6 +348,7 @@ def estimate_chained(
     neighbour: NDArray[np.float32],
     moving: NDArray[np.float32],
     model: str,
+    known: Mapping[str, Matrix] = MappingProxyType({}),
 ) -> Estimate:
     """Estimate directly with the chain through the nearer neighbour as a further start.
 
@@ -341,7 +358,7 @@ def estimate_chained(
     link = estimate_motion(Pair(neighbour, moving), model)
     chained = link.motion.matrix @ to_neighbour
     chained = chained / chained[2, 2]
-    direct = estimate_motion(pair, model, chained)
+    direct = estimate_motion(pair, model, {**known, "chain": chained})
     in_pixels = pair.to_pixels(chained)
     if (
         not _plausible(in_pixels, pair.shape)
