@@ -20,8 +20,6 @@ from torch import Tensor
 
 from .. import color
 from ..errors import FileReadError, InputError, OptionError
-from ..io.read import read_image
-from ..io.write import write_atomically, write_text
 
 Kind = Literal["panorama", "picture", "surface"]
 Split = Literal["train", "held-out"]
@@ -131,6 +129,9 @@ def pack(
     surfaces: display pictures (sRGB) that moving objects are cut from; scaled to 512 pixels.
     Raises FileReadError where a folder has no such pictures, OutputError for what exists.
     """
+    # What only packing needs is imported by it: training runs where few packages are installed.
+    from ..io.write import write_text
+
     pictures = [path for folder in folders for path in list_files(folder, HDR_SUFFIXES)]
     maps = [] if surfaces is None else list_files(surfaces, SURFACE_SUFFIXES)
     entries = []
@@ -170,6 +171,8 @@ def _settings(overwrite: bool) -> Any:
 
 def store_bytes(data: NDArray[np.uint8], path: Path, *, overwrite: bool) -> None:
     """Write encoded bytes atomically; the folder is made."""
+    from ..io.write import write_atomically
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(
         path, lambda scratch: _write_bytes(scratch, data.tobytes()), overwrite=overwrite
@@ -200,6 +203,8 @@ def _pack_radiance(path: Path, out: Path, overwrite: bool) -> Entry:
 
 
 def _pack_surface(path: Path, out: Path, overwrite: bool) -> Entry:
+    from ..io.read import read_image
+
     pixels = read_image(path).require("display").pixels
     side = max(pixels.shape[:2])
     if side > _SURFACE_SIDE_PIXELS:
@@ -227,6 +232,8 @@ def _pack_surface(path: Path, out: Path, overwrite: bool) -> Entry:
 
 def read_radiance(path: Path) -> NDArray[np.float32]:
     """Read an HDR picture: (H, W, 3) float32 linear, finite and >= 0."""
+    from ..io.read import read_image
+
     pixels = read_image(path).require("linear").pixels
     return np.maximum(np.nan_to_num(pixels, nan=0.0, posinf=65504.0, neginf=0.0), 0)
 
