@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from ..errors import OptionError, unknown_name
 from .bench import add_commands as add_suites
+from .data_commands import data_app, simulate
 from .options import expand, method_settings, options_from
 from .score import ScoreCommand, metrics, score
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
@@ -42,6 +43,7 @@ bench_app = typer.Typer(
     cls=_Group, rich_markup_mode=None, help="Measure methods on scenes, speed and alignment."
 )
 app.add_typer(bench_app, name="bench")
+app.add_typer(data_app, name="data")
 
 # ---- words that several commands share ----
 
@@ -59,7 +61,7 @@ StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbe
 Align = Annotated[
     str,
     typer.Option(
-        metavar="auto|homography|affine|shift|flow|none", help="How frames may be registered."
+        metavar="auto|homography|affine|shift|flow|network|none", help="How frames may be registered."
     ),
 ]
 Crop = Annotated[
@@ -351,3 +353,6 @@ def bench_speed(
 
 
 app.command()(train)
+
+
+app.command()(simulate)
