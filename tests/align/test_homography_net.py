@@ -9,11 +9,16 @@ torch = pytest.importorskip("torch")
 
 import cv2  # noqa: E402
 
-from ghostless.align import homography_net  # noqa: E402
-from ghostless.bracket import Frame  # noqa: E402
+from ghostless.align import (  # noqa: E402
+    AlignSettings,
+    align_bracket,
+    align_pair,
+    homography_net,
+)
+from ghostless.bracket import Bracket, Frame, Registration  # noqa: E402
 from ghostless.errors import WeightsError  # noqa: E402
 from ghostless.nn import homography  # noqa: E402
-from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
+from ghostless.nn.weights import WeightsInfo, has_weights, save_weights  # noqa: E402
 from tests.scenes import expose, make_radiance  # noqa: E402
 
 SIZE = (300, 240)
@@ -115,3 +120,32 @@ def test_with_weights_of_any_kind_frames_of_any_size_come_through(tmp_path, size
     found = homography_net.register_by_network(reference, frame, settings)
     assert found.model in ("identity", "homography")
     assert np.isfinite(found.matrix).all()
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_the_cascade_starts_from_the_network_and_is_not_misled(monkeypatch, honest):
+    true = np.array([[1, 0.02, 9.0], [-0.02, 1, -6.0], [0, 0, 1]])
+    light = make_radiance(260, 320, seed=4)
+    moved = cv2.warpPerspective(light, true, (320, 260), borderMode=cv2.BORDER_REFLECT)
+    reference, frame = Frame(expose(light, -1)), Frame(expose(moved, 1))
+    answer = true if honest else np.array([[1, 0, 40.0], [0, 1, 30.0], [0, 0, 1]])
+    asked = []
+
+    def answered(*pair):
+        asked.append(pair)
+        return Registration("homography", answer)
+
+    monkeypatch.setattr(homography_net, "register_by_network", answered)
+    found = align_pair(reference, frame, AlignSettings(model="network"))
+    assert len(asked) == 1
+    corners = np.array([[0, 0, 1], [319, 0, 1], [319, 259, 1], [0, 259, 1]]).T
+    ends = [matrix @ corners for matrix in (found.matrix, true)]
+    assert np.abs(ends[0][:2] / ends[0][2] - ends[1][:2] / ends[1][2]).max() < 1
+
+
+def test_aligning_by_network_without_weights_names_the_training_command():
+    frames_of_one_scene = frames(np.eye(3))
+    if has_weights(homography.HOMOGRAPHY.name):
+        pytest.skip("weights ship")
+    with pytest.raises(WeightsError, match="ghostless train chen-chuang"):
+        align_bracket(Bracket(frames_of_one_scene), AlignSettings(model="network"), 0)

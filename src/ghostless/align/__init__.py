@@ -1,9 +1,11 @@
 """Registration of a bracket's frames to one of them, by a cascade that never ends worse off.
 
-For each frame, on reduced stand-ins (proxy.py) of it and the reference, cascade.py goes through 1 to 3:
+For each frame, on reduced stand-ins (proxy.py) of it and the reference, cascade.py goes through
+1 to 3:
 
 1. starting points: matched features (features.py), the frame as it is, the shift of threshold
-   bitmaps (mtb.py), and the motions of the frames between, chained;
+   bitmaps (mtb.py), the motions of the frames between, chained, and on request the homography
+   network's answer (homography_net.py);
 2. each is refined directly on locally normalised pixels, coarse to fine (ecc.py);
 3. the simplest motion that the evidence supports is kept: none, shift, similarity, affine or
    homography; "none" wins unless another one is clearly better;
@@ -27,7 +29,7 @@ from .flow import Flow, residual_flow, to_full_flow
 from .proxy import Matrix, gray_of, make_proxy
 from .warp import common_rectangle, crop_frame, fill_from_reference, warp_by_flow, warp_pixels
 
-AlignModel = Literal["auto", "homography", "affine", "shift", "flow", "none"]
+AlignModel = Literal["auto", "homography", "affine", "shift", "flow", "network", "none"]
 Progress = Callable[[float], None]
 
 # Smaller frames hold too little to align by.
@@ -40,7 +42,8 @@ class AlignSettings:
 
     model: the most general motion allowed: "homography", "affine" or "shift" fit that motion or
         none; "auto" chooses among them by the evidence; "flow" is auto followed by dense flow;
-        "none" leaves the frames as they are.
+        "network" is auto with the homography network's answer as a further starting point, where
+        that answer helps; "none" leaves the frames as they are.
     crop: cut all frames to the largest rectangle that every frame covers, instead of filling
         borders from the reference.
     proxy_pixels: size of the reduced frames that the motion is estimated on.
@@ -82,7 +85,23 @@ def align_pair(
     if _too_small(reference):
         return _alone(f"smaller than {_SMALLEST_SIDE} pixels; not aligned")
     pair = Pair(*(make_proxy(frame, settings.proxy_pixels) for frame in (reference, moving)))
-    return describe(estimate_motion(pair, settings.model), pair, reference.pixels.shape)
+    known, notes = _known_motions(reference, moving, pair, settings)
+    estimate = estimate_motion(pair, settings.model, known)
+    return describe(estimate, pair, reference.pixels.shape, notes)
+
+
+def _known_motions(
+    reference: Frame, moving: Frame, pair: Pair, settings: AlignSettings
+) -> tuple[dict[str, Matrix], tuple[str, ...]]:
+    """What the homography network says of a pair, if it is asked; in unit coordinates."""
+    if settings.model != "network":
+        return {}, ()
+    from .homography_net import register_by_network
+
+    found = register_by_network(reference, moving)
+    if found.model == "identity":
+        return {}, found.notes
+    return {"network": pair.from_full_size(found.matrix, reference.pixels.shape)}, found.notes
 
 
 def _neighbours_first(count: int, reference: int) -> Iterator[tuple[int, int]]:
@@ -159,11 +178,14 @@ def align_bracket(
             neighbour, to_neighbour = base, np.eye(3)
         moving = make_proxy(frames[index], settings.proxy_pixels)
         pair = Pair(base, moving)
+        known, remarks = _known_motions(frames[reference], frames[index], pair, settings)
         if nearer == reference:
-            estimate = estimate_motion(pair, settings.model)
+            estimate = estimate_motion(pair, settings.model, known)
         else:
-            estimate = estimate_chained(pair, to_neighbour, neighbour, moving, settings.model)
-        registration = describe(estimate, pair, full)
+            estimate = estimate_chained(
+                pair, to_neighbour, neighbour, moving, settings.model, known
+            )
+        registration = describe(estimate, pair, full, remarks)
         neighbour, to_neighbour = moving, estimate.motion.matrix
         flow = _flow_of(pair, to_neighbour, full) if settings.model == "flow" else None
         if flow is not None:

@@ -61,7 +61,8 @@ StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbe
 Align = Annotated[
     str,
     typer.Option(
-        metavar="auto|homography|affine|shift|flow|network|none", help="How frames may be registered."
+        metavar="auto|homography|affine|shift|flow|network|none",
+        help="How frames may be registered.",
     ),
 ]
 Crop = Annotated[
