@@ -336,6 +336,7 @@ def test_logs_tell_rates_losses_and_scores(tmp_path: Path) -> None:
         "discriminator/judged",
     }
     assert all(e["samples_per_second"] > 0 for e in intervals)
+    assert (tmp_path / "pictures" / "first_fused.jpg").is_file()
     assert 0 < intervals[1]["share_of_matrix_rate"] < 1
     assert [e["step"] for e in entries if "validation" in e] == [4, 8, 4, 8]
     assert "steps/s" in (tmp_path / "log.txt").read_text()

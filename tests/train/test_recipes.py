@@ -244,7 +244,7 @@ def test_every_network_learns(
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [sum(e["losses"].values()) for e in lines if "losses" in e]
-    rate = [e["steps_per_second"] for e in lines if "losses" in e]
+    rate = [e["steps_per_second"] for e in lines if "steps_per_second" in e]
     start, end = np.mean(losses[: steps // 8]), np.mean(losses[-steps // 4 :])
     print(f"{method} {stage}: {start:.4g} -> {end:.4g}, {np.median(rate[2:]):.2f} steps/s")
     assert end < share * start

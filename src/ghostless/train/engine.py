@@ -6,6 +6,7 @@ A run is a folder:
     checkpoint.pt               everything that a resumed run needs, written atomically
     NAME.best.safetensors       averaged weights with the best validation score so far
     log.txt, log.jsonl          what happened, for people and for programs
+    pictures/                   held-out scenes at the last validation
     events.*                    TensorBoard, if it is installed
     NAME.safetensors, NAME.md   the finished weights and their card (`export.finish`)
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import signal
 import threading
@@ -346,10 +348,11 @@ class Run:
                 self.log.say(warning)
         since, at = self._interval_start
         now = time.monotonic()
-        steps_per_second = (state.step - since) / max(1e-9, now - at)
+        # The first step of a run is for counting and compiling: it says nothing of the speed.
+        steps_per_second = (state.step - since) / max(1e-9, now - at) or math.nan
         self._interval_start = (state.step, now)
         share = None
-        if self.flop_per_step and self.matrix_rate:
+        if self.flop_per_step and self.matrix_rate and state.step > since:
             share = steps_per_second * self.flop_per_step / self.matrix_rate
         self.log.interval(
             state.step,

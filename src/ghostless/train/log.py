@@ -6,6 +6,7 @@ rich and tensorboard are used where they are installed, and not missed elsewhere
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,14 +133,19 @@ class Log:
         rate = f"{steps_per_second:.2f} steps/s, {samples_per_second:.1f} samples/s"
         if matrix_share is not None:
             rate += f", {matrix_share:.1%} of the matrix rate"
-        left = (steps - step) / max(1e-9, steps_per_second)
+        left = "" if math.isnan(steps_per_second) else _time((steps - step) / steps_per_second)
         if self._bar is not None:
             self._bar.update(self._task, rate=rate)
-        self.say(f"step {step}/{steps}: {losses}; {rate}; {_time(left)} left")
+        self.say(f"step {step}/{steps}: {losses}" + (f"; {rate}; {left} left" if left else ""))
         flat = {
             f"{player}/{name}": v for player, named in means.items() for name, v in named.items()
         }
-        rates = {"steps_per_second": steps_per_second, "samples_per_second": samples_per_second}
+        rates = {}
+        if left:
+            rates = {
+                "steps_per_second": steps_per_second,
+                "samples_per_second": samples_per_second,
+            }
         if matrix_share is not None:
             rates["share_of_matrix_rate"] = matrix_share
         self._record(step, {"losses": flat, **rates})
@@ -148,10 +156,16 @@ class Log:
         self.say(f"step {step}: held-out scenes: {scores}")
         self._record(step, {"validation": dict(found.scores)})
         self._scalars(step, {f"validation/{k}": v for k, v in found.scores.items()})
-        if self._board is not None:
-            for name, picture in found.pictures.items():
-                image = (picture.clamp(0, 1) * 255).byte().cpu()
-                self._board.add_image(f"{self._phase}/{name}", image, step)
+        folder = self.folder / "pictures"
+        for name, picture in found.pictures.items():
+            image = (picture.clamp(0, 1) * 255).round().byte().cpu()
+            if self._board is not None:
+                with suppress(ModuleNotFoundError):  # it wants Pillow
+                    self._board.add_image(f"{self._phase}/{name}", image, step)
+            folder.mkdir(exist_ok=True)
+            pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy()[:, :, ::-1])
+            file = folder / f"{self._phase} {name}.jpg".replace(" ", "_")
+            file.write_bytes(cv2.imencode(".jpg", pixels)[1].tobytes())
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         if self._board is not None:

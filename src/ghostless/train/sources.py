@@ -1,6 +1,8 @@
 """Training data out of packed pictures: simulated on the device, answers included.
 
-Pairs are exposures of still views, brackets of moving ones (data/simulate.py). Networks for moving
+Pairs are exposures of still views with prepared references (data/references.py), brackets are of
+moving ones (data/simulate.py). Where no references are prepared, an exposure fusion of a dense
+clean bracket stands in, which no network can then surpass. Networks for moving
 scenes are trained on frames that lie on each other up to what an aligner leaves, because aligned
 frames are what they get.
 """
@@ -10,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..data.panoramas import Panoramas, load_packed
+from ..data.panoramas import MANIFEST, Panoramas, load_packed
+from ..data.references import ReferenceBatch, ReferenceSettings, ReferenceViews
 from ..data.simulate import BracketSimulator, SimulationSettings
 from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from .samples import Batch, TrainingData
@@ -28,16 +32,32 @@ REST_PIXELS, REST_DEGREES, REST_PERSPECTIVE_PIXELS = 1.5, 0.1, 0.5
 # Exposures of the clean bracket that a reference is fused from where none are prepared.
 _DENSE_FRAMES = 7
 HELD_OUT_SIZE = (384, 512)
+# Prepared views that are looked at in each validation; the first ones are of as many scenes.
+_MOST_HELD_OUT_VIEWS = 16
+# Within a packed folder.
+REFERENCES_FOLDER = "references"
 _HELD_OUT_SEED = 20_000
+
+SPLITS: tuple[Literal["train", "held-out"], ...] = ("train", "held-out")
 
 
 class SimulatedData(TrainingData):
     """Pairs and brackets from pictures on a device.
 
     pictures: HDR pictures and surfaces of both splits, on the device.
+    references: folder of prepared views, or None.
     """
 
-    def __init__(self, pictures: Panoramas) -> None:
+    def __init__(self, pictures: Panoramas, references: Path | None = None) -> None:
+        self._views: dict[str, ReferenceViews] = {}
+        if references is not None:
+            for split in SPLITS:
+                self._views[split] = ReferenceViews(
+                    references,
+                    ReferenceSettings(span_stops=PAIR_GAP_STOPS),
+                    pictures.device,
+                    split=split,
+                )
         self.pictures = {split: pictures.select(split=split) for split in ("train", "held-out")}
         self._pictures_device = pictures.device
         self._simulators: dict[tuple[str, str, tuple[int, int]], BracketSimulator] = {}
@@ -55,9 +75,16 @@ class SimulatedData(TrainingData):
             surfaces = len(pictures.entries) - len(views)
             parts.append(f"{split}: {len(views)} HDR pictures of {scenes} scenes")
             parts[-1] += f" and {surfaces} surfaces" if surfaces else ""
-        return "brackets simulated from HDR pictures; " + "; ".join(parts)
+        kind = "an exposure fusion of a dense clean bracket"
+        if self._views:
+            counts = " and ".join(f"{len(views)} ({split})" for split, views in self._views.items())
+            kind = f"prepared for {counts} views"
+        return f"brackets simulated from HDR pictures; {'; '.join(parts)}; references: {kind}"
 
     def pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        if self._views:
+            views = self._views["train"]
+            return pair_of(views.sample(batch, (patch_pixels, patch_pixels), generator))
         simulator = self._simulator("train", "pairs", (patch_pixels, patch_pixels))
         return self._pair(simulator, batch, generator)
 
@@ -66,7 +93,15 @@ class SimulatedData(TrainingData):
         return self._bracket(simulator, batch, generator)
 
     def held_out_pairs(self) -> Sequence[Batch]:
-        return self._held_out("pairs", self._pair)
+        if not self._views:
+            return self._held_out("pairs", self._pair)
+        views = self._views["held-out"]
+        height, width = (side // 128 * 128 for side in views.size)
+        found = []
+        for view in range(min(len(views), _MOST_HELD_OUT_VIEWS)):
+            generator = torch.Generator(self.device).manual_seed(_HELD_OUT_SEED + view)
+            found.append(pair_of(views.sample(1, (height, width), generator, view=view)))
+        return found
 
     def held_out_brackets(self) -> Sequence[Batch]:
         return self._held_out("brackets", self._bracket)
@@ -141,6 +176,15 @@ class SimulatedData(TrainingData):
         }
 
 
+def pair_of(made: ReferenceBatch) -> Batch:
+    """A pair from a bracket of two frames."""
+    return {
+        "under": made.frames[:, 0],
+        "over": made.frames[:, -1],
+        "target": made.reference,
+    }
+
+
 def linear_from_srgb(display: Tensor) -> Tensor:
     """Linear light of sRGB values, both 0..1 (IEC 61966-2-1)."""
     high = ((display + 0.055) / 1.055).clamp_min(0).pow(2.4)
@@ -187,5 +231,8 @@ def _load(folder: Path, device: torch.device) -> Panoramas:
 
 
 def open_data(folder: Path, device: torch.device) -> TrainingData:
-    """Training data from a folder that `ghostless data pack` wrote."""
-    return SimulatedData(_load(folder, device))
+    """Training data from a folder that `ghostless data pack` wrote, with its references if any."""
+    references = folder / REFERENCES_FOLDER
+    return SimulatedData(
+        _load(folder, device), references if (references / MANIFEST).is_file() else None
+    )

@@ -1,0 +1,161 @@
+"""Training data from packed pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from ghostless.data.panoramas import HELD_OUT_SCENES, from_radiance
+from ghostless.train import samples
+from ghostless.train.quality import mef_ssim, psnr, scale_space_loss
+from ghostless.train.sources import (
+    SimulatedData,
+    fuse_densely,
+    linear_from_srgb,
+    srgb_from_linear,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data() -> SimulatedData:
+    random = np.random.default_rng(2)
+    held_out = sorted(HELD_OUT_SCENES)[0]
+    pictures = []
+    for name in ("one", "two", held_out):
+        stops = random.uniform(-6, 2, (16, 32, 3)).astype(np.float32)
+        pictures.append((name, np.kron(2.0**stops, np.ones((24, 24, 1), np.float32))))
+    return SimulatedData(from_radiance(pictures))
+
+
+def test_pairs_show_one_still_scene(data: SimulatedData) -> None:
+    pair = data.pairs(3, 64, torch.Generator().manual_seed(1))
+    assert {name: tuple(value.shape) for name, value in pair.items()} == dict.fromkeys(
+        ("under", "over", "target"), (3, 3, 64, 64)
+    )
+    assert bool((pair["over"].mean((1, 2, 3)) > pair["under"].mean((1, 2, 3))).all())
+    for value in pair.values():
+        assert 0 <= float(value.min()) <= float(value.max()) <= 1
+    again = data.pairs(3, 64, torch.Generator().manual_seed(1))
+    assert torch.equal(pair["over"], again["over"])
+
+
+def test_brackets_light_and_radiance_are_in_one_unit(data: SimulatedData) -> None:
+    made = data.brackets(4, 64, torch.Generator().manual_seed(3))
+    assert made["frames"].shape == (4, 3, 3, 64, 64)
+    assert torch.equal(made["stops"][:, 0], torch.zeros(4))
+    # Where the darkest frame neither clips nor is dark, it shows the radiance itself, up to the
+    # camera's response and what moved.
+    dark, truth = made["light"][:, 0], made["radiance"]
+    well = (dark > 0.05) & (dark < 0.8)
+    ratio = (dark / truth.clamp(min=1e-6))[well].median()
+    assert 0.5 < float(ratio) < 2
+
+
+def test_nothing_held_out_is_trained_on(data: SimulatedData) -> None:
+    names = {split: {e.scene for e in p.entries} for split, p in data.pictures.items()}
+    assert names["train"] == {"one", "two"}
+    assert names["held-out"] <= HELD_OUT_SCENES
+    pairs = data.held_out_pairs()
+    assert len(pairs) == 1
+    assert all(side % 128 == 0 for side in pairs[0]["target"].shape[-2:])
+    assert torch.equal(pairs[0]["over"], data.held_out_pairs()[0]["over"])
+    assert "2 HDR pictures of 2 scenes" in data.description
+
+
+def test_srgb_there_and_back() -> None:
+    display = torch.linspace(0, 1, 256)
+    assert torch.allclose(srgb_from_linear(linear_from_srgb(display)), display, atol=1e-6)
+
+
+def test_dense_fusion_of_a_flat_scene_shows_its_well_exposed_tone() -> None:
+    radiance = torch.full((1, 3, 32, 32), 2.0**-5)
+    fused = fuse_densely(radiance, torch.tensor([6.0]))
+    assert float(fused.std()) < 1e-3
+    assert 0.35 < float(fused.mean()) < 0.65
+
+
+def test_flipping_keeps_images_of_a_sample_together() -> None:
+    image = torch.rand(8, 3, 16, 16)
+    turned = samples.flip({"a": image, "b": image * 2}, torch.Generator().manual_seed(0))
+    assert torch.equal(turned["a"] * 2, turned["b"])
+    same = [torch.equal(turned["a"][i], image[i]) for i in range(8)]
+    assert not all(same)
+    assert torch.allclose(turned["a"].sum((2, 3)), image.sum((2, 3)))
+
+
+def test_pasted_things_move_in_the_bright_frame_only() -> None:
+    count, side = 6, 96
+    still = torch.arange(count).view(-1, 1, 1, 1).expand(count, 3, side, side) / count
+    batch = {name: still.clone() for name in ("under", "over", "target")}
+    moved = samples.paste_moving(batch, 1.0, torch.Generator().manual_seed(5))
+    assert torch.equal(moved["under"], moved["target"])
+    for i in range(count):
+        here, there = ((moved[n][i] - still[i]).abs() > 1e-3 for n in ("under", "over"))
+        assert bool(here.any())
+        assert not torch.equal(here, there)
+    none = samples.paste_moving(batch, 0.0, torch.Generator().manual_seed(5))
+    assert torch.equal(none["over"], still)
+
+
+def test_jitter_moves_little_but_something() -> None:
+    rows = torch.linspace(0, 9, 64)
+    image = torch.sin(rows).view(1, 1, 64, 1).expand(2, 3, 64, 64).contiguous()
+    moved = samples.jitter(image, 1.5, torch.Generator().manual_seed(0))
+    error = float((moved - image).abs().max())
+    assert 0.01 < error < 1.6 * 9 / 64
+
+
+def test_mef_ssim_prefers_what_has_both_details() -> None:
+    generator = torch.Generator().manual_seed(0)
+    texture = torch.rand(1, 1, 64, 64, generator=generator)
+    left = (torch.arange(64) < 32).float().view(1, 1, 1, 64)
+    dark = 0.3 * texture * left
+    bright = 1 - 0.3 * (1 - texture) * (1 - left)
+    both = 0.35 + 0.3 * texture
+    good = float(mef_ssim(dark, bright, both))
+    assert good > 0.95
+    for worse in (dark, bright, (dark + bright) / 2, 1 - both):
+        assert float(mef_ssim(dark, bright, worse)) < good - 0.02
+
+
+def test_mef_ssim_is_near_the_metric() -> None:
+    from ghostless.metrics.exposure_fusion import mef_ssim_single_scale
+
+    generator = torch.Generator().manual_seed(1)
+    base = torch.nn.functional.interpolate(
+        torch.rand(1, 1, 12, 12, generator=generator), (96, 96), mode="bicubic"
+    ).clamp(0, 1)
+    under, over = (base * 0.4), (base * 1.8).clamp(0, 1)
+    for fused in ((under + over) / 2, base, under, base.flip(2)):
+        ours = float(mef_ssim(under, over, fused))
+        planes = [(p[0, 0] * 255).double().numpy() for p in (under, over, fused)]
+        metric = mef_ssim_single_scale(planes[:2], planes[2])
+        assert ours == pytest.approx(metric, abs=0.05)
+
+
+def test_losses_have_finite_gradients_on_flat_images() -> None:
+    flat = torch.full((1, 1, 32, 32), 0.5)
+    fused = flat.clone().requires_grad_()
+    (1 - mef_ssim(flat, flat, fused)).mean().backward()
+    assert fused.grad is not None
+    assert bool(torch.isfinite(fused.grad).all())
+
+
+def test_scale_space_loss_sees_softness_and_colour() -> None:
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    soft = torch.nn.functional.avg_pool2d(image, 3, 1, 1)
+    assert float(scale_space_loss(image, image)) == pytest.approx(0, abs=1e-5)
+    assert float(scale_space_loss(soft, image)) > 0.1
+    assert float(scale_space_loss(image * 0.8, image)) > 0.02
+    assert psnr(image, image) == 100
