@@ -129,7 +129,7 @@ def test_mef_ssim_prefers_what_has_both_details() -> None:
         assert float(mef_ssim(dark, bright, worse)) < good - 0.02
 
 
-def test_mef_ssim_is_near_the_metric() -> None:
+def test_mef_ssim_is_the_metric_of_one_scale() -> None:
     from ghostless.metrics.exposure_fusion import mef_ssim_single_scale
 
     generator = torch.Generator().manual_seed(1)
@@ -141,7 +141,7 @@ def test_mef_ssim_is_near_the_metric() -> None:
         ours = float(mef_ssim(under, over, fused))
         planes = [(p[0, 0] * 255).double().numpy() for p in (under, over, fused)]
         metric = mef_ssim_single_scale(planes[:2], planes[2])
-        assert ours == pytest.approx(metric, abs=0.05)
+        assert ours == pytest.approx(metric, abs=2e-3)
 
 
 def test_losses_have_finite_gradients_on_flat_images() -> None:

@@ -14,9 +14,12 @@ from torch import Tensor
 from ..nn.ycbcr import luma
 from .losses import _window_means, ssim
 
-# Ma, Zeng, Wang: Perceptual Quality Assessment for Multi-Exposure Image Fusion, IEEE TIP 2015:
-# the constant against division by zero, for values 0..1, and the largest exponent.
-_MEF_CONSTANT = 0.03**2
+# Ma, Zeng, Wang: Perceptual Quality Assessment for Multi-Exposure Image Fusion, IEEE TIP 2015, and
+# the authors' program, for values 0..255: side of the windows, constant against division by zero,
+# what is added to contrasts, the largest exponent.
+_WINDOW = 11
+_MEF_CONSTANT = (0.03 * 255) ** 2
+_LEAST_CONTRAST = 0.001
 _LARGEST_POWER = 10.0
 _TINY = 1e-8
 
@@ -32,31 +35,37 @@ def mef_ssim(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
 
     first, second, fused: (B, 1, H, W), 0..1, sides of at least 11. In every window the wanted
     structure has the larger contrast of the two sources and the mean of their directions, weighted
-    the more by contrast the more alike they are. One scale, Gaussian windows: near to the score of
-    `ghostless.metrics`, not equal to it.
+    by contrast. The finest scale of `metrics.exposure_fusion.mef_ssim`, for two sources.
     """
-    maps = [first, second, fused, first * first, second * second, fused * fused]
-    maps += [first * second, first * fused, second * fused]
-    mean = _window_means(torch.stack(maps, dim=1)).unbind(dim=1)
-    variance_1 = (mean[3] - mean[0].square()).clamp_min(0)
-    variance_2 = (mean[4] - mean[1].square()).clamp_min(0)
-    variance_f = (mean[5] - mean[2].square()).clamp_min(0)
-    covariance = mean[6] - mean[0] * mean[1]
-    with_1, with_2 = mean[7] - mean[0] * mean[2], mean[8] - mean[1] * mean[2]
+    first, second, fused = first * 255, second * 255, fused * 255
+    products = [first, second, first * first, second * second, first * second]
     with torch.no_grad():
-        contrast_1, contrast_2 = (variance_1 + _TINY).sqrt(), (variance_2 + _TINY).sqrt()
-        length = (variance_1 + variance_2 + 2 * covariance).clamp_min(0).sqrt()
-        consistency = (length / (contrast_1 + contrast_2)).clamp(0, 1)
-        power = torch.tan(consistency * (math.pi / 2)).clamp(0, _LARGEST_POWER)
-        largest = torch.maximum(contrast_1, contrast_2)
-        weight_1 = (contrast_1 / largest).pow(power)
-        weight_2 = (contrast_2 / largest).pow(power)
-        # Directions: sources less their means, over their contrasts.
-        cosine = (covariance / (contrast_1 * contrast_2)).clamp(-1, 1)
-        wanted = weight_1.square() + weight_2.square() + 2 * weight_1 * weight_2 * cosine
-        scale = largest / (wanted + _TINY).sqrt()
-    agreement = scale * (weight_1 * with_1 / contrast_1 + weight_2 * with_2 / contrast_2)
-    score = (2 * agreement + _MEF_CONSTANT) / (largest.square() + variance_f + _MEF_CONSTANT)
+        # Weights of the sources, from plain means.
+        box = [F.avg_pool2d(plane, _WINDOW, 1) for plane in products]
+        variances = [box[2] - box[0].square(), box[3] - box[1].square()]
+        covariance = box[4] - box[0] * box[1]
+        norms = [(_WINDOW**2 * variance).clamp_min(0).sqrt() for variance in variances]
+        of_sum = (_WINDOW**2 * (variances[0] + variances[1] + 2 * covariance)).clamp_min(0).sqrt()
+        consistency = ((of_sum + _TINY) / (norms[0] + norms[1] + _TINY)).clamp(0, 1 - 1e-6)
+        power = torch.tan(consistency * (math.pi / 2)).clamp_max(_LARGEST_POWER)
+        contrasts = [norm + _LEAST_CONTRAST for norm in norms]
+        largest = torch.maximum(*contrasts)
+        # As shares of the largest: powers of small contrasts leave the range of float32.
+        weights = [(contrast / largest).pow(power) for contrast in contrasts]
+        total = weights[0] + weights[1]
+        one, other = (w / total / c for w, c in zip(weights, contrasts, strict=True))
+        length = one.square() * variances[0] + other.square() * variances[1]
+        length = (_WINDOW**2 * (length + 2 * one * other * covariance)).clamp_min(0).sqrt()
+        scale = torch.where(length > _TINY, largest / length.clamp_min(_TINY), 0)
+        one, other = scale * one, scale * other
+    bell = [*products, fused, fused * fused, first * fused, second * fused]
+    mean = _window_means(torch.stack(bell, dim=1)).unbind(dim=1)
+    wanted = one.square() * (mean[2] - mean[0].square())
+    wanted = wanted + other.square() * (mean[3] - mean[1].square())
+    wanted = wanted + 2 * one * other * (mean[4] - mean[0] * mean[1])
+    with_fused = one * (mean[7] - mean[0] * mean[5]) + other * (mean[8] - mean[1] * mean[5])
+    variance = mean[6] - mean[5].square()
+    score = (2 * with_fused + _MEF_CONSTANT) / (wanted + variance + _MEF_CONSTANT)
     return score.flatten(1).mean(dim=1)
 
 
