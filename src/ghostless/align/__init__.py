@@ -1,6 +1,6 @@
 """Registration of a bracket's frames to one of them, by a cascade that never ends worse off.
 
-For each frame, on reduced stand-ins (proxy.py) of it and the reference, cascade.py goes through
+On reduced stand-ins (proxy.py) of each frame and the reference, cascade.py goes through 1 to 3:
 1 to 3:
 
 1. starting points: matched features (features.py), the frame as it is, the shift of threshold
