@@ -117,6 +117,38 @@ def test_splits_hold_and_seeds_repeat(prepared: Path) -> None:
     assert torch.equal(first, again)
 
 
+def test_a_run_that_was_cut_off_goes_on(prepared: Path, tmp_path: Path) -> None:
+    views = tmp_path / "views"
+    views.mkdir()
+    for suffix in ("jp2", "jpg", "json"):
+        name = f"meadow_0.{suffix}"
+        (views / name).write_bytes((prepared / name).read_bytes())
+    before = (views / "meadow_0.jpg").stat().st_mtime_ns
+    prepare_references(prepared.parent / "packed", views, 1, (192, 192))
+    assert (views / "meadow_0.jpg").stat().st_mtime_ns == before
+    assert len(ReferenceViews(views, split=None)) == 2
+    with pytest.raises(OptionError, match="workers"):
+        prepare_references(prepared.parent / "packed", views, workers=0)
+
+
+def test_nothing_of_the_held_out_scenes_is_in_training_views(
+    prepared: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"
+    packed = prepared.parent / "packed"
+    assert prepare_references(packed, alone, 1, (192, 192), split="train") == 1
+    assert (alone / "meadow_0.jp2").read_bytes() == (prepared / "meadow_0.jp2").read_bytes()
+
+
+@pytest.mark.slow
+def test_processes_store_what_one_would(prepared: Path, tmp_path: Path) -> None:
+    packed = prepared.parent / "packed"
+    for name, workers in (("one", 1), ("two", 2)):
+        prepare_references(packed, tmp_path / name, 1, (192, 192), workers=workers)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
 def test_three_frames_can_be_asked_for(prepared: Path) -> None:
     settings = replace(ReferenceSettings(), frames=(3, 3), span_stops=(4, 4))
     batch = ReferenceViews(prepared, settings).sample(1, (64, 64), torch.Generator())

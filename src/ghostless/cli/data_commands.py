@@ -129,6 +129,7 @@ def references(
     views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 8,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a view.")] = "448x448",
     seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes to work in.")] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Prepare views with the display picture that a fusion should give; goes on where it ended."""
@@ -139,7 +140,13 @@ def references(
         from ..data.references import prepare_references
     with Bars(quiet) as bars:
         count = prepare_references(
-            packed, out, views, pixels, seed=seed, progress=lambda share: bars("views", share)
+            packed,
+            out,
+            views,
+            pixels,
+            seed=seed,
+            workers=workers,
+            progress=lambda share: bars("views", share),
         )
     if not quiet:
         print(f"{count} views in {out}")

@@ -9,10 +9,15 @@ clipping and dull or glaring pictures.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -195,6 +200,7 @@ def prepare_references(
     *,
     split: Split | None = None,
     seed: int = 0,
+    workers: int = 1,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> int:
@@ -203,51 +209,97 @@ def prepare_references(
     split: only its scenes; None for all. Each view is its radiance, as `panoramas.pack` stores it,
     and a JPEG of the reference. Returns the number of views. Views that are there already, from a
     run that was cut off, are kept.
+    workers: processes to choose in; a view of 448 x 448 takes some seconds of one core.
     """
     # Imported by what needs it: training runs where few packages are installed.
     from ..io.write import WriteSettings, write_text
 
+    if workers < 1:
+        raise OptionError(f"workers: expected at least 1, found {workers}")
     panoramas = load_packed(packed)
     settings = SimulationSettings(
         size=size, frames=(1, 1), static=True, objects=(0, 3), camera=_CLEAN_CAMERA
     )
-    simulator = BracketSimulator(
-        settings, panoramas if split is None else panoramas.select(split=split)
-    )
-    sources = simulator.views.entries
-    jobs = [(number, view) for view in range(views_per_panorama) for number in range(len(sources))]
+    # Each side by itself: not even an object in front is shared between training and the rest.
+    sides = [panoramas.select(split=side) for side in get_args(Split) if split in (None, side)]
+    simulators = [
+        BracketSimulator(settings, side)
+        for side in sides
+        if side.select(kinds=("panorama", "picture")).entries
+    ]
+    jobs = _jobs(simulators, views_per_panorama, seed, out, overwrite)
+    total = views_per_panorama * sum(len(simulator.views) for simulator in simulators)
     entries, choices = [], {}
-    for done, (number, view) in enumerate(jobs):
-        name = f"{sources[number].name}_{view}"
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + number * 1009 + view)
-        radiance = simulator.sample(1, generator, view=number).radiance[0]
-        pixels = np.ascontiguousarray(radiance.permute(1, 2, 0).numpy())
-        entry, choice = _store_view(name, sources[number], pixels, out, overwrite)
+    for entry, choice in _each_stored(jobs, workers):
         entries.append(asdict(entry))
-        choices[name] = choice
+        choices[entry.name] = choice
         if progress is not None:
-            progress((done + 1) / len(jobs))
+            progress(len(entries) / total)
     manifest = {"format": FORMAT, "sun_percentile": SUN_PERCENTILE, "images": entries}
     write_text(json.dumps(manifest, indent=1), out / MANIFEST, WriteSettings(overwrite=True))
     write_text(json.dumps(choices, indent=1), out / REFERENCES, WriteSettings(overwrite=True))
-    return len(jobs)
+    return total
 
 
 _CLEAN_CAMERA = CameraSettings(noise_share=0, jpeg_share=0)
 
 
-def _store_view(
-    name: str, source: Entry, radiance: Radiance, out: Path, overwrite: bool
-) -> tuple[Entry, dict[str, object]]:
+@dataclass(frozen=True)
+class _Job:
+    """A view to choose the reference of, and where to store both."""
+
+    name: str
+    source: Entry
+    radiance: Radiance
+    out: Path
+    overwrite: bool
+
+
+_Stored = tuple[Entry, dict[str, object]]
+
+
+def _jobs(
+    simulators: Sequence[BracketSimulator], views_each: int, seed: int, out: Path, overwrite: bool
+) -> Iterator[_Job]:
+    for view, simulator in product(range(views_each), simulators):
+        for number, source in enumerate(simulator.views.entries):
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number * 1009 + view)
+            radiance = simulator.sample(1, generator, view=number).radiance[0]
+            pixels = np.ascontiguousarray(radiance.permute(1, 2, 0).numpy())
+            yield _Job(f"{source.name}_{view}", source, pixels, out, overwrite)
+
+
+def _each_stored(jobs: Iterator[_Job], workers: int) -> Iterator[_Stored]:
+    """Store views one after the other, or in processes of one thread each; results in order."""
+    if workers == 1:
+        yield from map(_store_view, jobs)
+        return
+    # Fresh processes: a copy of one that has run torch's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        waiting: deque[Future[_Stored]] = deque()
+        for job in jobs:
+            waiting.append(pool.submit(_store_view, job))
+            # Views are made as they are needed, for all at once would fill the memory.
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _store_view(job: _Job) -> _Stored:
     from ..io.write import WriteSettings, write_text
 
+    name, source, radiance, out = job.name, job.source, job.radiance, job.out
     codes, low, high = encode_log2(radiance)
     height, width = radiance.shape[:2]
     entry = Entry(
         name, source.scene, "picture", source.split, f"{name}.jp2", width, height, low, high
     )
     facts = out / f"{name}.json"
-    if facts.is_file() and not overwrite:
+    if facts.is_file() and not job.overwrite:
         stored = json.loads(facts.read_text(encoding="utf-8"))
         return Entry(**stored["entry"]), stored["choice"]
     choice = choose_reference(radiance)
