@@ -1,7 +1,6 @@
 """Registration of a bracket's frames to one of them, by a cascade that never ends worse off.
 
 On reduced stand-ins (proxy.py) of each frame and the reference, cascade.py goes through 1 to 3:
-1 to 3:
 
 1. starting points: matched features (features.py), the frame as it is, the shift of threshold
    bitmaps (mtb.py), the motions of the frames between, chained, and on request the homography
