@@ -165,7 +165,7 @@ def load_results(folder: Path) -> Results:
     for protocol in protocols:
         rows = [_row(label, slug, kind, read[label], protocol) for label, slug, kind in contenders]
         # MEFB's numbers were got by its own way of saving; only that table compares like with like.
-        if protocol == "as-published" or len(protocols) == 1:
+        if protocol == "as-published":
             rows += [
                 Row(name, "", "published", values, {}, 0)
                 for name, values in published.items()
