@@ -228,6 +228,7 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
         lower_is_better=True,
         export=HOMOGRAPHY,
         export_player="homography",
+        batch=recipe.homography_batch,
         known_failures="A coarse start, to be refined: it sees 256 x 256 pixels, and corners moved "
         "by more than 32 of those are beyond its training.",
     )

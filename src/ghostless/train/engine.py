@@ -359,7 +359,9 @@ class Run:
             phase.steps,
             means,
             steps_per_second=steps_per_second,
-            samples_per_second=steps_per_second * self.recipe.batch * self.devices.world_size,
+            samples_per_second=steps_per_second
+            * (phase.batch or self.recipe.batch)
+            * self.devices.world_size,
             matrix_share=share,
         )
 

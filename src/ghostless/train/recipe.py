@@ -85,6 +85,7 @@ class Phase:
     best: name of the score that decides which weights are kept; `lower_is_better` of which kind.
     export: which player's network is shipped, and as what.
     frozen: networks that only look on, by the best weights of an earlier phase, or shipped ones.
+    batch: samples a step, where it is not the recipe's.
     known_failures: for the card.
     """
 
@@ -99,6 +100,7 @@ class Phase:
     lower_is_better: bool = False
     extra: Callable[[Table, Batch, int], Iterator[str]] | None = None
     frozen: Mapping[str, NetworkKind] = field(default_factory=dict)
+    batch: int | None = None
     known_failures: str = ""
 
 
