@@ -89,7 +89,7 @@ class ChenChuangRecipe(Recipe):
 
     homography_steps: int = 60_000
     homography_batch: int = 64
-    homography_rate: float = 3e-4
+    homography_rate: float = 2e-4
     pool_last: bool = True
     full_size_skip: bool = False
     adversarial_weight: float = 0.0
