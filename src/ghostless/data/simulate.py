@@ -35,7 +35,8 @@ class SimulationSettings:
 
     size: (height, width) of the frames in pixels.
     frames: how many, drawn once per batch. gap_stops: between neighbours in exposure.
-    span_stops: from the darkest to the brightest at most; the gap shrinks to fit, not below 1.
+    span_stops: from the darkest to the brightest at most; gaps shrink to fit, not below
+        the least gap asked for.
     reference: frame that keeps still; None for the middle one, the darker of two.
     key: brightness, in the middle of the exposures, of the view's mean (of log light), 1 = clip.
     scale: pixels of the picture per pixel of the frame; 1 and more is sharp. Less is taken where
