@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,31 @@ def test_scale_space_loss_sees_softness_and_colour() -> None:
     assert float(scale_space_loss(soft, image)) > 0.1
     assert float(scale_space_loss(image * 0.8, image)) > 0.02
     assert psnr(image, image) == 100
+
+
+def test_prepared_references_are_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ghostless.data import references
+    from ghostless.data.panoramas import pack
+    from ghostless.train.sources import REFERENCES_FOLDER, open_data
+
+    random = np.random.default_rng(0)
+    for name in ("somewhere", min(HELD_OUT_SCENES)):
+        stops = random.uniform(-5, 2, (32, 64, 3)).astype(np.float32)
+        radiance = np.kron(2.0**stops, np.ones((16, 16, 1), np.float32))
+        cv2.imwrite(str(tmp_path / f"{name}.hdr"), radiance)
+    packed = tmp_path / "packed"
+    pack([tmp_path], packed)
+    # A short pool: the choice itself is tested with the references.
+    monkeypatch.setattr(references.choose_reference, "__defaults__", (("mertens",),))
+    references.prepare_references(packed, packed / REFERENCES_FOLDER, 1, (192, 192))
+    data = open_data(packed, torch.device("cpu"))
+    assert "references: prepared for 1 (train) and 1 (held-out) views" in data.description
+    pair = data.pairs(2, 64, torch.Generator().manual_seed(0))
+    assert pair["target"].shape == (2, 3, 64, 64)
+    (held_out,) = data.held_out_pairs()
+    assert held_out["under"].shape == (1, 3, 128, 128)
+    # The reference shows what the frames show.
+    grey = [value.mean(1).flatten() for value in (held_out["over"], held_out["target"])]
+    assert float(torch.corrcoef(torch.stack(grey))[0, 1]) > 0.5
