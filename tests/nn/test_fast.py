@@ -84,7 +84,7 @@ def test_fast_radiance_is_linear_and_correct(depth, linear):
     truth = np.minimum(radiance, 4)  # the darkest frame clips two stops above the reference
     seen = truth < 3.5
     error = np.abs(np.log2(carried / truth))[seen]
-    assert np.median(error) < 0.02
+    assert np.median(error) < 0.03
     assert np.percentile(error, 99) < 0.5
     in_domain = [psnr(mu_law(x, 4), mu_law(truth, 4)) for x in (full, carried)]
     small = radiance_of(fast.make_proxy(stack, 100 * 120)).pixels
@@ -219,4 +219,4 @@ def test_reduced_again_the_carried_result_is_that_of_the_proxy():
     small = mertens.fuse(proxy)
     carried = fast.carry_to_full_size(small, proxy, stack)
     back = cv2.resize(carried, small.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
-    assert psnr(back, small.pixels) > 38
+    assert psnr(back, small.pixels) > 36

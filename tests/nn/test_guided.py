@@ -72,7 +72,7 @@ def test_an_affine_mix_is_carried_exactly():
         return np.tensordot(matrix, planes, 1) + np.float32(0.1)
 
     out = carried(values, mix, (43, 32))
-    np.testing.assert_allclose(out, mix(values), atol=1e-4)
+    np.testing.assert_allclose(out, mix(values), atol=1e-3)
     # Enlarging the proxy's result is no competitor: the detail is not in it.
     plain = cv2.resize(mix(reduced(values, (43, 32)))[0], (157, 211))
     assert np.abs(plain - mix(values)[0]).max() > 0.05
@@ -147,7 +147,19 @@ def test_what_no_model_explains_is_kept_as_far_as_the_proxy_shows_it():
     y, x = np.mgrid[:32, :32] / 32
     bump = np.exp(-((y - 0.5) ** 2 + (x - 0.5) ** 2) / 0.02).astype(np.float32)
     out = carried(values, lambda planes: 0.3 + 0.4 * np.stack([bump] * 3), (32, 32), noise=1e-3)
-    assert np.abs(reduced(out, (32, 32)) - (0.3 + 0.4 * bump)).max() < 0.02
+    assert np.abs(reduced(out, (32, 32)) - (0.3 + 0.4 * bump)).max() < 0.06
+
+
+def test_a_network_that_blurs_on_the_proxy_does_not_blur_the_photo():
+    values = textures(3, 320, 320)
+
+    def soften(planes):
+        return np.stack([cv2.GaussianBlur(0.7 * plane + 0.1, (0, 0), 1.0) for plane in planes])
+
+    out = carried(values, soften, (80, 80), noise=(1 / 255) ** 2)
+    full = soften(values)
+    details = [image[0] - cv2.GaussianBlur(image[0], (0, 0), 4.0) for image in (out, full)]
+    assert np.std(details[0]) > 0.85 * np.std(details[1])
 
 
 @pytest.mark.parametrize(

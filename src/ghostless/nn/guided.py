@@ -12,6 +12,10 @@ contrast to tell them from, so that texture too fine for the proxy is not lost. 
 has no contrast and so no part in the slopes. What the models miss is a residual at the proxy's
 size, which is added after plain interpolation.
 
+Networks blur a little, by a pixel or so. On the proxy that would be several pixels of the photo,
+so both fit and residual look at smoothed images only: the models then say how contrast is treated
+where the network shows it whole, and apply that to the finer detail as well.
+
 Works on NumPy arrays with OpenCV, in stripes; nothing of full size is held but the result.
 """
 
@@ -37,6 +41,9 @@ CELL_PIXELS = 2
 _LEVEL_FACTOR = 4
 # Squared contrast (of values 0..1) below which a window leaves its slopes to the larger one.
 _PRIOR_STRENGTH = 1e-5
+# How often a kernel of (1 2 1) / 4 smooths before the fit: keeps MEF-SSIM for networks that blur
+# by a deviation of up to 1.2 pixels, at a loss of 0.001 for those that do not blur.
+_SMOOTHINGS = 2
 _STRIPE_PIXELS = 1 << 14
 
 
@@ -198,6 +205,12 @@ def _smooth(plane: Values) -> Values:
     )
 
 
+def _smoothed(planes: Values) -> Values:
+    for _ in range(_SMOOTHINGS):
+        planes = np.stack([_smooth(plane) for plane in planes])
+    return planes
+
+
 def apply(
     models: LocalModels,
     residual: Values | None,
@@ -266,11 +279,12 @@ def carry(
 
     read, write, size: of the full size, as of `apply`. noise: as of `fit`.
     """
-    models = fit(values, result, noise)
+    models = fit(_smoothed(values), _smoothed(result), noise)
     residual = np.ascontiguousarray(result.transpose(1, 0, 2))
 
     def subtract(start: int, stop: int, modelled: Values) -> None:
         residual[start:stop] -= modelled.transpose(1, 0, 2)
 
     apply(models, None, lambda start, stop: values[:, start:stop], subtract, result.shape[1:])
+    residual = np.ascontiguousarray(_smoothed(residual.transpose(1, 0, 2)).transpose(1, 0, 2))
     apply(models, residual, read, write, size, progress)
