@@ -29,7 +29,7 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[networks,heif,bench,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[networks,heif,bench,train,dev]'
 	@touch $@ $(VENV)/core.stamp
 
 demo: $(VENV)/core.stamp
