@@ -152,7 +152,8 @@ def test_multi_scale_loss_resizes_the_target_by_area():
 )
 def test_gradients(loss):
     first, second = (image[:1, :, :, :].requires_grad_() for image in images(2, 1, (12, 12)))
-    assert torch.autograd.gradcheck(loss, (first, second))
+    # Random directions instead of every pixel: a minute less, and as sure to fail.
+    assert torch.autograd.gradcheck(loss, (first, second), fast_mode=True)
 
 
 @pytest.mark.parametrize("gradient_weight", [0.0, 0.6])
