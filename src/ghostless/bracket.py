@@ -7,7 +7,7 @@ Nobody writes into an array that one of these values holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -241,10 +241,6 @@ class Stack:
         for mask in masks[1:]:
             weight *= mask.astype(np.float32) * np.float32(1 / 255)
         return weight
-
-    def without_masks(self) -> Stack:
-        """Return the same frames with no masks, for showing what a method does without them."""
-        return replace(self, valid=(), confidence=())
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,6 @@ from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..nn import priors as prior_parts
 from ..nn.blocks import in_full_precision, make_norm
-from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -55,7 +54,7 @@ from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..stripes import for_each_stripe, part
 from . import mertens
-from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
+from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 
 DISCRIMINATOR: PatchGanArchitecture = pix2pix_70(3)
 
@@ -489,15 +488,12 @@ def fuse(stack: Stack, settings: DpgnSettings, progress: Progress | None = None)
             take_chroma(pixels, mertens.fuse(Stack((under, over), reference=0)).pixels)
         return pixels
 
-    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
-        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
-
-    return fuse_at_quality(
+    return fuse_stack_in_turn(
         stack,
+        fuse_pair,
         settings,
         loaded.device,
-        fuse_whole,
+        order=settings.order,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
         progress=progress,
     )

@@ -40,7 +40,6 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Stack
 from ..nn.attention import CoordinateAttention, SelfAttention
 from ..nn.blocks import ConvBlock, in_full_precision
-from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -57,7 +56,7 @@ from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from ..stripes import part
-from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
+from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 
 SIZE_MULTIPLE = 8
 # The recovered variant's unpadded convolutions leave nothing of smaller images.
@@ -532,15 +531,12 @@ def fuse(stack: Stack, settings: LcndrSettings, progress: Progress | None = None
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
         return _fuse_pair(loaded, over=over, under=under, progress=progress)
 
-    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
-        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
-
-    return fuse_at_quality(
+    return fuse_stack_in_turn(
         stack,
+        fuse_pair,
         settings,
         loaded.device,
-        fuse_whole,
+        order=settings.order,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
         progress=progress,
     )

@@ -35,7 +35,6 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Stack
 from ..nn.attention import SelfAttention
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
-from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Tile,
@@ -50,7 +49,7 @@ from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..stripes import part
-from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
+from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 
 SIZE_MULTIPLE = 8
 # How far the local and merge blocks see: 5 + 3 convolutions.
@@ -364,15 +363,12 @@ def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = Non
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
         return _fuse_pair(loaded, over=over, under=under, progress=progress)
 
-    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
-        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
-
-    return fuse_at_quality(
+    return fuse_stack_in_turn(
         stack,
+        fuse_pair,
         settings,
         loaded.device,
-        fuse_whole,
+        order=settings.order,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
         progress=progress,
     )
