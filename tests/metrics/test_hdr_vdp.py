@@ -149,6 +149,16 @@ def test_errors_hide_in_texture() -> None:
     assert on_texture > on_flat + 5
 
 
+def test_masking_has_a_value_where_large_responses_stand_beside_none() -> None:
+    random = np.random.default_rng(0)
+    band = random.random((30, 40)) * 10.0 ** random.uniform(-30, 0, (30, 40))
+    assert hdr_vdp._mutual(band, band).min() >= 0
+    flat = np.full((64, 52, 3), 0.7)
+    spark = flat.copy()
+    spark[:3, :3] = 5000.0
+    assert math.isfinite(hdr_vdp.hdr_vdp_quality(spark, flat))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_it_lies_near_the_original_on_a_picture_of_the_same_recipe(seed: int) -> None:
     """Waves and uniform noise, 1 to 400 cd/m2, under Gaussian noise of 4 cd/m2, 30 pixels a degree.

@@ -170,7 +170,9 @@ def _masks(mutual: list[list[Plane]], scale: int, sensitivity: Plane) -> list[Pl
 def _mutual(first: Plane, second: Plane) -> Plane:
     """What both images hold of a band: only that masks; averaged over 3 x 3 for unknown phase."""
     both = np.minimum(np.abs(first), np.abs(second))
-    return np.asarray(cv2.blur(both, (3, 3), borderType=cv2.BORDER_CONSTANT))
+    mean = cv2.blur(both, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    # The running sums of the filter end a rounding error below zero after a large value.
+    return np.maximum(mean, 0)
 
 
 def _resized(plane: Plane, shape: tuple[int, ...]) -> Plane:
