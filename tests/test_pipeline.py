@@ -122,6 +122,23 @@ def test_files_of_one_name_in_several_folders(moving: list[Path], tmp_path: Path
     assert names == ["01_photo.tif", "02_photo.tif", "03_photo.tif"]
 
 
+def test_an_observer_sees_every_stage_and_changes_nothing(
+    moving: list[Path], tmp_path: Path
+) -> None:
+    seen: dict[str, object] = {}
+    options = replace(OPTIONS, method="debevec")
+    out, plain = tmp_path / "watched.png", tmp_path / "plain.png"
+    ghostless.fuse_files(moving, out, options, observe=seen.__setitem__)
+    ghostless.fuse_files(moving, plain, options)
+    assert list(seen) == ["aligned", "deghosted", "fused", "picture"]
+    aligned, deghosted = seen["aligned"], seen["deghosted"]
+    assert isinstance(aligned, ghostless.Stack)
+    assert isinstance(deghosted, ghostless.Stack)
+    assert any(mask is not None for mask in deghosted.confidence)
+    assert [getattr(seen[name], "space") for name in ("fused", "picture")] == ["linear", "display"]  # noqa: B009
+    assert out.read_bytes() == plain.read_bytes()
+
+
 def test_a_reference_that_is_not_there(moving: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ghostless.OptionError, match="from 0"):
         ghostless.fuse_files(moving, tmp_path / "out.png", replace(OPTIONS, reference=3))

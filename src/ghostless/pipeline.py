@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from . import __version__
 from .align import AlignSettings, align_bracket
-from .bracket import Bracket, Mask, Stack, check_frame_count
+from .bracket import Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure import assign_stops, choose_reference
@@ -33,6 +33,7 @@ from .report import Journal, Progress, Report, describe_frames
 from .tonemap import ToneMapSettings, check_operator, tone_map
 
 StrPath = str | Path
+Observer = Callable[[str, Stack | Fused], None]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def fuse_files(
     options: FuseOptions | None = None,
     *,
     progress: Progress | None = None,
+    observe: Observer | None = None,
 ) -> Report:
     """Fuse the photos of one bracket into one picture: read, align, deghost, fuse, write.
 
@@ -76,6 +78,9 @@ def fuse_files(
     out: the file to write; its suffix decides between display (.jpg .png .tif .webp .avif) and
         linear (.exr .hdr). A linear result is tone-mapped on its way to a display file.
     progress: called with (stage, fraction 0..1).
+    observe: called with ("aligned", Stack), ("deghosted", Stack) where that was done,
+        ("fused", Fused) and, where a linear result becomes a display file, ("picture", Fused).
+        It may look and copy; what it keeps stays in memory.
     Returns a Report. Raises GhostlessError; nothing is written then.
     """
     options = options or FuseOptions()
@@ -89,16 +94,19 @@ def fuse_files(
         for stage in ("aligned", "deghosted"):
             _check_folder(options.save_stages / stage, options.write, files, masks=True)
     journal = Journal(progress)
+    observe = observe or _look_away
 
-    stack = _prepare(files, options, journal, method)
+    stack = _prepare(files, options, journal, method, observe)
     with journal.stage("fuse") as tell:
         fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
     frames = describe_frames(stack)
     notes = (*stack.notes, *fused.notes)
     del stack  # a linear result needs the memory for its tone mapping
+    observe("fused", fused)
     if fused.space == "linear" and space_of(target) == "display":
         with journal.stage("tone map") as tell:
             fused = tone_map(fused, options.tone_map, progress=tell)
+        observe("picture", fused)
     with journal.stage("write"):
         write_image(fused, target, options.write, files)
 
@@ -177,8 +185,16 @@ def versions() -> dict[str, str]:
     }
 
 
+def _look_away(moment: str, value: Stack | Fused) -> None:
+    """Observe nothing."""
+
+
 def _prepare(
-    files: list[Path], options: FuseOptions, journal: Journal, method: Method | None
+    files: list[Path],
+    options: FuseOptions,
+    journal: Journal,
+    method: Method | None,
+    observe: Observer = _look_away,
 ) -> Stack:
     """Read, align and deghost; the frames as read are let go of on the way."""
     with journal.stage("read"):
@@ -191,6 +207,7 @@ def _prepare(
     with journal.stage("align") as tell:
         stack = align_bracket(bracket, settings, reference, progress=tell)
     del bracket
+    observe("aligned", stack)
     if options.save_stages is not None:
         with journal.stage("save"):
             _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
@@ -198,6 +215,7 @@ def _prepare(
     if not own_deghosting and options.deghost.mode != "off":
         with journal.stage("deghost") as tell:
             stack = deghost_stack(stack, options.deghost, progress=tell)
+        observe("deghosted", stack)
         if options.save_stages is not None:
             with journal.stage("save"):
                 folder = options.save_stages / "deghosted"
