@@ -30,7 +30,7 @@ from .pyramid import (
     reduce_rows,
     source_rows,
 )
-from .stripes import Progress, for_each_stripe, part
+from .stripes import STRIPE_PIXELS, Progress, for_each_stripe, part
 
 # Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
 # program).
@@ -123,6 +123,33 @@ def fuse_exposures(
     if depth == 1:
         return _mean(read, size, progress)
     return _blend(read, size, depth, exposures.masked, progress)
+
+
+def mean_weights(exposures: Exposures, exponents: Exponents, factor: int) -> list[Plane]:
+    """Weigh pictures as `fuse_exposures` does; give the mean weights of squares of pixels.
+
+    factor: side of the squares; the last ones of a row or column may be smaller.
+    Returns a plane of (ceil(H / factor), ceil(W / factor)) per picture; together they are 1.
+    """
+    height, width = exposures.size
+    small = (-(-height // factor), -(-width // factor))
+    maps = [np.empty(small, np.float32) for _ in exposures.masked]
+
+    def work(start: int, stop: int) -> None:
+        level = _weighed_rows(exposures, exponents, start * factor, min(stop * factor, height))
+        for weight, target in zip(level.weights, maps, strict=True):
+            target[start:stop] = _mean_of_squares(weight, factor)
+
+    for_each_stripe(*small, work, pixels=max(1, STRIPE_PIXELS // factor**2))
+    return maps
+
+
+def _mean_of_squares(plane: Plane, factor: int) -> Plane:
+    height, width = plane.shape
+    padding = (0, -height % factor, 0, -width % factor)
+    whole = cv2.copyMakeBorder(plane, *padding, cv2.BORDER_REFLECT)
+    size = (whole.shape[1] // factor, whole.shape[0] // factor)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _weighed_rows(exposures: Exposures, exponents: Exponents, start: int, stop: int) -> _Level:

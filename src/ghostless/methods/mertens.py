@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite, sqrt
 from typing import Literal
 
 import cv2
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
-from ..exposure_fusion import Exponents, fit_range, fuse_exposures
+from ..exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
 from ..pyramid import Plane, level_count
 from ..stripes import Progress, for_each_stripe, stripes
 
@@ -79,12 +79,8 @@ def fuse(
     progress: called with the fraction done, 0..1.
     Returns a display image, (H, W, 3) float32, 0..1, with the reference's metadata.
     """
-    # Grey photos have no saturation to judge by (Mertens et al., program).
-    coloured = settings.saturation > 0 and not _all_grey(stack)
-    exponents = Exponents(
-        settings.contrast, settings.saturation if coloured else 0.0, settings.well_exposedness
-    )
     photos = _Photos(stack)
+    exponents = _exponents(stack, settings)
     levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
     pixels = fuse_exposures(photos, exponents, levels, progress)
     if settings.stretch_percent > 0:
@@ -94,6 +90,28 @@ def fuse(
     else:
         _each_rows(pixels, lambda rows: np.clip(rows, 0, 1, out=rows))
     return Fused(pixels, "display", stack.frames[stack.reference].metadata)
+
+
+def weight_maps(
+    stack: Stack, settings: MertensSettings = MertensSettings(), proxy_pixels: int = 600_000
+) -> list[Plane]:
+    """Return how much each frame counts where, before the blending over scales.
+
+    Means over squares of pixels, so many that a map has at most `proxy_pixels`: (h, w) float32 per
+    frame, 0..1, together 1 everywhere.
+    """
+    photos = _Photos(stack)
+    height, width = photos.size
+    factor = max(1, ceil(sqrt(height * width / proxy_pixels)))
+    return mean_weights(photos, _exponents(stack, settings), factor)
+
+
+def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:
+    # Grey photos have no saturation to judge by (Mertens et al., program).
+    coloured = settings.saturation > 0 and not _all_grey(stack)
+    return Exponents(
+        settings.contrast, settings.saturation if coloured else 0.0, settings.well_exposedness
+    )
 
 
 @dataclass(frozen=True)
