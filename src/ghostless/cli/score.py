@@ -81,6 +81,13 @@ def score(
             "--match-exposure", help="First scale a linear result to the truth's exposure."
         ),
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda or cuda:INDEX: work out with torch, there, what "
+            "'ghostless metrics' marks so; else everything with NumPy."
+        ),
+    ] = None,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse files with more pixels than this.")
     ] = None,
@@ -96,7 +103,9 @@ def score(
     asked = Asked(fused, tuple(expand(sources or [])), truth, radiance, match_exposure)
     images, ordered = asked.read(max_pixels)
     with Bars(quiet) as bars:
-        values = score_images(images, names, progress=lambda share: bars("metrics", share))
+        values = score_images(
+            images, names, device=device, progress=lambda share: bars("metrics", share)
+        )
     if as_json:
         print_json(
             {
@@ -136,12 +145,13 @@ def metrics(
             _direction(metric),
             _range(metric),
             _needs(metric),
+            "GPU too" if metric.tensor_form else "CPU",
             metric.summary,
             metric.paper,
         )
         for metric in METRICS.values()
     ]
-    _print_table([("metric", "better", "range", "needs", "what", "paper"), *rows])
+    _print_table([("metric", "better", "range", "needs", "runs on", "what", "paper"), *rows])
 
 
 @dataclass(frozen=True)
@@ -292,6 +302,8 @@ def _facts(metric: Metric) -> dict[str, Any]:
         "range": list(metric.value_range),
         "mefb": metric.mefb,
         "package": metric.package,
+        "tensor_form": metric.tensor_form,
+        "unstable": metric.unstable,
         "note": metric.note,
     }
 

@@ -47,6 +47,9 @@ class Metric:
     value_range: smallest and largest value that it can have; None for unbounded.
     mefb: one of the twenty metrics of MEFB (Zhang, Information Fusion 2021).
     package: the optional package that computes it; such a metric runs only when named.
+    tensor_form: whether `ghostless.metrics.tensor` computes it too, on any device, in batches.
+    unstable: why its values may be arbitrary on some pictures, for metrics where that happens:
+        the benchmark then tells medians over scenes and ranks no methods by it.
     note: how far its values have been checked, where that is not against the official code.
     """
 
@@ -60,6 +63,8 @@ class Metric:
     sources: tuple[int, int | None] = (2, None)
     mefb: bool = False
     package: str | None = None
+    tensor_form: bool = True
+    unstable: str = ""
     note: str = ""
 
     def applies_to(self, images: Images) -> bool:
@@ -76,6 +81,11 @@ def _mefb(name: str, summary: str, compute: Any, paper: str, **facts: Any) -> Me
     facts.setdefault("needs", "sources")
     return Metric(name, summary, compute, paper, sources=(2, 2), mefb=True, **facts)
 
+
+_FLAT_WINDOWS = (
+    "where pictures are flat (clipped) its definition divides zero by zero, and MEFB's program, "
+    "which is followed, divides rounding errors"
+)
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -144,6 +154,7 @@ METRICS: dict[str, Metric] = {
             needs="truth",
             value_range=(None, 10),
             package="cvvdp",
+            tensor_form=False,
         ),
         # To true radiance.
         Metric(
@@ -201,6 +212,7 @@ METRICS: dict[str, Metric] = {
             "Mantiuk et al.: HDR-VDP-2, SIGGRAPH 2011; Narwaria et al.: HDR-VDP-2.2, JEI 2015",
             needs="true_radiance",
             value_range=(None, 100),
+            tensor_form=False,
             note="built from its description, not checked against the original",
         ),
         Metric(
@@ -211,6 +223,7 @@ METRICS: dict[str, Metric] = {
             needs="true_radiance",
             value_range=(None, 10),
             package="cvvdp",
+            tensor_form=False,
         ),
         # To the scene's radiance, for display images.
         Metric(
@@ -258,6 +271,7 @@ METRICS: dict[str, Metric] = {
             "Fang, Zhu, Ma, Wang, Li: Perceptual evaluation for MEF of dynamic scenes, TIP 2020",
             needs="sources",
             value_range=(-1, 1),
+            tensor_form=False,
             note="built from the paper, not checked against the authors' code",
         ),
         Metric(
@@ -361,6 +375,7 @@ METRICS: dict[str, Metric] = {
             "phase congruency kept",
             of_whole_images(phase_congruency.phase_congruency_quality),
             "Zhao, Laganiere, Liu: IJICIC 2007",
+            tensor_form=False,
         ),
         _mefb(
             "SD",
@@ -384,6 +399,8 @@ METRICS: dict[str, Metric] = {
             lambda images: images.window_similarities.cvejic,
             "Cvejic et al.: Int. J. Signal Processing 2005",
             value_range=(None, None),
+            tensor_form=False,
+            unstable=_FLAT_WINDOWS,
         ),
         _mefb(
             "Qw",
@@ -398,6 +415,8 @@ METRICS: dict[str, Metric] = {
             lambda images: images.window_similarities.yang,
             "Yang et al.: Information Fusion 2008",
             value_range=(None, None),
+            tensor_form=False,
+            unstable=_FLAT_WINDOWS,
         ),
         _mefb(
             "Qcb",
@@ -437,14 +456,17 @@ def score(
     names: Iterable[str] | None = None,
     *,
     threads: int = 2,
+    device: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, float]:
     """Score a result by the named metrics, or by all that the images allow.
 
     threads: metrics worked out at a time; each takes memory of its own.
-    Raises OptionError for an unknown name, or for a metric whose needs the images do not meet,
-    and InputError for an image too small for a named metric; without names such a metric is left
-    out.
+    device: "auto", "cpu", "cuda" or "cuda:INDEX": where torch works out the metrics that have a
+        tensor form; None for NumPy on the CPU, as for all others.
+    Raises OptionError for an unknown name or device, or for a metric whose needs the images do not
+    meet, and InputError for an image too small for a named metric; without names such a metric is
+    left out.
     """
     if names is None:
         chosen = [m for m in METRICS.values() if not m.package and m.applies_to(images)]
@@ -454,15 +476,20 @@ def score(
             if not metric.applies_to(images):
                 raise OptionError(f"metric {metric.name}: {_unmet(metric, images)}")
 
+    on_tensors = None if device is None else _tensor_scorer(images, device)
+
     def compute(metric: Metric) -> float | None:
         try:
+            if on_tensors is not None and metric.tensor_form:
+                return on_tensors(metric.name)
             return float(metric.compute(images))
         except TooSmallError:
             if names is None:
                 return None
             raise
 
-    with ThreadPoolExecutor(max(1, threads)) as pool:
+    # A device works on one metric at a time, which then has all of its memory.
+    with ThreadPoolExecutor(max(1, threads) if device is None else 1) as pool:
         scores: dict[str, float] = {}
         for metric, value in zip(chosen, pool.map(compute, chosen), strict=True):
             if value is not None:
@@ -470,6 +497,15 @@ def score(
             if progress is not None:
                 progress((chosen.index(metric) + 1) / len(chosen))
         return scores
+
+
+def _tensor_scorer(images: Images, device: str) -> Callable[[str], float]:
+    """What works out a metric by name with torch on a device, the images being there already."""
+    from ..nn.settings import choose_device, needs_networks_extra
+
+    with needs_networks_extra(f"scoring on the device {device!r}"):
+        from .tensor import scorer
+    return scorer(images, choose_device(device))
 
 
 def _unmet(metric: Metric, images: Images) -> str:

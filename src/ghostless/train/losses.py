@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..color import LUMA_601
 from ..errors import WeightsError
+from ..metrics import tensor as metrics
 
 # ---------------------------------------------------------------------------------------------
 # LSGAN (Mao et al., ICCV 2017): Chen & Chuang, equations 2 and 3
@@ -337,36 +338,13 @@ def mef_gan_content_loss(fused: Tensor, target: Tensor, *, gradient_weight: floa
 # SSIM (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 2004), and the losses of LCNDR
 # ---------------------------------------------------------------------------------------------
 
-_SSIM_WINDOW = 11
-_SSIM_SIGMA = 1.5
-_SSIM_C1 = 0.01**2
-_SSIM_C2 = 0.03**2
-
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
     """Mean structural similarity (B,) of images (B, C, H, W), 0..1, sides of at least 11.
 
     Gaussian window of 11 x 11, sigma 1.5, where it lies within the image; constants of the paper.
     """
-    planes = torch.stack([first, second, first * first, second * second, first * second], dim=1)
-    mean_1, mean_2, square_1, square_2, product = _window_means(planes).unbind(dim=1)
-    variance_1 = square_1 - mean_1.square()
-    variance_2 = square_2 - mean_2.square()
-    covariance = product - mean_1 * mean_2
-    luminance = (2 * mean_1 * mean_2 + _SSIM_C1) / (mean_1.square() + mean_2.square() + _SSIM_C1)
-    structure = (2 * covariance + _SSIM_C2) / (variance_1 + variance_2 + _SSIM_C2)
-    return (luminance * structure).flatten(1).mean(dim=1)
-
-
-def _window_means(planes: Tensor) -> Tensor:
-    """Gaussian means of planes (..., H, W) where the window lies within: (..., H - 10, W - 10)."""
-    half = _SSIM_WINDOW // 2
-    steps = torch.arange(-half, half + 1, dtype=planes.dtype, device=planes.device)
-    window = torch.exp(-steps.square() / (2 * _SSIM_SIGMA**2))
-    window = window / window.sum()
-    flat = planes.flatten(0, -3).unsqueeze(1)
-    flat = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    return flat.reshape(*planes.shape[:-2], *flat.shape[2:])
+    return metrics.ssim(first, second, peak=1.0)
 
 
 def paper_mse(first: Tensor, second: Tensor) -> Tensor:
