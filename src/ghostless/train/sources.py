@@ -127,6 +127,7 @@ class SimulatedData(TrainingData):
                     reference=0,
                     static=True,
                     objects=(0, 0),
+                    ghosts=False,
                 )
             else:
                 settings = SimulationSettings(
@@ -138,6 +139,7 @@ class SimulatedData(TrainingData):
                     shake_degrees=REST_DEGREES,
                     shake_perspective_pixels=REST_PERSPECTIVE_PIXELS,
                     objects=(0, 4),
+                    ghosts=False,
                 )
             self._simulators[key] = BracketSimulator(settings, self.pictures[split])
         return self._simulators[key]
@@ -170,7 +172,7 @@ class SimulatedData(TrainingData):
         radiance = made.radiance * torch.exp2(-stops[:, made.reference]).view(-1, 1, 1, 1)
         return {
             "frames": made.frames,
-            "light": linear_from_srgb(made.frames),
+            "light": simulator.camera.linearise(made.frames, made.cameras),
             "stops": stops,
             "radiance": radiance,
         }
@@ -183,12 +185,6 @@ def pair_of(made: ReferenceBatch) -> Batch:
         "over": made.frames[:, -1],
         "target": made.reference,
     }
-
-
-def linear_from_srgb(display: Tensor) -> Tensor:
-    """Linear light of sRGB values, both 0..1 (IEC 61966-2-1)."""
-    high = ((display + 0.055) / 1.055).clamp_min(0).pow(2.4)
-    return torch.where(display <= 0.04045, display / 12.92, high)
 
 
 def srgb_from_linear(light: Tensor) -> Tensor:
