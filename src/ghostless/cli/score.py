@@ -303,7 +303,6 @@ def _facts(metric: Metric) -> dict[str, Any]:
         "mefb": metric.mefb,
         "package": metric.package,
         "tensor_form": metric.tensor_form,
-        "unstable": metric.unstable,
         "note": metric.note,
     }
 

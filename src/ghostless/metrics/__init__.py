@@ -48,8 +48,6 @@ class Metric:
     mefb: one of the twenty metrics of MEFB (Zhang, Information Fusion 2021).
     package: the optional package that computes it; such a metric runs only when named.
     tensor_form: whether `ghostless.metrics.tensor` computes it too, on any device, in batches.
-    unstable: why its values may be arbitrary on some pictures, for metrics where that happens:
-        the benchmark then tells medians over scenes and ranks no methods by it.
     note: how far its values have been checked, where that is not against the official code.
     """
 
@@ -64,7 +62,6 @@ class Metric:
     mefb: bool = False
     package: str | None = None
     tensor_form: bool = True
-    unstable: str = ""
     note: str = ""
 
     def applies_to(self, images: Images) -> bool:
@@ -82,10 +79,7 @@ def _mefb(name: str, summary: str, compute: Any, paper: str, **facts: Any) -> Me
     return Metric(name, summary, compute, paper, sources=(2, 2), mefb=True, **facts)
 
 
-_FLAT_WINDOWS = (
-    "where pictures are flat (clipped) its definition divides zero by zero, and MEFB's program, "
-    "which is followed, divides rounding errors"
-)
+_ROUNDING = "in flat (clipped) windows it divides rounding errors, as MEFB's program does"
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -298,6 +292,25 @@ METRICS: dict[str, Metric] = {
             needs="sources",
             value_range=(-1, 1),
         ),
+        # Two of MEFB's as exact arithmetic has them: these can be compared on clipped scenes too.
+        Metric(
+            "Qc_exact",
+            "Qc, flat windows without rounding errors",
+            lambda images: images.exact_window_similarities.cvejic,
+            "Cvejic et al.: Int. J. Signal Processing 2005",
+            needs="sources",
+            value_range=(-1, 1),
+            sources=(2, 2),
+        ),
+        Metric(
+            "Qy_exact",
+            "Qy, flat windows without rounding errors",
+            lambda images: images.exact_window_similarities.yang,
+            "Yang et al.: Information Fusion 2008",
+            needs="sources",
+            value_range=(-1, 1),
+            sources=(2, 2),
+        ),
         # The rest of MEFB's twenty, on exactly two sources, mean over R, G, B.
         _mefb(
             "Cross_entropy",
@@ -400,7 +413,7 @@ METRICS: dict[str, Metric] = {
             "Cvejic et al.: Int. J. Signal Processing 2005",
             value_range=(None, None),
             tensor_form=False,
-            unstable=_FLAT_WINDOWS,
+            note=_ROUNDING,
         ),
         _mefb(
             "Qw",
@@ -416,7 +429,7 @@ METRICS: dict[str, Metric] = {
             "Yang et al.: Information Fusion 2008",
             value_range=(None, None),
             tensor_form=False,
-            unstable=_FLAT_WINDOWS,
+            note=_ROUNDING,
         ),
         _mefb(
             "Qcb",

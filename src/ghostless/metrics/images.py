@@ -83,6 +83,12 @@ class Images:
         with self._lock:
             return self._window_similarities
 
+    @property
+    def exact_window_similarities(self) -> WindowSimilarities:
+        """Qc_exact and Qy_exact, means over R, G, B, computed once."""
+        with self._lock:
+            return self._exact_window_similarities
+
     @cached_property
     def _tone_mapping(self) -> ToneMappingQuality:
         assert self.radiance is not None
@@ -90,9 +96,16 @@ class Images:
 
     @cached_property
     def _window_similarities(self) -> WindowSimilarities:
-        first, second = self.sources
+        return self._window_similarities_over_channels(exact=False)
+
+    @cached_property
+    def _exact_window_similarities(self) -> WindowSimilarities:
+        return self._window_similarities_over_channels(exact=True)
+
+    def _window_similarities_over_channels(self, *, exact: bool) -> WindowSimilarities:
+        three = (*self.sources, self.fused)
         channels = [
-            window_similarities(*(plane_of(i, channel) for i in (first, second, self.fused)))
+            window_similarities(*(plane_of(image, channel) for image in three), exact=exact)
             for channel in range(3)
         ]
         return WindowSimilarities(

@@ -84,6 +84,11 @@ class TensorImages:
         assert self.radiance is not None
         return tone_mapping.tone_mapping_quality(self.radiance, self.fused)
 
+    @cached_property
+    def window_similarities(self) -> tuple[Tensor, Tensor]:
+        """Qc_exact and Qy_exact, (B,) each."""
+        return fusion.exact_window_similarities(*self.sources, self.fused)
+
 
 def grey(rgb: Tensor) -> Tensor:
     """Grey levels (B, 1, H, W) of RGB levels, rounded to whole ones as MATLAB's rgb2gray."""
@@ -164,6 +169,8 @@ TENSOR_METRICS: dict[str, Compute] = {
     "SD": _of_result(fusion.standard_deviation),
     "Spatial_frequency": _of_result(fusion.spatial_frequency),
     "Qw": _of_pair(fusion.piella_edge_similarity),
+    "Qc_exact": lambda images: images.window_similarities[0],
+    "Qy_exact": lambda images: images.window_similarities[1],
     "Qcb": _of_pair(fusion.chen_blum_quality),
     "Qcv": _of_pair(fusion.chen_varshney_quality),
     "VIF": _of_pair(fusion.fusion_visual_information),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._filters import require_size
 from ..information import _pattern_information
+from ..structure import _TINY
 from .filters import (
     bell,
     entropy_bits,
@@ -222,6 +223,45 @@ def _similarity(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     above = (2 * mean1 * mean2 + c1) * (2 * (product - mean1 * mean2) + c2)
     below = (mean1 * mean1 + mean2 * mean2 + c1) * (variance1 + variance2 + c2)
     return above / below, variance1, variance2
+
+
+def exact_window_similarities(
+    first: Tensor, second: Tensor, fused: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Qc_exact and Qy_exact of levels: similarity in 7 x 7 windows, weighted in two ways."""
+    require_size(tuple(fused.shape[-2:]), 11, "Qc or Qy")
+    planes = (first, second, fused)
+    window = bell(fused, 7, 1.5)
+    flat = [F.max_pool2d(p, 7, 1) == -F.max_pool2d(-p, 7, 1) for p in planes]
+    means = [smooth_valid(plane, window) for plane in planes]
+
+    def covariance(i: int, j: int) -> Tensor:
+        product = smooth_valid(planes[i] * planes[j], window)
+        return torch.where(flat[i] | flat[j], 0, product - means[i] * means[j])
+
+    variances = [covariance(i, i) for i in range(3)]
+
+    def similarity(i: int, j: int, shared: Tensor) -> Tensor:
+        above = (2 * means[i] * means[j] + _TINY) * (2 * shared + _TINY)
+        below = (means[i] ** 2 + means[j] ** 2 + _TINY) * (variances[i] + variances[j] + _TINY)
+        return above / below
+
+    shared_a, shared_b = covariance(0, 2), covariance(1, 2)
+    similar_a, similar_b = similarity(0, 2, shared_a), similarity(1, 2, shared_b)
+    share = shared_a / (shared_a + shared_b)
+    quality = share * similar_a + (1 - share) * similar_b
+    quality = torch.where(share < 0, 0, torch.where(share > 1, 1, quality))
+    part = variances[0] / (variances[0] + variances[1])
+    redundant = part * similar_a + (1 - part) * similar_b
+    alike = similarity(0, 1, covariance(0, 1)) >= 0.75
+    best = torch.maximum(similar_a, similar_b)
+    other = torch.where(part.isnan(), part, torch.where(alike, redundant, best))
+    return _mean_of_known(quality), _mean_of_known(other)
+
+
+def _mean_of_known(values: Tensor) -> Tensor:
+    means = values.nanmean(dim=(-2, -1))
+    return torch.where(means.isnan(), 1, means).mean(dim=1)
 
 
 # ---- perception ----
