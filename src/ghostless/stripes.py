@@ -22,8 +22,22 @@ STRIPE_PIXELS = 1 << 16
 MAX_THREADS = 8
 
 
+_limit: int | None = None
+
+
+def limit_threads(count: int | None) -> None:
+    """Let this process work on at most so many cores, for others beside it; None for all."""
+    global _limit
+    _limit = count
+
+
 def core_count() -> int:
     """Return the number of cores that this process may use."""
+    count = _system_core_count()
+    return count if _limit is None else max(1, min(_limit, count))
+
+
+def _system_core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

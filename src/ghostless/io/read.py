@@ -47,9 +47,27 @@ class ReadSettings:
     """How photos are read.
 
     max_pixels: a picture of more (width times height) is refused before it is decoded.
+    white_balance: multipliers of red, green, blue and second green that RAW photos are developed
+        with; None for the camera's own of the bracket's first photo.
     """
 
     max_pixels: int = 400_000_000
+    white_balance: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class PhotoFacts:
+    """What a photo's file says before its pixels are decoded.
+
+    height, width: once turned upright.
+    white_balance: the camera's multipliers for R, G, B, G2 of a RAW file, else None.
+    """
+
+    kind: Format
+    height: int
+    width: int
+    metadata: Metadata
+    white_balance: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,14 +94,29 @@ def read_frame(path: StrPath, settings: ReadSettings = ReadSettings()) -> Frame:
     Raises FileReadError for a file that is missing, damaged, too large or no photo, and
     MissingPackageError for HEIC without pillow-heif.
     """
-    return _decode_photo(_probe(Path(path), settings))[0]
+    photo = _probe(Path(path), settings)
+    if photo.kind == "raw" and settings.white_balance is not None:
+        photo = replace(photo, white_balance=settings.white_balance)
+    return _decode_photo(photo)[0]
+
+
+def read_facts(path: StrPath, settings: ReadSettings = ReadSettings()) -> PhotoFacts:
+    """Read what a photo's file says of it, without its pixels.
+
+    Raises FileReadError for a file that is missing, damaged, too large or no photo, and
+    MissingPackageError for HEIC without pillow-heif.
+    """
+    photo = _probe(Path(path), settings)
+    height, width = photo.size
+    metadata = metadata_from_bytes(photo.header.exif, photo.header.icc_profile)
+    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance)
 
 
 def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings()) -> Bracket:
     """Read the photos of one scene, in the order given, all in the first one's colours.
 
     Count, doubles and sizes are checked before anything is decoded. RAW frames are developed with
-    the first one's white balance. Exposures are left to `exposure.assign_stops`.
+    one white balance, the first one's unless the settings say otherwise. Exposures are left to `exposure.assign_stops`.
     Raises BracketError where the files make no bracket, and what `read_frame` raises.
     """
     files = [Path(path) for path in paths]
@@ -97,7 +130,9 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
             for photo in photos
         )
     )
-    balance = next((p.white_balance for p in photos if p.white_balance is not None), None)
+    balance = settings.white_balance
+    if balance is None:
+        balance = next((p.white_balance for p in photos if p.white_balance is not None), None)
     photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
     with ThreadPoolExecutor(_DECODING_THREADS) as pool:
         results = list(pool.map(_decode_photo, photos))

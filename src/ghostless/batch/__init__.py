@@ -1,0 +1,12 @@
+"""Whole folders: find the brackets among hundreds or thousands of photos, and fuse each.
+
+photos.py      what a folder holds: photos with their facts, and everything else
+grouping.py    which photos make a bracket: pure functions on those facts
+likeness.py    whether two photos show one scene, for where the facts leave a doubt
+plan.py        what shall be done with every file, and that as CSV to check and edit
+consistent.py  the same exposure and white balance from set to set
+journal.py     what has been done: the file that lets a killed batch go on
+workers.py     where brackets are fused: processes of this machine, or a Ray cluster
+run.py         doing what the plan says, within a memory budget
+summary.py     the account of every file in the folder at the end
+"""
