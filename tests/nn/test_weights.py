@@ -225,6 +225,22 @@ def test_a_network_is_loaded_once_until_its_file_changes(network, saved):
     assert first.dtype == torch.float32
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
+def test_compiled_blocks_give_what_plain_ones_give_at_any_size(saved):
+    plain = weights.load_network(KIND, NetworkSettings(weights=saved, device="cpu"))
+    compiled = weights.load_network(
+        KIND, NetworkSettings(weights=saved, device="cpu", compile=True)
+    )
+    assert compiled.network is not plain.network
+    seen = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    with torch.inference_mode():
+        for height, width in ((16, 24), (33, 17), (40, 40)):
+            image = torch.rand(1, 3, height, width)
+            torch.testing.assert_close(compiled.network(image), plain.network(image))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > seen
+
+
 def test_settings_are_checked():
     with pytest.raises(OptionError, match="quality: expected one of auto, full, fast"):
         NetworkSettings(quality="best")

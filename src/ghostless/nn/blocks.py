@@ -105,6 +105,19 @@ class DeconvBlock(nn.Module):
         return out
 
 
+def compile_blocks(network: nn.Module) -> None:
+    """Have each block of a network compiled, for images of any size, when it first runs.
+
+    Blocks rather than whole networks: networks run tile by tile and part by part, and a few small
+    graphs compile in seconds where a whole one takes minutes. A block that cannot be compiled, or
+    any where no compiler is at hand, runs as it is.
+    """
+    torch._dynamo.config.suppress_errors = True
+    for block in network.modules():
+        if isinstance(block, ConvBlock | DeconvBlock):
+            block.compile(dynamic=True)
+
+
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
     """Run a layer in float32 although its surroundings compute in 16 bits: for output layers.
 

@@ -33,12 +33,16 @@ class NetworkSettings:
         result is carried to the full size; "auto" is full on a CPU up to 1.5 megapixels and on a
         GPU as long as its memory lasts.
     precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 on CUDA devices.
+    compile: compile the network's blocks for the device (torch.compile) when they first run. That
+        takes longer than a photo does, and pays off over a batch on a GPU; where no compiler is at
+        hand the network runs as it is.
     """
 
     weights: Path | str | None = None
     device: str = "auto"
     quality: Quality = "auto"
     precision: Precision = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.quality not in QUALITIES:
