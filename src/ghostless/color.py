@@ -138,3 +138,36 @@ def fuse_chroma(chroma: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         numerator += offset * weight
     np.divide(numerator, denominator, out=numerator, where=denominator > 0)
     return numerator + np.float32(NEUTRAL_CHROMA)
+
+
+# Linear RGB of BT.709 primaries to BT.2020's, both with white D65: Rec. ITU-R BT.2087-0, section 3.
+BT2020_FROM_BT709 = np.array(
+    [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]],
+    dtype=np.float64,
+)
+BT709_FROM_BT2020 = np.linalg.inv(BT2020_FROM_BT709)
+# The luminance of SDR white in an HDR picture, cd/m2: Report ITU-R BT.2408, section 2.
+SDR_WHITE_NITS = 203.0
+# SMPTE ST 2084, equations 4.1 and 5.1 (PQ); codes 0..1 stand for 0 to 10,000 cd/m2.
+PQ_PEAK_NITS = 10_000.0
+_PQ_M1, _PQ_M2 = 2610 / 16384, 2523 / 4096 * 128
+_PQ_C1, _PQ_C2, _PQ_C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+
+
+def pq_encode(nits: NDArray[Any]) -> NDArray[np.float32]:
+    """Encode luminance in cd/m2 (any shape, clipped to 0..10,000) as PQ codes, 0..1.
+
+    >>> float(pq_encode(np.float32([203.0]))[0].round(3))
+    0.581
+    """
+    share = np.asarray(nits, dtype=np.float32) * np.float32(1 / PQ_PEAK_NITS)
+    power = np.power(np.clip(share, 0, 1), np.float32(_PQ_M1))
+    ratio = (np.float32(_PQ_C1) + np.float32(_PQ_C2) * power) / (1 + np.float32(_PQ_C3) * power)
+    return np.asarray(np.power(ratio, np.float32(_PQ_M2)), np.float32)
+
+
+def pq_decode(codes: NDArray[Any]) -> NDArray[np.float32]:
+    """Decode PQ codes (any shape, 0..1) to luminance in cd/m2, 0..10,000."""
+    root = np.power(np.clip(np.asarray(codes, dtype=np.float64), 0, 1), 1 / _PQ_M2)
+    share = np.power(np.maximum(root - _PQ_C1, 0) / (_PQ_C2 - _PQ_C3 * root), 1 / _PQ_M1)
+    return (PQ_PEAK_NITS * share).astype(np.float32)

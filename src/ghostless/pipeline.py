@@ -24,11 +24,13 @@ from .io.write import (
     check_output,
     space_of,
     write_frame,
+    write_hdr_image,
     write_image,
     write_mask,
     write_text,
 )
 from .methods import Method, fuse_stack, get_method
+from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
 from .tonemap import ToneMapSettings, check_operator, tone_map
 
@@ -46,6 +48,9 @@ class FuseOptions:
     stops_file: a text file with those numbers; None to look for one beside the frames.
     reference: index (from 0, dark to bright) of the frame whose geometry and moving things are
         kept; None picks the frame that loses least.
+    hdr: whether a display file also holds what HDR displays show: .jpg becomes a gain-map JPEG,
+        whose first picture is the one without `hdr`, and .avif gets the PQ curve. Linear files are
+        HDR anyway.
     save_stages: folder for the aligned frames, the deghosted frames and the masks.
     report: JSON file that tells what was done.
     """
@@ -60,6 +65,7 @@ class FuseOptions:
     tone_map: ToneMapSettings = field(default_factory=ToneMapSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
+    hdr: bool = False
     save_stages: Path | None = None
     report: Path | None = None
 
@@ -76,10 +82,11 @@ def fuse_files(
 
     paths: 2 to 20 files of one scene, any order.
     out: the file to write; its suffix decides between display (.jpg .png .tif .webp .avif) and
-        linear (.exr .hdr). A linear result is tone-mapped on its way to a display file.
+        linear (.exr .hdr .jxl). A linear result is tone-mapped on its way to a display file.
     progress: called with (stage, fraction 0..1).
     observe: called with ("aligned", Stack), ("deghosted", Stack) where that was done,
-        ("fused", Fused) and, where a linear result becomes a display file, ("picture", Fused).
+        ("fused", Fused), where a linear result becomes a display file ("picture", Fused), and with
+        `hdr` ("rendition", Fused).
         It may look and copy; what it keeps stays in memory.
     Returns a Report. Raises GhostlessError; nothing is written then.
     """
@@ -88,7 +95,7 @@ def fuse_files(
     check_frame_count(len(files))
     method = choose_method(options.method, target)
     check_operator(options.tone_map.operator)
-    check_output(target, options.write, files)
+    check_output(target, options.write, files, hdr=options.hdr)
     _check_report(options, files)
     if options.save_stages is not None:
         for stage in ("aligned", "deghosted"):
@@ -101,14 +108,26 @@ def fuse_files(
         fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
     frames = describe_frames(stack)
     notes = (*stack.notes, *fused.notes)
+    radiance = None
+    if options.hdr and space_of(target) == "display":
+        with journal.stage("merge") as tell:
+            radiance = _radiance(stack, fused, method, options, tell)
+        notes = tuple(dict.fromkeys((*notes, *radiance.notes)))
     del stack  # a linear result needs the memory for its tone mapping
     observe("fused", fused)
     if fused.space == "linear" and space_of(target) == "display":
         with journal.stage("tone map") as tell:
             fused = tone_map(fused, options.tone_map, progress=tell)
         observe("picture", fused)
-    with journal.stage("write"):
-        write_image(fused, target, options.write, files)
+    if radiance is None:
+        with journal.stage("write"):
+            write_image(fused, target, options.write, files)
+    else:
+        rendition = hdr_rendition(fused, radiance)
+        del radiance
+        observe("rendition", rendition)
+        with journal.stage("write"):
+            write_hdr_image(fused, rendition, target, options.write, files)
 
     report = Report(
         output=str(target),
@@ -211,8 +230,7 @@ def _prepare(
     if options.save_stages is not None:
         with journal.stage("save"):
             _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
-    own_deghosting = method is not None and method.deghosts and options.deghost.mode == "auto"
-    if not own_deghosting and options.deghost.mode != "off":
+    if not _deghosts_itself(method, options) and options.deghost.mode != "off":
         with journal.stage("deghost") as tell:
             stack = deghost_stack(stack, options.deghost, progress=tell)
         observe("deghosted", stack)
@@ -221,6 +239,25 @@ def _prepare(
                 folder = options.save_stages / "deghosted"
                 _save_stack(stack, folder, options.write, files, stack.confidence)
     return stack
+
+
+def _deghosts_itself(method: Method | None, options: FuseOptions) -> bool:
+    return method is not None and method.deghosts and options.deghost.mode == "auto"
+
+
+def _radiance(
+    stack: Stack,
+    fused: Fused,
+    method: Method,
+    options: FuseOptions,
+    progress: Callable[[float], None],
+) -> Fused:
+    """The scene's radiance: the result itself if it is linear, else merged from the same frames."""
+    if fused.space == "linear":
+        return fused
+    if _deghosts_itself(method, options):
+        stack = deghost_stack(stack, options.deghost)
+    return fuse_stack(stack, "debevec", progress=progress)
 
 
 def _reference_of(bracket: Bracket, wanted: int | None) -> int:

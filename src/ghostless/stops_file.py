@@ -22,7 +22,8 @@ STOPS_FILE_NAMES = (
     "stops.txt",
 )
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".hdr", ".exr"),
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".jxl"),
+    *(".hdr", ".exr"),
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".raf", ".rw2", ".rwl", ".orf"),
     *(".pef", ".srw", ".3fr", ".iiq", ".x3f", ".mrw", ".kdc"),
 )

@@ -14,6 +14,7 @@ from .bench import add_commands as add_suites
 from .data_commands import data_app, simulate
 from .options import expand, method_settings, options_from
 from .score import ScoreCommand, metrics, score
+from .serve import serve
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 from .train import train
 
@@ -107,9 +108,15 @@ def fuse(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="File to write: .jpg .png .tif .webp .avif, or .hdr .exr for HDR."
+            "--out",
+            "-o",
+            help="File to write: .jpg .png .tif .webp .avif, or .exr .hdr .jxl for radiance.",
         ),
     ],
+    hdr: Annotated[
+        bool,
+        typer.Option("--hdr", help="Make the .jpg (gain map) or .avif (PQ) shine on HDR displays."),
+    ] = False,
     method: Annotated[str, typer.Option(help="A name from 'ghostless methods'.")] = "auto",
     stops: Stops = None,
     stops_file: StopsFile = None,
@@ -188,6 +195,7 @@ def fuse(
         method_settings=method_settings(choose_method(method, out), wanted),
         tone_map=ToneMapSettings(operator=tone_map),
         write=write,
+        hdr=hdr,
         save_stages=save_stages,
         report=report,
     )
@@ -354,6 +362,9 @@ def bench_speed(
 
 
 app.command()(train)
+
+
+app.command()(serve)
 
 
 app.command()(simulate)

@@ -18,7 +18,7 @@ from typing import Final, Literal
 from ..errors import FileReadError
 from . import exif as exif_block
 
-Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "tiff", "raw"]
+Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "jxl", "tiff", "raw"]
 
 FORMAT_NAMES: Final[dict[Format, str]] = {
     "jpeg": "JPEG",
@@ -28,6 +28,7 @@ FORMAT_NAMES: Final[dict[Format, str]] = {
     "heif": "HEIC",
     "hdr": "Radiance HDR",
     "exr": "OpenEXR",
+    "jxl": "JPEG XL",
     "tiff": "TIFF",
     "raw": "camera RAW",
 }
@@ -92,6 +93,8 @@ def sniff(head: bytes) -> Format | None:
         return "hdr"
     if head.startswith(b"\x76\x2f\x31\x01"):
         return "exr"
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
+        return "jxl"
     if head.startswith(_RAW_STARTS):
         return "raw"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):

@@ -17,16 +17,27 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import color
 from ..color import Transfer
 from ..errors import FileReadError, MissingPackageError
 from . import icc
 from .containers import Damaged, Format, Header, RadianceHeader
+from .exr import BT709_CHROMATICITIES, rgb_to_xyz
+from .jpegxl import JpegXLHeader, decode_jpegxl
 from .tiff import decode_tiff, full_range
 
 _ROTATIONS: Final = {
     3: cv2.ROTATE_180,
     6: cv2.ROTATE_90_CLOCKWISE,
     8: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+# Transfer characteristics of ITU-T H.273.
+PQ: Final = 16
+_LINEAR: Final = 8
+# Chromaticities of red, green, blue and white by ITU-T H.273's codes: BT.2020, and P3 with D65.
+PRIMARIES_OF_H273: Final = {
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290),
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290),
 }
 # XYZ (equal-energy white, as Radiance has it) to linear sRGB primaries: the matrix of
 # IEC 61966-2-1 with its rows scaled so that equal XYZ gives equal RGB.
@@ -66,6 +77,9 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
     if kind == "hdr":
         assert isinstance(header, RadianceHeader)
         return Samples(_decode_radiance(data, header), transfer="linear")
+    if kind == "jxl":
+        assert isinstance(header, JpegXLHeader)
+        return _decode_jpegxl(data, header)
     if kind == "png":
         array = imagecodecs.png_decode(_png_pixels_only(data))
     elif kind == "webp":
@@ -74,7 +88,10 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
         array = full_range(imagecodecs.avif_decode(data, index=0), header.bits)
     else:
         array = _decode_heif(data)
-    return Samples(array, "rgb" if array.ndim == 3 and array.shape[2] > 2 else "gray")
+    model = "rgb" if array.ndim == 3 and array.shape[2] > 2 else "gray"
+    if header.transfer == PQ:
+        return _from_pq(array, model, header.primaries)
+    return Samples(array, model)
 
 
 def _decode_jpeg(data: bytes, header: Header) -> Samples:
@@ -135,6 +152,66 @@ def _import_pillow_heif() -> Any:
 def require_heif() -> None:
     """Raise MissingPackageError unless HEIC can be decoded."""
     _import_pillow_heif()
+
+
+def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
+    array = decode_jpegxl(data, header)
+    if not header.floats:
+        array = full_range(array, header.bits)
+    model = "gray" if header.grey else "rgb"
+    if header.transfer == PQ:
+        return _from_pq(array, model, header.primaries)
+    samples = Samples(array, model, "linear" if header.transfer == _LINEAR else "srgb")
+    if not header.described:
+        samples.notes.append("its ICC profile was not read; its colours were taken for sRGB's")
+    elif model == "rgb":
+        _to_srgb_primaries(samples, header.primaries)
+    return samples
+
+
+# HDR pictures in codes of 10 and 12 bits ----------------------------------------------------------
+
+
+def _from_pq(array: NDArray[Any], model: str, primaries: int | None) -> Samples:
+    """Linear light of PQ codes (SMPTE ST 2084), 1.0 = SDR white, with sRGB primaries."""
+    light: NDArray[np.float32]
+    scale = np.float32(1 / color.SDR_WHITE_NITS)
+    if array.dtype == np.float32:
+        light = color.pq_decode(array) * scale
+    else:
+        levels = np.iinfo(array.dtype).max
+        light = np.take(color.pq_decode(np.arange(levels + 1) / levels) * scale, array)
+    colours = 1 if model == "gray" else 3
+    if light.ndim == 3 and light.shape[2] > colours:
+        light = np.ascontiguousarray(light[:, :, :colours])
+    samples = Samples(light, model, "linear")
+    samples.notes.append("its PQ codes were turned into light, 1.0 = 203 cd/m2")
+    if model == "rgb":
+        _to_srgb_primaries(samples, primaries)
+    return samples
+
+
+def _to_srgb_primaries(samples: Samples, primaries: int | None) -> None:
+    """Convert RGB samples of the primaries of an H.273 code to sRGB's; what lies outside is cut."""
+    if primaries in (None, 1, 2):
+        return
+    chromaticities = PRIMARIES_OF_H273.get(primaries)
+    if chromaticities is None:
+        samples.notes.append("its primaries are unknown and were taken for sRGB's")
+        return
+    matrix = np.linalg.solve(rgb_to_xyz(BT709_CHROMATICITIES), rgb_to_xyz(chromaticities))
+    array = samples.array
+    light = color.to_linear(array[:, :, :3], samples.transfer or "srgb")
+    light = np.maximum(cv2.transform(light, matrix.astype(np.float32)), 0)
+    if array.dtype == np.float32 and samples.transfer == "linear":
+        samples.array = light
+    elif array.dtype == np.float32:
+        samples.array = color.linear_to_srgb(light)
+    else:
+        top = np.iinfo(array.dtype).max
+        codes = light if samples.transfer == "linear" else color.linear_to_srgb(light)
+        samples.array = np.rint(np.clip(codes, 0, 1) * top).astype(array.dtype)
+    samples.notes.append("its primaries were converted to those of sRGB")
 
 
 # Radiance HDR -------------------------------------------------------------------------------------

@@ -13,21 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import color
 from ..bracket import Metadata, Space
-from . import icc
+from ..errors import FileReadError
+from ..stripes import for_each_stripe
+from . import gainmap, icc
 from .exif import ExifBlock, TiffReader, build_directories, build_exif
 from .exr import BT709_CHROMATICITIES
+from .jpeg import APP1, APP2, MAX_BODY_BYTES, head_end, segment
 from .metadata import SOFTWARE
 
 # Chroma at full resolution from this quality on: fused edges between colours stay sharp.
 _FULL_CHROMA_QUALITY: Final = 90
 # libavif's scale: 10 is fastest. Slower ones save a few percent and take many times as long.
 _AVIF_SPEED: Final = 8
-_JPEG_SEGMENT_BYTES: Final = 65_533
+# libjxl's scale: 1 is fastest.
+_JPEGXL_EFFORT: Final = 1
 _ROWS_AT_ONCE: Final = 256
 _HALF_MAX: Final = 65504.0
 
@@ -54,9 +60,25 @@ class Extras:
 Encoder = Callable[[Path, NDArray[Any], Extras], None]
 
 
+# As above, and the HDR rendition: (H, W, 3) float32, linear, 1.0 = SDR white.
+HdrEncoder = Callable[[Path, NDArray[Any], NDArray[np.float32], Extras], None]
+
+
+@dataclass(frozen=True)
+class HdrVariant:
+    """How a display format holds an HDR rendition too; the first of its depths is the default."""
+
+    name: str
+    depths: tuple[int, ...]
+    encode: HdrEncoder
+
+
 @dataclass(frozen=True)
 class OutputFormat:
-    """A format that results are written in; the first of its depths is the default."""
+    """A format that results are written in; the first of its depths is the default.
+
+    hdr: how it is written for HDR displays; None for a format that cannot be, or is linear anyway.
+    """
 
     name: str
     suffixes: tuple[str, ...]
@@ -64,27 +86,55 @@ class OutputFormat:
     depths: tuple[int, ...]
     max_side: int
     encode: Encoder
+    hdr: HdrVariant | None = None
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write a baseline JPEG with Exif and ICC segments right after its first one."""
-    subsampling = "444" if extras.quality >= _FULL_CHROMA_QUALITY else "420"
-    data = imagecodecs.jpeg8_encode(pixels, level=extras.quality, subsampling=subsampling)
-    head_end = 2 + (2 + struct.unpack(">H", data[4:6])[0] if data[2:4] == b"\xff\xe0" else 0)
-    segments = [_jpeg_segment(0xE1, b"Exif\0\0" + extras.exif)]
-    room = _JPEG_SEGMENT_BYTES - 14
+    data = _jpeg(pixels, extras.quality)
+    at = head_end(data)
+    with path.open("wb") as stream:
+        stream.write(data[:at] + b"".join(_jpeg_segments(extras)))
+        stream.write(memoryview(data)[at:])
+
+
+def _jpeg(pixels: NDArray[Any], quality: int) -> bytes:
+    subsampling = "444" if quality >= _FULL_CHROMA_QUALITY else "420"
+    return bytes(imagecodecs.jpeg8_encode(pixels, level=quality, subsampling=subsampling))
+
+
+def _jpeg_segments(extras: Extras) -> list[bytes]:
+    """The Exif segment and those of the ICC profile."""
+    made = [segment(APP1, b"Exif\0\0" + extras.exif)]
+    room = MAX_BODY_BYTES - 14
     profile = extras.icc_profile
     pieces = [profile[i : i + room] for i in range(0, len(profile), room)]
     for number, piece in enumerate(pieces, start=1):
-        mark = b"ICC_PROFILE\0" + bytes((number, len(pieces)))
-        segments.append(_jpeg_segment(0xE2, mark + piece))
+        made.append(segment(APP2, b"ICC_PROFILE\0" + bytes((number, len(pieces))) + piece))
+    return made
+
+
+def encode_gain_map_jpeg(
+    path: Path, pixels: NDArray[Any], hdr: NDArray[np.float32], extras: Extras
+) -> None:
+    """Write the same JPEG as `encode_jpeg`, with a gain map behind it that makes it `hdr`."""
+    picture = _jpeg(pixels, extras.quality)
+    decoded = np.asarray(imagecodecs.jpeg8_decode(picture))
+    light = _light_of_codes(extras.icc_profile)
+    codes, facts = gainmap.make_gain_map(decoded, hdr, light)
+    quality = gainmap.map_quality(decoded, hdr, codes, facts, light)
+    del decoded
+    second = gainmap.encode_gain_map(codes, facts, quality)
+    del codes
     with path.open("wb") as stream:
-        stream.write(data[:head_end] + b"".join(segments))
-        stream.write(memoryview(data)[head_end:])
+        stream.writelines(gainmap.join_jpegs(picture, _jpeg_segments(extras), second))
 
 
-def _jpeg_segment(marker: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+def _light_of_codes(profile: bytes) -> NDArray[np.float32]:
+    try:
+        return icc.light_of_codes(profile)
+    except FileReadError:  # a profile that LittleCMS refuses; most viewers then take it for sRGB
+        return color.srgb_to_linear(np.arange(256) / 255)
 
 
 def encode_png(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -144,6 +194,36 @@ def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     data = imagecodecs.avif_encode(
         codes.astype(np.uint16), level=extras.quality, bitspersample=extras.depth,
         primaries=1, transfer=13, matrix=6, speed=_AVIF_SPEED, numthreads=2,
+    )  # fmt: skip
+    path.write_bytes(data)
+
+
+def encode_pq_avif(
+    path: Path, pixels: NDArray[Any], hdr: NDArray[np.float32], extras: Extras
+) -> None:
+    """Write the HDR rendition as an AVIF of 10 or 12 bits: BT.2020 primaries, the PQ curve.
+
+    SDR white is at 203 cd/m2 (BT.2408). The SDR picture (`pixels`) is not in the file.
+    """
+    matrix = color.BT2020_FROM_BT709
+    wide = icc.to_linear_srgb_matrix(extras.icc_profile)
+    if wide is not None:
+        matrix = matrix @ wide
+    matrix = (matrix * color.SDR_WHITE_NITS).astype(np.float32)
+    top = np.float32((1 << extras.depth) - 1)
+    codes = np.empty(hdr.shape, np.uint16)
+    height, width = hdr.shape[:2]
+
+    def work(start: int, stop: int) -> None:
+        rows = color.pq_encode(cv2.transform(hdr[start:stop], matrix))
+        rows *= top
+        codes[start:stop] = np.rint(rows, out=rows)
+
+    for_each_stripe(height, width, work)
+    # H.273: BT.2020 primaries, PQ, BT.2020 matrix (not of constant luminance).
+    data = imagecodecs.avif_encode(
+        codes, level=extras.quality, bitspersample=extras.depth,
+        primaries=9, transfer=16, matrix=9, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
     path.write_bytes(data)
 
@@ -251,18 +331,41 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
 
 
+def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
+    """Write a JPEG XL, half or float, lossless, linear with sRGB primaries, with its Exif block."""
+    if extras.depth == 16:
+        pixels = np.minimum(pixels, np.float32(_HALF_MAX)).astype(np.float16)
+    stream = imagecodecs.jpegxl_encode(
+        pixels, lossless=True, effort=_JPEGXL_EFFORT, usecontainer=True, numthreads=2
+    )
+    # ISO/IEC 18181-2: boxes. The Exif one, an offset of 0 before the block, goes before the pixels.
+    boxes_end = stream.index(b"jxlc") - 4
+    exif = b"\0\0\0\0" + extras.exif
+    with path.open("wb") as file:
+        file.write(memoryview(stream)[:boxes_end])
+        file.write(struct.pack(">I4s", 8 + len(exif), b"Exif") + exif)
+        file.write(memoryview(stream)[boxes_end:])
+
+
 def _owner(block: ExifBlock) -> str | None:
     value = block.image.get(0x8298) or block.image.get(0x013B)  # copyright, else artist
     return (value.text() or None) if value is not None else None
 
 
 OUTPUT_FORMATS: Final = (
-    OutputFormat("JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg),
+    OutputFormat(
+        "JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg,
+        HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg),
+    ),
     OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png),
     OutputFormat("TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff),
     OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp),
-    OutputFormat("AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif),
+    OutputFormat(
+        "AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif,
+        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif),
+    ),
     OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
     OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr),
-)
+    OutputFormat("JPEG XL", (".jxl",), "linear", (16, 32), 2**30, encode_jpegxl),
+)  # fmt: skip
 FORMAT_BY_SUFFIX: Final = {suffix: known for known in OUTPUT_FORMATS for suffix in known.suffixes}

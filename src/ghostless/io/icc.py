@@ -107,6 +107,16 @@ def to_linear_srgb_matrix(profile: bytes) -> NDArray[np.float32] | None:
     return matrix.astype(np.float32)
 
 
+def light_of_codes(profile: bytes) -> NDArray[np.float32]:
+    """Linear light (256,) float32, 0..1, of the grey codes 0 to 255 under an RGB profile's curve.
+
+    Raises FileReadError if LittleCMS cannot use the profile.
+    """
+    codes = np.repeat(np.linspace(0, 1, 256, dtype=np.float32)[None, :, None], 3, axis=2)
+    light = convert(codes, profile, linear_srgb_profile())
+    return np.asarray(np.clip(light[0, :, 1], 0, 1), np.float32)
+
+
 def convert(pixels: NDArray[Any], source: bytes, target: bytes, model: str = "rgb") -> NDArray[Any]:
     """Change pixels from one profile's colours to another RGB profile's, by LittleCMS.
 

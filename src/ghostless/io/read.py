@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+import cv2
 import numpy as np
 
 from .. import color
@@ -31,13 +32,15 @@ from .containers import (
     sniff,
     what_it_seems,
 )
-from .decode import Samples, decode, finish, require_heif
+from .decode import Samples, decode, finish, require_heif, turn
+from .gainmap import apply_gain_map, read_gain_map
+from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
 
 _DECODING_THREADS: Final = 2
-_KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, Radiance HDR, OpenEXR or camera RAW"
-# Transfer characteristics of ITU-T H.273 whose numbers are neither sRGB's nor linear.
-_HDR_TRANSFERS: Final = {16: "PQ (an HDR picture)", 18: "HLG (an HDR picture)"}
+_KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
+# Transfer characteristics of ITU-T H.273: light as a display shows it depends on the display.
+_HLG: Final = 18
 StrPath = str | os.PathLike[str]
 T = TypeVar("T")
 
@@ -89,8 +92,10 @@ class _Photo:
 def read_frame(path: StrPath, settings: ReadSettings = ReadSettings()) -> Frame:
     """Read one photo: upright RGB pixels in the file's own integer type, or float32.
 
-    path: JPEG, PNG, TIFF, WebP, AVIF, HEIC, Radiance HDR, OpenEXR or camera RAW, told by content.
-    Floats, RAW and files whose ICC profile says so are "linear", all else "srgb".
+    path: JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW, told by
+        content. Of a gain-map JPEG the SDR picture is read, see `read_hdr_image`.
+    Floats, RAW, PQ codes (1.0 = SDR white) and files whose ICC profile says so are "linear", all
+    else "srgb".
     Raises FileReadError for a file that is missing, damaged, too large or no photo, and
     MissingPackageError for HEIC without pillow-heif.
     """
@@ -116,7 +121,8 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     """Read the photos of one scene, in the order given, all in the first one's colours.
 
     Count, doubles and sizes are checked before anything is decoded. RAW frames are developed with
-    one white balance, the first one's unless the settings say otherwise. Exposures are left to `exposure.assign_stops`.
+    one white balance, the first one's unless the settings say otherwise. Exposures are left to
+    `exposure.assign_stops`.
     Raises BracketError where the files make no bracket, and what `read_frame` raises.
     """
     files = [Path(path) for path in paths]
@@ -153,6 +159,32 @@ def read_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
     if frame.transfer == "linear":
         return Fused(color.to_unit(frame.pixels), "linear", frame.metadata, notes)
     return Fused(np.clip(color.to_unit(frame.pixels), 0, 1), "display", frame.metadata, notes)
+
+
+def read_hdr_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
+    """Read a picture as a display with all the headroom it asks for shows it.
+
+    path: a gain-map JPEG (ISO 21496-1 or Ultra HDR), or any file that `read_image` reads as linear.
+    Returns a linear image with sRGB primaries; 1.0 is SDR white for gain maps and PQ.
+    Raises SpaceError for a picture that is not HDR, and what `read_frame` raises.
+    """
+    photo = _probe(Path(path), settings)
+    if photo.kind != "jpeg":
+        return read_image(path, settings).require("linear")
+    return _guarded(photo.path, photo.kind, lambda: _apply_own_gain_map(photo, settings))
+
+
+def _apply_own_gain_map(photo: _Photo, settings: ReadSettings) -> Fused:
+    gain_map, facts = read_gain_map(photo.path.read_bytes(), settings.max_pixels)
+    frame, notes = _decode_unguarded(photo)
+    profile = frame.metadata.icc_profile or icc.srgb_profile()
+    codes = np.asarray(frame.pixels, np.uint8)
+    upright = turn(gain_map, photo.header.orientation)
+    light = apply_gain_map(codes, upright, facts, icc.light_of_codes(profile))
+    matrix = icc.to_linear_srgb_matrix(profile)
+    if matrix is not None:
+        light = np.maximum(cv2.transform(light, matrix), 0)
+    return Fused(light, "linear", replace(frame.metadata, icc_profile=None), notes)
 
 
 # Before decoding ----------------------------------------------------------------------------------
@@ -207,6 +239,8 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
         from .exr import read_exr_header
 
         header = read_exr_header(path)
+    elif kind == "jxl":
+        header = read_jpegxl_header(path.read_bytes())
     elif kind != "raw":
         header = read_header(path.read_bytes(), kind)
     if kind == "raw":
@@ -216,10 +250,10 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
     if kind == "heif":
         require_heif()
         header.width, header.height = header.cropped or (header.width, header.height)
-    if header.transfer in _HDR_TRANSFERS:
+    if header.transfer == _HLG:
         raise FileReadError(
-            f"expected a picture with the sRGB curve, found one coded with "
-            f"{_HDR_TRANSFERS[header.transfer]}; export it as OpenEXR, or as an SDR picture"
+            "expected a picture with the sRGB or the PQ curve, found one coded with HLG (an HDR "
+            "picture); export it as OpenEXR, or as an SDR picture"
         )
     if header.width < 1 or header.height < 1:
         raise Damaged(f"its size is {header.width} x {header.height} pixels")

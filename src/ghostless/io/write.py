@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from ..bracket import Frame, Fused, Mask, Metadata, Space
 from ..errors import OptionError, OutputError, unknown_name
 from . import icc
-from .encode import FORMAT_BY_SUFFIX, Extras, OutputFormat, encode_grey_png
+from .encode import (
+    FORMAT_BY_SUFFIX,
+    Encoder,
+    Extras,
+    HdrVariant,
+    OutputFormat,
+    encode_grey_png,
+)
 from .metadata import carried_block
 
 StrPath = str | os.PathLike[str]
@@ -37,8 +44,8 @@ class WriteSettings:
     """How results are written.
 
     quality: 1..100 for JPEG, WebP and AVIF.
-    depth: bits per sample; None for the format's default (8; OpenEXR 16, half floats, or 32 where
-        the picture exceeds their range).
+    depth: bits per sample; None for the format's default (8; AVIF for HDR displays 10; OpenEXR and
+        JPEG XL 16, half floats, or 32 where the picture exceeds their range).
     overwrite: whether an existing file may be replaced; an input never is.
     """
 
@@ -69,7 +76,7 @@ def format_of(path: StrPath) -> OutputFormat:
 
 
 def space_of(path: StrPath) -> Space:
-    """Return the space that a file name asks for: "display", or "linear" for .exr and .hdr.
+    """Return the space that a file name asks for: "display", or "linear" for .exr, .hdr and .jxl.
 
     >>> space_of("out.jpg"), space_of("out.EXR")
     ('display', 'linear')
@@ -84,12 +91,14 @@ def check_output(
     *,
     suffixes: tuple[str, ...] | None = None,
     make_folder: bool = False,
+    hdr: bool = False,
 ) -> None:
     """Raise, before any work is done, if a file could not be written where it should go.
 
     inputs: files that must not be overwritten, whatever the settings say.
     suffixes: those allowed, for files that are no pictures (a report); None for the pictures'.
     make_folder: whether a missing folder will be made.
+    hdr: whether the file shall shine on HDR displays.
     Raises OptionError for a name or depth that no format has, and OutputError for a missing or
     unwritable folder, an existing file, or an input.
     """
@@ -97,7 +106,7 @@ def check_output(
     if "\0" in str(target):
         raise OptionError("expected a file name, found one with a NUL character in it")
     if suffixes is None:
-        _depth_for(format_of(target), settings.depth, target)
+        _choose_depth(target, settings.depth, hdr)
     elif target.suffix.lower() not in suffixes:
         raise OptionError(
             f"{target}: expected a name that ends in {' or '.join(suffixes)}, "
@@ -110,15 +119,28 @@ def check_output(
         raise _cannot_write(target, error) from error
 
 
-def _depth_for(known: OutputFormat, depth: int | None, path: Path) -> int:
+def _choose_depth(path: Path, depth: int | None, hdr: bool = False) -> int:
+    known = format_of(path)
+    variant = _hdr_variant(path) if hdr and known.space == "display" else known
     if depth is None:
-        return known.depths[0]
-    if depth not in known.depths:
+        return variant.depths[0]
+    if depth not in variant.depths:
         raise OptionError(
-            f"{path}: {known.name} expected a depth of "
-            f"{' or '.join(str(d) for d in known.depths)} bits, found {depth}"
+            f"{path}: {variant.name} expected a depth of "
+            f"{' or '.join(str(d) for d in variant.depths)} bits, found {depth}"
         )
     return depth
+
+
+def _hdr_variant(path: Path) -> HdrVariant:
+    known = format_of(path)
+    if known.hdr is None:
+        suffixes = [s for s, f in FORMAT_BY_SUFFIX.items() if f.hdr or f.space == "linear"]
+        raise OptionError(
+            f"{path}: expected a format that holds HDR, found {known.name}; "
+            f"write one of {', '.join(suffixes)}, or leave out --hdr"
+        )
+    return known.hdr
 
 
 def _check_folder(target: Path, make_folder: bool) -> None:
@@ -325,7 +347,7 @@ def write_image(
     check_output(target, settings, inputs)
     known = format_of(target)
     fused.require(known.space)
-    depth = _depth_for(known, settings.depth, target)
+    depth = _choose_depth(target, settings.depth)
     if known.space == "linear":
         pixels: NDArray[Any] = _linear_pixels(fused, target)
         too_bright = settings.depth is None and float(pixels.max(initial=0)) > _HALF_MAX
@@ -334,7 +356,43 @@ def write_image(
     else:
         pixels = _display_codes(fused.pixels, depth, target)
         profile = _profile_of(fused.metadata)
-    _write_pixels(target, pixels, known, depth, profile, fused.metadata, settings, inputs)
+    extras = _extras(target, pixels, known, depth, profile, fused.metadata, settings)
+    _write_pixels(target, pixels, known.encode, extras, settings, inputs)
+
+
+def write_hdr_image(
+    picture: Fused,
+    rendition: Fused,
+    path: StrPath,
+    settings: WriteSettings = WriteSettings(),
+    inputs: Sequence[StrPath] = (),
+) -> None:
+    """Write a picture for SDR and HDR displays: a gain-map JPEG, or an AVIF with the PQ curve.
+
+    picture: display space, as `write_image` takes it; the JPEG shows just this on SDR displays.
+    rendition: linear, of the same size and primaries, 1.0 = white of the picture; see
+        `rendition.hdr_rendition`.
+    Raises SpaceError, OptionError and OutputError as `write_image` does.
+    """
+    target = Path(path)
+    check_output(target, settings, inputs, hdr=True)
+    known, variant = format_of(target), _hdr_variant(target)
+    shown, light = picture.require("display").pixels, rendition.require("linear").pixels
+    if shown.shape != light.shape:
+        raise OptionError(
+            f"{target}: expected a picture and its HDR rendition of one size, found "
+            f"{shown.shape[1]} x {shown.shape[0]} and {light.shape[1]} x {light.shape[0]}"
+        )
+    depth = _choose_depth(target, settings.depth, hdr=True)
+    codes = _display_codes(shown, 8, target)
+    _check_finite(light, target)
+    profile = _profile_of(picture.metadata)
+    extras = _extras(target, codes, known, depth, profile, picture.metadata, settings)
+
+    def encode(scratch: Path, pixels: NDArray[Any], extras: Extras) -> None:
+        variant.encode(scratch, pixels, light, extras)
+
+    _write_pixels(target, codes, encode, extras, settings, inputs)
 
 
 def write_frame(
@@ -363,7 +421,8 @@ def write_frame(
     profile = icc.linear_srgb_profile() if linear else _profile_of(frame.metadata)
     _make_folder(target)
     whole = WriteSettings(overwrite=settings.overwrite)
-    _write_pixels(target, frame.pixels, known, depth, profile, frame.metadata, whole, inputs)
+    extras = _extras(target, frame.pixels, known, depth, profile, frame.metadata, whole)
+    _write_pixels(target, frame.pixels, known.encode, extras, whole, inputs)
 
 
 def write_mask(
@@ -411,7 +470,7 @@ def _make_folder(target: Path) -> None:
         raise _cannot_write(target, error) from error
 
 
-def _write_pixels(
+def _extras(
     target: Path,
     pixels: NDArray[Any],
     known: OutputFormat,
@@ -419,8 +478,8 @@ def _write_pixels(
     profile: bytes,
     metadata: Metadata,
     settings: WriteSettings,
-    inputs: Sequence[StrPath],
-) -> None:
+) -> Extras:
+    """What goes into the file beside the pixels; raise OutputError if these are too many."""
     height, width = pixels.shape[:2]
     if max(height, width) > known.max_side:
         raise OutputError(
@@ -429,11 +488,21 @@ def _write_pixels(
         )
     srgb = icc.to_linear_srgb_matrix(profile) is None
     block = carried_block(metadata, width, height, srgb=srgb)
-    extras = Extras(settings.quality, depth, profile, block, metadata)
+    return Extras(settings.quality, depth, profile, block, metadata)
+
+
+def _write_pixels(
+    target: Path,
+    pixels: NDArray[Any],
+    encode: Encoder,
+    extras: Extras,
+    settings: WriteSettings,
+    inputs: Sequence[StrPath],
+) -> None:
     pixels = np.ascontiguousarray(pixels)
     write_atomically(
         target,
-        lambda scratch: known.encode(scratch, pixels, extras),
+        lambda scratch: encode(scratch, pixels, extras),
         overwrite=settings.overwrite,
         inputs=inputs,
     )
