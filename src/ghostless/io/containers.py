@@ -284,7 +284,7 @@ _TURNS: Final = {
 }  # fmt: skip
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets: name, start and end of what is inside."""
     end = min(end, len(data))
     while start + 8 <= end:
@@ -302,7 +302,7 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
 
 
 def _box(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int]:
-    for name, inside, stop in _boxes(data, start, end):
+    for name, inside, stop in boxes(data, start, end):
         if name == wanted:
             return inside, stop
     raise Damaged(f"its {wanted.decode()} box is missing")
@@ -344,7 +344,7 @@ def _item_properties(
 ) -> Iterator[tuple[bytes, int, int]]:
     properties_at, stop = _box(data, start, end, b"iprp")
     container = _box(data, properties_at, stop, b"ipco")
-    properties = list(_boxes(data, *container))
+    properties = list(boxes(data, *container))
     inside, stop = _box(data, properties_at, stop, b"ipma")
     version, flags = data[inside], data[inside + 3]
     id_size, index_size = (4 if version else 2), (2 if flags & 1 else 1)
@@ -366,7 +366,7 @@ def _item_properties(
 
 def _av1_bits(data: bytes, start: int, end: int) -> int:
     inside, stop = _box(data, *_box(data, start, end, b"iprp"), b"ipco")
-    for name, at, last in _boxes(data, inside, stop):
+    for name, at, last in boxes(data, inside, stop):
         if name == b"av1C" and last - at >= 3:
             return {0: 8, 0x40: 10, 0x60: 12}.get(data[at + 2] & 0x60, 8)
     return 8
@@ -388,7 +388,7 @@ def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
 
 def _item_of_type(data: bytes, start: int, end: int, wanted: bytes) -> int:
     first = start + (6 if data[start] == 0 else 8)
-    for name, inside, _ in _boxes(data, first, end):
+    for name, inside, _ in boxes(data, first, end):
         wide = data[inside] >= 3
         identity = int.from_bytes(_need(data, inside + 4, 4 if wide else 2), "big")
         kind = _need(data, inside + (10 if wide else 8), 4)

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from .. import color
 from ..bracket import Metadata, Space
 from ..errors import FileReadError
 from ..stripes import for_each_stripe
-from . import gainmap, icc
+from . import avif, gainmap, icc
 from .exif import ExifBlock, TiffReader, build_directories, build_exif
 from .exr import BT709_CHROMATICITIES
 from .jpeg import APP1, APP2, MAX_BODY_BYTES, head_end, segment
@@ -178,7 +179,7 @@ def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
 
 
 def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write an AVIF of 8 bits with profile and Exif, or of 10 or 12 bits in sRGB without."""
+    """Write an AVIF with Exif: of 8 bits with its profile, or of 10 or 12 bits in sRGB."""
     if extras.depth == 8:
         subsampling = "4:4:4" if extras.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
         _save_by_pillow(
@@ -195,7 +196,7 @@ def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         codes.astype(np.uint16), level=extras.quality, bitspersample=extras.depth,
         primaries=1, transfer=13, matrix=6, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
-    path.write_bytes(data)
+    path.write_bytes(avif.add_facts(bytes(data), extras.exif))
 
 
 def encode_pq_avif(
@@ -213,19 +214,26 @@ def encode_pq_avif(
     top = np.float32((1 << extras.depth) - 1)
     codes = np.empty(hdr.shape, np.uint16)
     height, width = hdr.shape[:2]
+    levels: dict[int, tuple[float, float]] = {}
 
     def work(start: int, stop: int) -> None:
-        rows = color.pq_encode(cv2.transform(hdr[start:stop], matrix))
+        nits = cv2.transform(hdr[start:stop], matrix)
+        brightest = nits.max(axis=2)
+        levels[start] = float(brightest.max()), float(brightest.sum(dtype=np.float64))
+        rows = color.pq_encode(nits)
         rows *= top
         codes[start:stop] = np.rint(rows, out=rows)
 
     for_each_stripe(height, width, work)
+    # CTA-861.3: the brightest channel of the brightest pixel, and of all pixels on average.
+    brightest = ceil(max(peak for peak, _ in levels.values()))
+    average = ceil(sum(total for _, total in levels.values()) / (height * width))
     # H.273: BT.2020 primaries, PQ, BT.2020 matrix (not of constant luminance).
     data = imagecodecs.avif_encode(
         codes, level=extras.quality, bitspersample=extras.depth,
         primaries=9, transfer=16, matrix=9, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
-    path.write_bytes(data)
+    path.write_bytes(avif.add_facts(bytes(data), extras.exif, (brightest, average)))
 
 
 def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -321,6 +329,7 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         ("aperture", facts.aperture_f_number),
         ("isoSpeed", facts.iso),
         ("cameraModel", facts.camera),
+        ("whiteLuminance", _white_luminance(facts)),
         ("lensModel", facts.lens),
         ("capDate", facts.taken_at[:19].replace("-", ":").replace("T", " ")
          if facts.taken_at else None),
@@ -345,6 +354,17 @@ def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         file.write(memoryview(stream)[:boxes_end])
         file.write(struct.pack(">I4s", 8 + len(exif), b"Exif") + exif)
         file.write(memoryview(stream)[boxes_end:])
+
+
+def _white_luminance(facts: Metadata) -> float | None:
+    """Luminance in cd/m2 of what just clips in the reference photo, 1.0; None where unknown.
+
+    ISO 12232: a sensor of saturation-based speed S clips at 78 / S lux seconds, and a lens brings
+    0.65 L t / N^2 of them from a luminance L.
+    """
+    if facts.shutter_seconds is None or facts.aperture_f_number is None or facts.iso is None:
+        return None
+    return 78 / 0.65 * facts.aperture_f_number**2 / (facts.iso * facts.shutter_seconds)
 
 
 def _owner(block: ExifBlock) -> str | None:
