@@ -29,6 +29,7 @@ from .io.write import (
     write_mask,
     write_text,
 )
+from .light import Gains, check_gains, scale_light
 from .methods import Method, fuse_stack, get_method
 from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
@@ -51,6 +52,8 @@ class FuseOptions:
     hdr: whether a display file also holds what HDR displays show: .jpg becomes a gain-map JPEG,
         whose first picture is the one without `hdr`, and .avif gets the PQ curve. Linear files are
         HDR anyway.
+    gains: what the light of the result's red, green and blue is multiplied by (`light.scale_light`:
+        white stays white); None leaves it as it is.
     save_stages: folder for the aligned frames, the deghosted frames and the masks.
     report: JSON file that tells what was done.
     """
@@ -66,6 +69,7 @@ class FuseOptions:
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     hdr: bool = False
+    gains: Gains | None = None
     save_stages: Path | None = None
     report: Path | None = None
 
@@ -95,6 +99,8 @@ def fuse_files(
     check_frame_count(len(files))
     method = choose_method(options.method, target)
     check_operator(options.tone_map.operator)
+    if options.gains is not None:
+        check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)
     _check_report(options, files)
     if options.save_stages is not None:
@@ -119,6 +125,8 @@ def fuse_files(
         with journal.stage("tone map") as tell:
             fused = tone_map(fused, options.tone_map, progress=tell)
         observe("picture", fused)
+    if options.gains is not None:
+        fused = scale_light(fused, options.gains)
     if radiance is None:
         with journal.stage("write"):
             write_image(fused, target, options.write, files)
