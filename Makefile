@@ -3,15 +3,17 @@
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 VENV    ?= .venv
 WORKERS ?= 2
+CHROMIUM ?=
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-slow test-install lint format picture clean
+.PHONY: help demo test test-slow test-web test-install lint format picture clean
 
 help:
 	@echo "make demo       fuse a hand-held bracket with a moving subject into demo/"
 	@echo "make test       run the quick tests"
 	@echo "make test-slow  run the slow ones too: large images, short trainings, thousands of damaged files"
+	@echo "make test-web   test the web page in Chromium (which must be there) and fuzz its API"
 	@echo "make test-install  install the core alone in a clean environment and fuse with it"
 	@echo "make lint       check style and types"
 	@echo "make format     put the code into the project's format"
@@ -29,7 +31,7 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[networks,heif,bench,train,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[networks,heif,web,bench,train,dev]'
 	@touch $@ $(VENV)/core.stamp
 
 demo: $(VENV)/core.stamp
@@ -44,6 +46,12 @@ test: $(VENV)/dev.stamp
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+test-web: $(VENV)/dev.stamp
+	$(PIP) install --quiet -c constraints.txt -e '.[test-web]'
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { echo "Chromium is needed (Debian: apt-get install chromium); name it with CHROMIUM=..." >&2; test -n "$(CHROMIUM)"; }
+	CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -n $(WORKERS) -m web
 
 test-install: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow tests/test_packaging.py

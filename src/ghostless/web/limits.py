@@ -1,0 +1,76 @@
+"""How much of everything a server takes before it says no."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from ..bracket import MAX_FRAMES, MIN_FRAMES
+from ..errors import OptionError
+
+# A worker with the libraries loaded; and torch with the tiles of a network.
+_PROCESS_BYTES = 400_000_000
+_NETWORK_BYTES = 3_000_000_000
+# Float results, masks and the proxies of a run, per pixel of the picture.
+_RESULT_BYTES_PER_PIXEL = 36
+
+
+def _half_of_the_memory() -> int:
+    try:
+        pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4_000_000_000
+    return max(1_000_000_000, pages * page_bytes // 2)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes.
+
+    bracket_bytes: size of one upload. pixels, frames: of one photo, of one bracket.
+    jobs: those waiting and running. running: those that run at a time.
+    memory_bytes: what all workers may take together; a worker that takes more is ended.
+    stored_bytes: on disk; the brackets that were unused longest make room for new ones.
+    keep_seconds: how long photos and results that nobody asks for are kept.
+    job_seconds: after which a job is ended.
+    """
+
+    bracket_bytes: int = 2_000_000_000
+    pixels: int = 150_000_000
+    frames: int = MAX_FRAMES
+    jobs: int = 16
+    running: int = 1
+    memory_bytes: int = field(default_factory=_half_of_the_memory)
+    stored_bytes: int = 20_000_000_000
+    keep_seconds: float = 3600.0
+    job_seconds: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise OptionError(f"{name}: expected a limit above 0, found {value}")
+        if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
+            raise OptionError(
+                f"frames: expected a limit from {MIN_FRAMES} to {MAX_FRAMES}, found {self.frames}"
+            )
+        if self.memory_bytes < 2 * _PROCESS_BYTES:
+            raise OptionError(
+                f"memory: expected at least {2 * _PROCESS_BYTES / 1e9:g} GB, "
+                f"found {self.memory_bytes / 1e9:g}"
+            )
+
+
+def memory_of_job(frames: int, pixels: int, sample_bytes: int, *, network: bool = False) -> int:
+    """Estimate the memory that fusing takes at its peak, in bytes, on the safe side.
+
+    pixels: of one frame. sample_bytes: of one of its three channels.
+    """
+    photos = 2 * frames * pixels * 3 * sample_bytes
+    result = pixels * _RESULT_BYTES_PER_PIXEL
+    return _PROCESS_BYTES + photos + result + (_NETWORK_BYTES if network else 0)
+
+
+def memory_of_reading(file_bytes: int) -> int:
+    """Estimate the memory that looking at uploaded files takes, before their sizes are known."""
+    # JPEG photos unpack to some eight times their bytes; two are decoded at a time, all are kept.
+    return _PROCESS_BYTES + 12 * file_bytes

@@ -1,0 +1,292 @@
+"""What a request may ask for: models made from the settings of the library, and back again.
+
+The settings dataclasses are the only place where options, their types and defaults are written
+down. Here they become the models that the API checks requests by and its schema shows. What names
+a file is left out: no path of a client's is ever used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from ..align import AlignModel, AlignSettings
+from ..deghost import DeghostSettings
+from ..deghost import Mode as DeghostMode
+from ..errors import OptionError
+from ..io.encode import OUTPUT_FORMATS, OutputFormat
+from ..io.read import ReadSettings
+from ..io.write import WriteSettings, format_of, space_of
+from ..methods import METHODS, Method
+from ..methods.maps import ATTENTION, WEIGHT_MAPS
+from ..nn.settings import NetworkSettings
+from ..nn.weights import has_weights
+from ..pipeline import FuseOptions, choose_method
+from ..stops_file import IMAGE_SUFFIXES
+from ..tonemap import OPERATORS, ToneMapSettings, check_operator
+from .limits import Limits
+
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _names_a_file(field: str) -> bool:
+    return field.endswith(("weights", "file", "folder", "path"))
+
+
+def model_of(settings_class: type[Any], *leave_out: str) -> type[BaseModel]:
+    """Make the model of a settings dataclass; its fields that name files are left out too."""
+    hints = get_type_hints(settings_class)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name], field.default)
+        for field in dataclasses.fields(settings_class)
+        if field.name not in leave_out and not _names_a_file(field.name)
+    }
+    return create_model(settings_class.__name__, __config__=_STRICT, **fields)
+
+
+_Align = model_of(AlignSettings)
+_Deghost = model_of(DeghostSettings)
+_ToneMap = model_of(ToneMapSettings)
+_Write = model_of(WriteSettings, "overwrite")
+
+Scalar = bool | int | float | str | None
+
+FuseRequest = create_model(
+    "FuseRequest",
+    __config__=_STRICT,
+    method=(str, Field("auto", description="auto, or the name of a method")),
+    method_settings=(
+        dict[str, Scalar],
+        Field({}, description="The method's own settings, see /api/options", max_length=40),
+    ),
+    stops=(
+        list[float] | None,
+        Field(
+            None,
+            max_length=100,
+            description="Exposure of each photo in stops, in the order they were uploaded in; "
+            "null to find out",
+        ),
+    ),
+    reference=(
+        int | None,
+        Field(
+            None,
+            description="The photo whose moving things are kept, counted from 0, dark to bright; "
+            "null to choose",
+        ),
+    ),
+    align=(_Align, Field(default_factory=_Align)),
+    deghost=(_Deghost, Field(default_factory=_Deghost)),
+    tone_map=(_ToneMap, Field(default_factory=_ToneMap)),
+)
+
+ExportRequest = create_model(
+    "ExportRequest",
+    __base__=_Write,
+    format=(str, Field(description="A suffix from /api/options, such as .tif")),
+    hdr=(bool, Field(False, description="For HDR displays, where the format can")),
+)
+
+
+def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> FuseOptions:
+    """Turn a checked request into the options of the line; raise OptionError where one is wrong.
+
+    pixels: the most that a photo may have. suffix: of the file that will be written. A method that
+    cannot write it (a display picture has no radiance) gives way to what "auto" stands for.
+    """
+    asked = choose_method(request["method"], Path("result.jpg"))
+    fits = asked.output == "linear" or space_of(f"result{suffix}") == "display"
+    stops = request["stops"]
+    return FuseOptions(
+        method=asked.name if fits else "auto",
+        method_settings=_method_settings(asked, request["method_settings"]) if fits else None,
+        stops=None if stops is None else tuple(stops),
+        reference=request["reference"],
+        align=AlignSettings(**request["align"]),
+        deghost=DeghostSettings(**request["deghost"]),
+        tone_map=ToneMapSettings(**request["tone_map"]),
+        read=ReadSettings(max_pixels=pixels),
+    )
+
+
+def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
+    """Raise OptionError or BracketError for what can be told to be wrong without starting a job.
+
+    Settings of networks are not looked at: they live in modules that import torch.
+    """
+    method = choose_method(request["method"], Path("result.jpg"))
+    why_not = _why_not(method)
+    if why_not is not None:
+        raise OptionError(f"method {method.name!r}: {why_not}")
+    if request["stops"] is not None and len(request["stops"]) != frames:
+        raise OptionError(
+            f"stops: expected {frames} numbers, one for each photo, found {len(request['stops'])}"
+        )
+    if request["reference"] is not None and not 0 <= request["reference"] < frames:
+        raise OptionError(
+            f"reference: expected a photo from 0 (darkest) to {frames - 1} (brightest), "
+            f"found {request['reference']}"
+        )
+    check_operator(request["tone_map"]["operator"])
+    plain = request if not method.needs_torch else {**request, "method_settings": {}}
+    fuse_options(plain, pixels=1)
+    return method
+
+
+def write_settings(request: dict[str, Any]) -> WriteSettings:
+    """Return how an export is to be written; raise OptionError for an unknown format or depth."""
+    known = format_of(f"result{request['format']}")
+    variant = known.hdr if request["hdr"] else known
+    if variant is None:
+        raise OptionError(f"{known.name}: expected a format that can be made for HDR displays")
+    depth = request["depth"]
+    if depth is not None and depth not in variant.depths:
+        depths = " or ".join(str(each) for each in variant.depths)
+        raise OptionError(f"{variant.name}: expected a depth of {depths} bits, found {depth}")
+    return WriteSettings(**{name: request[name] for name in _Write.model_fields})
+
+
+def _method_settings(method: Method, wanted: dict[str, Any]) -> Any:
+    if not wanted:
+        return None
+    settings_class = method.load()[1]
+    try:
+        checked = model_of(settings_class).model_validate(wanted)
+    except ValidationError as error:
+        raise OptionError(f"settings of {method.name}: {in_one_line(error.errors())}") from None
+    return settings_class(**checked.model_dump())
+
+
+def in_one_line(errors: Sequence[Any]) -> str:
+    """Put the first of pydantic's errors into one line."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "path", "query"))
+    what = first["msg"][:1].lower() + first["msg"][1:]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{place}: {what}{more}" if place else what + more
+
+
+def _why_not(method: Method) -> str | None:
+    """Why a method cannot be used here, None if it can."""
+    if not method.needs_torch:
+        return None
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
+        return "expected the extra 'networks', found it is not installed on the server"
+    if method.weights is not None and not has_weights(method.weights):
+        return f"expected weights, found none; make them with: ghostless train {method.name}"
+    return None
+
+
+# What the page offers -----------------------------------------------------------------------------
+
+
+class MethodFacts(BaseModel):
+    """A method that can be chosen. `settings` is a JSON schema of its settings' properties."""
+
+    name: str
+    summary: str
+    paper: str
+    output: str
+    frames: tuple[int, int]
+    needs_stops: bool
+    available: bool
+    why_not: str | None
+    shows: list[str]
+    settings: dict[str, Any]
+
+
+class Choice(BaseModel):
+    name: str
+    summary: str
+
+
+class FormatFacts(BaseModel):
+    """A format that can be downloaded. hdr: whether it is for HDR displays, and asked for so."""
+
+    suffix: str
+    name: str
+    space: str
+    depths: list[int]
+    hdr: bool
+
+
+class LimitFacts(BaseModel):
+    bracket_bytes: int
+    pixels: int
+    frames: int
+    jobs: int
+    keep_seconds: float
+
+
+class Offer(BaseModel):
+    """All that the page and the API offer."""
+
+    version: str
+    methods: list[MethodFacts]
+    auto_method: str
+    align: list[str]
+    deghost: list[str]
+    tone_map: list[Choice]
+    formats: list[FormatFacts]
+    photo_suffixes: list[str]
+    limits: LimitFacts
+
+
+def offer(limits: Limits) -> Offer:
+    """Gather what can be asked for, from the tables of the library."""
+    from .. import __version__
+
+    return Offer(
+        version=__version__,
+        methods=[_method_facts(method) for method in METHODS.values()],
+        auto_method=choose_method("auto", Path("result.jpg")).name,
+        align=list(get_args(AlignModel)),
+        deghost=list(get_args(DeghostMode)),
+        tone_map=[Choice(name=each.name, summary=each.summary) for each in OPERATORS.values()],
+        formats=[facts for known in OUTPUT_FORMATS for facts in _format_facts(known)],
+        photo_suffixes=sorted(IMAGE_SUFFIXES),
+        limits=LimitFacts(
+            **{name: getattr(limits, name) for name in LimitFacts.model_fields},
+        ),
+    )
+
+
+def _method_facts(method: Method) -> MethodFacts:
+    # What all networks can be told is known without their modules, which import torch.
+    settings_class = NetworkSettings if method.needs_torch else method.load()[1]
+    shows = [
+        name
+        for name, table in (("weights", WEIGHT_MAPS), ("attention", ATTENTION))
+        if method.name in table
+    ]
+    why_not = _why_not(method)
+    return MethodFacts(
+        name=method.name,
+        summary=method.summary,
+        paper=method.paper,
+        output=method.output,
+        frames=method.frames,
+        needs_stops=method.needs_stops,
+        available=why_not is None,
+        why_not=why_not,
+        shows=shows,
+        settings=model_of(settings_class).model_json_schema()["properties"],
+    )
+
+
+def _format_facts(known: OutputFormat) -> list[FormatFacts]:
+    """A format's entry, and one more for its variant for HDR displays."""
+    suffix, space = known.suffixes[0], known.space
+    variants = [(known.name, known.depths, False)]
+    if known.hdr is not None:
+        variants.append((known.hdr.name, known.hdr.depths, True))
+    return [
+        FormatFacts(suffix=suffix, name=name, space=space, depths=list(depths), hdr=hdr)
+        for name, depths, hdr in variants
+    ]

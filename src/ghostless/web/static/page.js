@@ -1,0 +1,485 @@
+// The page: what is on it and what happens when something is pressed. `viewer.js` draws, `api.js`
+// speaks to the server.
+
+import { droppedFiles, getOptions, removeBracket, removeJob, startExport, startFusing, untilOver, upload } from "./api.js";
+import { Picture, Viewer } from "./viewer.js";
+
+const $ = (id) => document.getElementById(id);
+const WORDS = {
+  read: "Reading", exposure: "Finding exposures", align: "Aligning", deghost: "Removing ghosts",
+  fuse: "Fusing", merge: "Merging radiance", "tone map": "Tone mapping", write: "Writing", preview: "Making previews",
+};
+const ALIGN_WORDS = {
+  auto: "Automatic", homography: "Homography", affine: "Affine", shift: "Shift", flow: "Automatic and optical flow",
+  network: "Automatic and network", none: "None (tripod)",
+};
+const DEGHOST_WORDS = { auto: "Automatic", on: "All that moved", off: "Off" };
+const LEGENDS = {
+  ghosts: "Magenta: replaced by what the reference photo shows",
+  weights: "Yellow: counts much here. Violet: hardly at all",
+  attention: "Yellow: what the network looks at. Violet: what it passes over",
+};
+
+const state = { offer: null, bracket: null, results: [], fusing: null, uploading: null };
+const viewer = new Viewer($("canvas"), $("divider"), (shown) => {
+  $("zoom-value").textContent = shown.right ? `${Math.round(100 * shown.scale)} %` : "";
+});
+
+// ---- small things ----
+
+function element(name, properties = {}, ...inside) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...inside);
+  return made;
+}
+
+function fill(select, choices, chosen = null) {
+  select.replaceChildren(...choices.map(([value, text, properties]) => element("option", { value, textContent: text, ...properties })));
+  if (chosen !== null && choices.some(([value]) => value === chosen)) select.value = chosen;
+}
+
+function complain(error) {
+  $("alert-text").textContent = error.message ?? String(error);
+  $("alert").hidden = false;
+}
+
+function hush() {
+  $("alert").hidden = true;
+}
+
+const signed = (number) => `${number > 0.005 ? "+" : number < -0.005 ? "−" : ""}${Math.abs(number).toFixed(1).replace(/\.0$/, "")}`;
+const inWords = (name) => name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+const numberOf = (id) => ($(id).value === "" ? Number.NaN : Number($(id).value));
+
+function exposureOf(frame) {
+  const shutter = frame.shutter_seconds;
+  const parts = [];
+  if (shutter) parts.push(shutter < 0.3 ? `1/${Math.round(1 / shutter)} s` : `${Number(shutter.toPrecision(3))} s`);
+  if (frame.aperture_f_number) parts.push(`f/${Number(frame.aperture_f_number.toPrecision(3))}`);
+  if (frame.iso) parts.push(`ISO ${Math.round(frame.iso)}`);
+  return parts.join("  ") || "no EXIF";
+}
+
+// ---- dark and light ----
+
+const THEMES = { system: "as the system", dark: "dark", light: "light" };
+
+function setTheme(name) {
+  if (name === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
+  $("theme").setAttribute("aria-label", `Colours: ${THEMES[name]}`);
+  $("theme").title = `Colours: ${THEMES[name]}`;
+  $("theme").dataset.theme = name;
+  try {
+    localStorage.setItem("theme", name);
+  } catch { /* private windows keep nothing */ }
+}
+
+$("theme").onclick = () => {
+  const names = Object.keys(THEMES);
+  setTheme(names[(names.indexOf($("theme").dataset.theme) + 1) % names.length]);
+};
+
+// ---- uploading ----
+
+function isPhoto(file) {
+  const name = file.name.toLowerCase();
+  return !name.startsWith(".") && state.offer.photo_suffixes.some((suffix) => name.endsWith(suffix));
+}
+
+async function take(files, fromFolder) {
+  hush();
+  if (!state.offer || state.uploading || !files.length) return;
+  const { limits } = state.offer;
+  // Folders hold other things too; what was chosen one by one is for the server to judge.
+  const photos = fromFolder || files.length > limits.frames ? files.filter(isPhoto) : files;
+  const bytes = photos.reduce((sum, file) => sum + file.size, 0);
+  if (photos.length < 2 || photos.length > limits.frames) {
+    complain(`Expected 2 to ${limits.frames} photos of one scene, found ${photos.length}. Give one bracket at a time.`);
+    return;
+  }
+  if (bytes > limits.bracket_bytes) {
+    complain(`Expected at most ${Math.round(limits.bracket_bytes / 1e6)} MB, found ${Math.round(bytes / 1e6)} MB.`);
+    return;
+  }
+  await leaveBracket();
+  showStart(true);
+  const sending = upload(photos, (fraction) => {
+    $("upload-text").textContent = fraction < 1 ? `Uploading ${photos.length} photos` : "Reading the photos";
+    if (fraction < 1) $("upload-bar").value = fraction;
+    else $("upload-bar").removeAttribute("value");
+  });
+  state.uploading = sending;
+  try {
+    const bracket = await sending.bracket;
+    if (bracket) openBracket(bracket);
+    else showStart(false);
+  } catch (error) {
+    showStart(false);
+    complain(error);
+  } finally {
+    state.uploading = null;
+  }
+}
+
+function showStart(uploading) {
+  $("start").hidden = false;
+  $("work").hidden = true;
+  $("again").hidden = true;
+  $("drop").hidden = uploading;
+  $("upload").hidden = !uploading;
+  $("upload-bar").value = 0;
+}
+
+async function leaveBracket() {
+  const { bracket } = state;
+  state.bracket = null;
+  state.results = [];
+  if (bracket) await removeBracket(bracket.id).catch(() => null); // it may be gone already
+}
+
+$("files").onchange = (event) => {
+  take([...event.target.files], false).finally(() => { event.target.value = ""; });
+};
+$("folder").onchange = (event) => {
+  take([...event.target.files], true).finally(() => { event.target.value = ""; });
+};
+$("upload-stop").onclick = () => state.uploading?.stop();
+$("again").onclick = async () => {
+  hush();
+  await leaveBracket();
+  showStart(false);
+};
+document.addEventListener("dragover", (event) => {
+  if (![...event.dataTransfer.types].includes("Files")) return;
+  event.preventDefault();
+  document.body.classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("over");
+});
+document.addEventListener("drop", async (event) => {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  const folder = [...event.dataTransfer.items].some((item) => item.webkitGetAsEntry?.()?.isDirectory);
+  take(await droppedFiles(event.dataTransfer), folder).catch(complain);
+});
+
+// ---- the bracket ----
+
+const framePicture = (frame, index) =>
+  new Picture(frame.name, `api/brackets/${state.bracket.id}/frames/${index}/preview.jpg`, frame.width, frame.height);
+
+function openBracket(bracket) {
+  state.bracket = bracket;
+  $("start").hidden = true;
+  $("work").hidden = false;
+  $("again").hidden = false;
+  $("frames").replaceChildren(...bracket.frames.map(frameCard));
+  $("notes").replaceChildren(...bracket.notes.map((note) => element("li", { textContent: note })));
+  const photos = bracket.frames.map((frame, index) => [String(index), frame.name]);
+  fill($("reference"), [["auto", "Automatic"], ...photos], "auto");
+  $("download").hidden = $("told").hidden = true;
+  refreshChoices();
+  $("right").value = `frame:${bracket.reference}`;
+  look();
+  $("fuse").focus({ preventScroll: true });
+}
+
+function frameCard(frame, index) {
+  const reference = state.bracket.frames[state.bracket.reference];
+  const relative = frame.stops - reference.stops;
+  const picture = element("img", {
+    src: `api/brackets/${state.bracket.id}/frames/${index}/thumbnail.jpg`, alt: "", loading: "lazy",
+  });
+  const button = element("button", { type: "button", className: "look", title: `Look at ${frame.name}` }, picture);
+  button.setAttribute("aria-label", `Look at ${frame.name}, ${signed(relative)} stops`);
+  button.onclick = () => {
+    const shown = $("right").value.startsWith("result") ? $("left") : $("right");
+    shown.value = `frame:${index}`;
+    look();
+  };
+  const stops = element("input", { type: "number", step: "any", value: String(Number(relative.toFixed(2))) });
+  stops.dataset.found = stops.value;
+  stops.setAttribute("aria-label", `Exposure of ${frame.name} in stops, from ${frame.stops_source ?? "nowhere"}`);
+  const name = element("p", { className: "name", textContent: frame.name, title: frame.name });
+  const source = frame.stops_source === "exif" ? "EV" : `EV, from ${frame.stops_source}`;
+  const facts = element("div", { className: "facts" }, name,
+    element("p", { className: "small", textContent: exposureOf(frame) }),
+    element("label", {}, stops, source));
+  const card = element("li", { className: "frame" }, button, facts);
+  if (index === state.bracket.reference) {
+    card.classList.add("reference");
+    card.append(element("span", { className: "badge", textContent: "reference" }));
+  }
+  return card;
+}
+
+// The stops as the user changed them, in the order of the upload; null if nothing was changed.
+function changedStops() {
+  const inputs = [...$("frames").querySelectorAll("input")];
+  if (inputs.every((input) => input.value === input.dataset.found)) return null;
+  const stops = [];
+  inputs.forEach((input, index) => { stops[state.bracket.frames[index].number] = Number(input.value); });
+  return stops;
+}
+
+// ---- options ----
+
+const chosenMethod = () => {
+  const name = $("method").value === "auto" ? state.offer.auto_method : $("method").value;
+  return state.offer.methods.find((method) => method.name === name);
+};
+
+function showMethod() {
+  const method = chosenMethod();
+  $("method-text").textContent = inWords(method.summary) + (method.available ? "" : ` (${method.why_not})`);
+  $("tone").hidden = method.output !== "linear";
+  $("settings").replaceChildren(...Object.entries(method.settings).map(([name, schema]) => settingInput(name, schema)).filter(Boolean));
+}
+
+function settingInput(name, schema) {
+  let input;
+  if (schema.enum) {
+    input = element("select");
+    fill(input, schema.enum.map((value) => [value, inWords(value)]), schema.default);
+  } else if (schema.type === "number" || schema.type === "integer") {
+    input = element("input", { type: "number", step: schema.type === "integer" ? "1" : "any", value: String(schema.default) });
+  } else if (schema.type === "boolean") {
+    input = element("input", { type: "checkbox", checked: schema.default });
+    input.dataset.setting = name;
+    return element("label", { className: "check" }, input, inWords(name));
+  } else {
+    return null; // what has several types is for the API
+  }
+  input.dataset.setting = name;
+  return element("label", {}, inWords(name), input);
+}
+
+function methodSettings() {
+  const method = chosenMethod();
+  const settings = {};
+  for (const input of $("settings").querySelectorAll("[data-setting]")) {
+    const { setting } = input.dataset;
+    const value = input.type === "checkbox" ? input.checked : input.type === "number" ? Number(input.value) : input.value;
+    if (value !== method.settings[setting].default) settings[setting] = value;
+  }
+  return settings;
+}
+
+function request() {
+  return {
+    method: $("method").value,
+    method_settings: methodSettings(),
+    stops: changedStops(),
+    reference: $("reference").value === "auto" ? null : Number($("reference").value),
+    align: { model: $("align").value, crop: $("crop").checked },
+    deghost: { mode: $("deghost").value, sensitivity: numberOf("sensitivity") },
+    tone_map: { operator: $("operator").value, exposure_stops: numberOf("tone-exposure"), saturation: numberOf("tone-saturation") },
+  };
+}
+
+// ---- fusing ----
+
+$("options").onsubmit = async (event) => {
+  event.preventDefault();
+  if (state.fusing) return;
+  hush();
+  const { bracket } = state;
+  const method = chosenMethod();
+  try {
+    setBusy(true);
+    const job = await startFusing(bracket.id, request());
+    state.fusing = job;
+    const done = await untilOver(job, tellProgress);
+    if (state.bracket === bracket && done.state === "done") addResult(done, method);
+  } catch (error) {
+    if (state.bracket === bracket && !state.fusing?.stopped) complain(error);
+  } finally {
+    state.fusing = null;
+    setBusy(false);
+  }
+};
+
+function setBusy(busy) {
+  $("fuse").disabled = busy;
+  $("progress").hidden = !busy;
+  $("progress-bar").value = 0;
+  $("progress-text").textContent = busy ? "Starting" : "";
+  if (busy) $("progress").scrollIntoView({ block: "nearest" });
+}
+
+function tellProgress(job) {
+  const text = job.state === "queued" ? `Waiting: ${job.ahead} ${job.ahead === 1 ? "job" : "jobs"} before` : WORDS[job.stage] ?? "Starting";
+  if ($("progress-text").textContent !== text) $("progress-text").textContent = text;
+  $("progress-bar").value = job.fraction;
+}
+
+$("stop").onclick = async () => {
+  if (!state.fusing) return;
+  state.fusing.stopped = true;
+  await removeJob(state.fusing.id).catch(complain);
+};
+
+function addResult(job, method) {
+  const same = state.results.filter((result) => result.method === method.name).length;
+  const title = same ? `${method.name} ${same + 1}` : method.name;
+  state.results.push({ job, method: method.name, title });
+  const right = $("right").value;
+  refreshChoices();
+  // The result before stays beside the new one.
+  $("left").value = right.startsWith("result") ? right : `frame:${referenceOf(job)}`;
+  $("right").value = `result:${state.results.length - 1}`;
+  $("download").hidden = $("told").hidden = false;
+  look();
+  $("save-text").textContent = "";
+  if (window.matchMedia("(max-width: 960px)").matches) $("bar").scrollIntoView({ block: "start" });
+}
+
+const referenceOf = (job) => job.report.frames.findIndex((frame) => frame.reference);
+
+function refreshChoices() {
+  const results = state.results.map((result, index) => [`result:${index}`, result.title]);
+  const photos = state.bracket.frames.map((frame, index) => [`frame:${index}`, frame.name]);
+  fill($("right"), [...results, ...photos], $("right").value);
+  fill($("left"), [["none", "Nothing"], ...results, ...photos], $("left").value);
+}
+
+// ---- looking ----
+
+const chosenResult = () => {
+  const [kind, index] = $("right").value.split(":");
+  return kind === "result" ? state.results[Number(index)] : null;
+};
+
+// What a choice stands for. Beside a result photos are shown as they were aligned to it.
+function pictureOf(choice) {
+  const [kind, text] = choice.split(":");
+  if (kind === "none" || !kind) return null;
+  const index = Number(text);
+  const result = kind === "result" ? state.results[index] : chosenResult();
+  const name = kind === "result" ? "picture" : `frame-${index}`;
+  const view = result?.job.views.find((each) => each.name === name);
+  if (!view) return framePicture(state.bracket.frames[index], index);
+  const title = kind === "result" ? result.title : state.bracket.frames[index].name;
+  const address = `api/jobs/${result.job.id}/views/${name}`;
+  return new Picture(title, `${address}/preview.jpg`, view.width, view.height, view.tile, address);
+}
+
+function look() {
+  const left = $("left").value === $("right").value ? null : pictureOf($("left").value);
+  const right = pictureOf($("right").value);
+  viewer.show(left, right);
+  const two = viewer.isDivided || viewer.isBeside;
+  $("tag-left").hidden = !two;
+  $("tag-right").hidden = !right;
+  $("tag-left").textContent = left?.title ?? "";
+  $("tag-right").textContent = right?.title ?? "";
+  $("canvas").setAttribute("aria-label", two ? `${right.title}, beside ${left.title}` : right?.title ?? "Picture");
+  showLayers();
+  showReport();
+}
+
+function showLayers() {
+  const result = chosenResult();
+  const layers = result?.job.layers ?? [];
+  const nameOf = (layer) => (layer.frame === null ? "" : state.bracket.frames[layer.frame].name);
+  const words = { ghosts: "Ghosts replaced in ", weights: "Weight of ", attention: "Attention" };
+  const before = $("layer").value;
+  fill($("layer"), [["", "None"], ...layers.map((layer) => [layer.name, words[layer.kind] + nameOf(layer)])], before);
+  $("layer").disabled = !layers.length;
+  const layer = layers.find((each) => each.name === $("layer").value);
+  $("legend").hidden = !layer;
+  $("legend-text").textContent = layer ? LEGENDS[layer.kind] : "";
+  viewer.setLayer(layer ? `api/jobs/${result.job.id}/layers/${layer.name}.png` : null, $("opacity").value / 100);
+}
+
+function showReport() {
+  const result = chosenResult();
+  $("download").hidden = $("told").hidden = !result;
+  if (!result) return;
+  const { report } = result.job;
+  const row = (...cells) => element("tr", {}, ...cells.map((cell) => element("td", { textContent: cell })));
+  const frames = report.frames.map((frame) => row(frame.file, frame.reference ? "reference" : frame.model,
+    frame.reference ? "" : `${(100 * frame.deghosted_share).toFixed(1)} % replaced`));
+  const stages = report.stages.map((stage) => row(WORDS[stage.name] ?? stage.name, `${stage.seconds.toFixed(1)} s`, ""));
+  $("report").replaceChildren(
+    element("table", {}, ...frames, ...stages, row(`${report.width} × ${report.height}`, report.method, "")),
+    ...report.notes.map((note) => element("p", { textContent: note })),
+  );
+}
+
+for (const id of ["right", "left"]) $(id).onchange = look;
+$("layer").onchange = showLayers;
+$("opacity").oninput = showLayers;
+$("mode").onchange = () => { viewer.setMode($("mode").value); look(); };
+$("zoom-in").onclick = () => viewer.zoomBy(1.5);
+$("zoom-out").onclick = () => viewer.zoomBy(1 / 1.5);
+$("zoom-fit").onclick = () => viewer.fit();
+$("zoom-pixels").onclick = () => viewer.zoomTo(1);
+$("alert-close").onclick = hush;
+$("method").onchange = showMethod;
+$("operator").onchange = () => {
+  const operator = state.offer.tone_map.find((each) => each.name === $("operator").value);
+  $("operator-text").textContent = operator ? inWords(operator.summary) : "";
+};
+
+// ---- downloading ----
+
+const chosenFormat = () => state.offer.formats[Number($("format").value)];
+
+function showFormat() {
+  const format = chosenFormat();
+  fill($("depth"), format.depths.map((depth) => [String(depth), String(depth)]));
+  $("depth").disabled = format.depths.length < 2;
+  $("quality").disabled = format.space === "linear";
+}
+$("format").onchange = showFormat;
+
+$("download").onsubmit = async (event) => {
+  event.preventDefault();
+  hush();
+  const result = chosenResult();
+  const format = chosenFormat();
+  $("save").disabled = true;
+  try {
+    const started = await startExport(result.job.id, {
+      format: format.suffix, hdr: format.hdr, quality: Number($("quality").value), depth: Number($("depth").value),
+    });
+    const done = await untilOver(started, (job) => {
+      $("save-text").textContent = `${WORDS[job.stage] ?? "Preparing"} ${Math.round(100 * job.fraction)} %`;
+    });
+    element("a", { href: `api/jobs/${done.id}/file`, download: done.file }).click();
+    $("save-text").textContent = `Saved as ${done.file}`;
+  } catch (error) {
+    $("save-text").textContent = "";
+    complain(error);
+  } finally {
+    $("save").disabled = false;
+  }
+};
+
+// ---- start ----
+
+async function start() {
+  let theme = "system";
+  try {
+    theme = localStorage.getItem("theme") ?? theme;
+  } catch { /* private windows keep nothing */ }
+  setTheme(THEMES[theme] ? theme : "system");
+  $("folder-choice").hidden = !("webkitdirectory" in $("folder"));
+  const offer = (state.offer = await getOptions());
+  const minutes = Math.round(offer.limits.keep_seconds / 60);
+  $("terms").textContent = `2 to ${offer.limits.frames} photos, up to ${Math.round(offer.limits.bracket_bytes / 1e6)} MB together: JPEG, PNG, TIFF, WebP, AVIF, HEIC, camera RAW, EXR. `
+    + `They go to this server only, and are removed after ${minutes} ${minutes === 1 ? "minute" : "minutes"} without use.`;
+  fill($("method"), [["auto", `Automatic (${offer.auto_method})`], ...offer.methods.map((method) =>
+    [method.name, method.name + (method.available ? "" : " (not available)"), { disabled: !method.available }])]);
+  fill($("align"), offer.align.map((name) => [name, ALIGN_WORDS[name] ?? inWords(name)]));
+  fill($("deghost"), offer.deghost.map((name) => [name, DEGHOST_WORDS[name] ?? inWords(name)]));
+  fill($("operator"), [["auto", "Automatic"], ...offer.tone_map.map((each) => [each.name, inWords(each.name)])]);
+  fill($("format"), offer.formats.map((format, index) => [String(index), `${format.name} (${format.suffix})`]));
+  showMethod();
+  showFormat();
+}
+
+start().catch(complain);

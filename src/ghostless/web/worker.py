@@ -1,0 +1,244 @@
+"""A worker process: the only one that touches pixels, so that ending it ends a job for certain.
+
+`python -m ghostless.web.worker` reads one JSON task a line from standard input and writes JSON
+events a line: {"progress": [stage, fraction]}, and at last {"done": value} or {"failed": message}.
+When standard input ends, so does the process, whatever it is doing: no server, no work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Fused, Metadata, Space, Stack
+from ..cli.show import bracket_facts
+from ..errors import GhostlessError
+from ..exposure import choose_reference
+from ..io.read import ReadSettings
+from ..io.write import space_of, write_image
+from ..methods.maps import ATTENTION, WEIGHT_MAPS, attention_map
+from ..pipeline import FuseOptions, fuse_files, prepare_files
+from . import views
+from .options import fuse_options, write_settings
+
+RESULT = "result.jpg"
+Tell = Callable[[str, float], None]
+_SECONDS_BETWEEN_EVENTS = 0.05
+
+
+def inspect(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Read a bracket; write previews and thumbnails of its frames, dark to bright.
+
+    task: files, folder, pixels (the most a photo may have). Returns the facts about the frames.
+    """
+    folder = Path(task["folder"])
+    tell("read", 0.0)
+    options = FuseOptions(read=ReadSettings(max_pixels=task["pixels"]))
+    bracket = prepare_files(task["files"], options)
+    tell("preview", 0.7)
+    places = [str(frame.path) for frame in bracket.frames]
+    facts = bracket_facts(bracket, choose_reference(bracket))
+    for index, frame in enumerate(bracket.frames):
+        views.save_frame_preview(frame, folder, f"frame-{index}")
+        views.save_frame_preview(frame, folder, f"thumbnail-{index}", views.THUMBNAIL_SIDE)
+        facts["frames"][index]["number"] = task["files"].index(places[index])
+    facts["sample_bytes"] = max(frame.pixels.itemsize for frame in bracket.frames)
+    return facts
+
+
+class _Watch:
+    """Looks at a run of the line and saves what the page shows of it."""
+
+    def __init__(self, folder: Path, method: str, settings: Any) -> None:
+        self.folder, self.method, self.settings = folder, method, settings
+        self.views: list[dict[str, Any]] = []
+        self.layers: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self._stack: Stack | None = None
+
+    def __call__(self, moment: str, value: Stack | Fused) -> None:
+        if isinstance(value, Stack):
+            if moment == "aligned":
+                self._save_frames(value)
+            self._stack = value
+            return
+        if self._stack is not None:
+            self._save_layers(self._stack)
+            self._stack = None
+        save_fused(value, self.folder)
+        if value.space == "display":
+            self._save_view("picture", "picture", None, value)
+
+    def _save_frames(self, stack: Stack) -> None:
+        for index, frame in enumerate(stack.frames):
+            self._save_view(f"frame-{index}", "frame", index, frame, index == stack.reference)
+
+    def _save_view(
+        self, name: str, kind: str, frame: int | None, image: Any, tiles: bool = True
+    ) -> None:
+        facts = views.save_view(image, self.folder / name, tiles=tiles)
+        self.views.append({"name": name, "kind": kind, "frame": frame, **facts})
+
+    def _save_layers(self, stack: Stack) -> None:
+        for index, mask in enumerate(stack.confidence):
+            if mask is not None and int(mask.min()) < 255:
+                views.save_ghosts(mask, self._layer(f"ghosts-{index}", "ghosts", index))
+        if self.method in WEIGHT_MAPS:
+            for index, weights in enumerate(WEIGHT_MAPS[self.method](stack, self.settings)):
+                views.save_map(weights, self._layer(f"weights-{index}", "weights", index))
+        if self.method in ATTENTION:
+            try:
+                seen = attention_map(stack, self.method, self.settings)
+            except GhostlessError as error:
+                self.notes.append(f"no attention map: {error}")
+            else:
+                views.save_map(seen, self._layer("attention", "attention", None))
+
+    def _layer(self, name: str, kind: str, frame: int | None) -> Path:
+        self.layers.append({"name": name, "kind": kind, "frame": frame})
+        return self.folder / f"{name}.png"
+
+
+def fuse(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Run the line; write result.jpg, the fused image as numbers, views and layers.
+
+    task: files, folder, pixels, request (a checked FuseRequest).
+    Returns the report, views, layers and notes.
+    """
+    folder = Path(task["folder"])
+    options = fuse_options(task["request"], task["pixels"])
+    watch = _Watch(folder, options.method, options.method_settings)
+    out = folder / RESULT
+    report = fuse_files(task["files"], out, options, progress=tell, observe=watch)
+    facts = report.as_dict()
+    del facts["output"]
+    facts["notes"] += watch.notes
+    return {"report": facts, "views": watch.views, "layers": watch.layers}
+
+
+def export(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Write a job's result in another format: from its numbers, or by another run of the line.
+
+    task: files, folder (of the job), out (a new file), pixels, request (of the job), export (a
+    checked ExportRequest).
+    """
+    folder, out = Path(task["folder"]), Path(task["out"])
+    settings = write_settings(task["export"])
+    space = space_of(out)
+    if is_quick(folder, task["export"]):
+        tell("write", 0.0)
+        write_image(load_fused(folder, space), out, settings, task["files"])
+    else:
+        options = fuse_options(task["request"], task["pixels"], out.suffix)
+        options = replace(options, write=settings, hdr=task["export"]["hdr"])
+        fuse_files(task["files"], out, options, progress=tell)
+    return {"bytes": out.stat().st_size}
+
+
+# A fused image as numbers -------------------------------------------------------------------------
+
+
+def save_fused(fused: Fused, folder: Path) -> None:
+    """Save a fused image so that `load_fused` gives the same again."""
+    np.save(folder / f"{fused.space}.npy", fused.pixels)
+    facts = {
+        name: b64encode(value).decode() if isinstance(value, bytes) else value
+        for name, value in asdict(fused.metadata).items()
+    }
+    (folder / f"{fused.space}.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def is_quick(folder: Path, export: dict[str, Any]) -> bool:
+    """Whether an export can be made from the numbers in a job's folder."""
+    space = space_of(f"result{export['format']}")
+    return not export["hdr"] and (folder / f"{space}.npy").is_file()
+
+
+def load_fused(folder: Path, space: Space) -> Fused:
+    """Load what `save_fused` saved; its pixels stay on disk until they are read."""
+    facts = json.loads((folder / f"{space}.json").read_text(encoding="utf-8"))
+    for name in ("exif", "icc_profile"):
+        facts[name] = None if facts[name] is None else b64decode(facts[name])
+    pixels: NDArray[np.float32] = np.load(folder / f"{space}.npy", mmap_mode="c")
+    return Fused(np.asarray(pixels), space, Metadata(**facts))
+
+
+# The process --------------------------------------------------------------------------------------
+
+TASKS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
+    "inspect": inspect,
+    "fuse": fuse,
+    "export": export,
+}
+
+
+class Events:
+    """Writes events, progress not too often."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._last, self._stage = 0.0, ""
+
+    def progress(self, stage: str, fraction: float) -> None:
+        now = time.monotonic()
+        if stage != self._stage or now - self._last >= _SECONDS_BETWEEN_EVENTS:
+            self._last, self._stage = now, stage
+            self.send({"progress": [stage, fraction]})
+
+    def send(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
+            self._stream.flush()
+
+
+def run_task(task: dict[str, Any], events: Events) -> None:
+    """Do one task; whatever happens ends in one event."""
+    try:
+        value = TASKS[task["do"]](task, events.progress)
+        events.send({"done": value})
+    except GhostlessError as error:
+        events.send({"failed": str(error), "known": True})
+    except MemoryError:
+        events.send({"failed": "expected enough memory, found too little", "known": True})
+    except Exception as error:
+        detail = traceback.format_exc(limit=-6)
+        events.send({"failed": f"{type(error).__name__}: {error}", "known": False, "at": detail})
+
+
+def main() -> None:
+    """Serve tasks until standard input ends."""
+    # Libraries print what they like; only events go where the server listens.
+    events = Events(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            tasks.put(line)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    events.send({"ready": True})
+    while True:
+        task = json.loads(tasks.get())
+        with contextlib.suppress(BrokenPipeError):
+            run_task(task, events)
+
+
+if __name__ == "__main__":
+    main()
