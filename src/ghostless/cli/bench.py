@@ -59,6 +59,7 @@ def add_commands(bench_app: typer.Typer) -> None:
     for name, summary in _SUITES.items():
         bench_app.command(name, help=summary)(_command(name))
     bench_app.command("report")(report)
+    bench_app.command("ablation")(ablation)
 
 
 def _command(suite: str) -> Any:
@@ -130,6 +131,65 @@ def report(
 ) -> None:
     """Write the report of a benchmark again, from the results in its folder."""
     _tell(folder, pictures, quiet, as_json)
+
+
+def ablation(
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="PACKED", help="Folder that 'ghostless data pack' wrote.")
+    ],
+    out: OutFolder,
+    preset: Annotated[
+        str, typer.Option(help="Whose losses: the paper's, or the default ones.")
+    ] = "paper",
+    steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
+    patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
+    ] = None,
+    variants: Annotated[
+        str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a paper's ablation tables: train every variant alike and briefly, score them alike."""
+    from ..bench.ablation import AblationSettings, run
+
+    settings = AblationSettings(
+        preset=preset,
+        steps=steps,
+        batch=batch,
+        patch=patch,
+        minutes=minutes,
+        variants=None if variants is None else tuple(_variants(variants)),
+        scenes=scenes,
+        device=device,
+        seed=seed,
+        quiet=quiet or as_json,
+    )
+    result = run(method, data, out, settings)
+    if as_json:
+        print_json(result.as_dict())
+    elif not quiet:
+        print(result.as_text())
+
+
+def _variants(text: str) -> list[str]:
+    """Names parted by commas; "add, add" is one, its comma followed by a blank."""
+    import re
+
+    names = [name.strip() for name in re.split(r",(?!\s)", text) if name.strip()]
+    if not names:
+        raise OptionError(f"--variants: expected names with commas, found {text!r}")
+    return names
 
 
 def _tell(folder: Path, pictures: bool, quiet: bool, as_json: bool) -> None:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import OptionError
 from ..methods.chen_chuang import (
     GENERATOR,
     SIZE_MULTIPLE,
@@ -57,6 +58,7 @@ from .recipe import (
     Validation,
     check_patch,
     schedule_of,
+    switched,
 )
 from .samples import (
     HOMOGRAPHY_MARGIN_PIXELS,
@@ -82,7 +84,8 @@ class ChenChuangRecipe(Recipe):
     pool_last, full_size_skip: of the architectures.
     adversarial_weight: 0 trains no discriminator.
     registration: what brings the frames of the second stage together: the frozen "network" of the
-        first (patches of 256 pixels), or "aligner": they are aligned but for a small rest.
+        first (patches of 256 pixels), or "aligner": they are aligned but for a small rest, or
+        "none": as far apart as for the network (the paper's ablation).
     rest_pixels: the largest rest at the corners. moving_share: of samples in which things move.
     vgg, vgg_scale: path to VGG-19's weights, and whose they are.
     """
@@ -93,7 +96,7 @@ class ChenChuangRecipe(Recipe):
     pool_last: bool = True
     full_size_skip: bool = False
     adversarial_weight: float = 0.0
-    registration: Literal["network", "aligner"] = "aligner"
+    registration: Literal["network", "aligner", "none"] = "aligner"
     rest_pixels: float = 1.5
     moving_share: float = 0.7
     vgg: str | None = None
@@ -253,15 +256,19 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
     """The second stage."""
     check_patch(recipe, SIZE_MULTIPLE, SIZE_MULTIPLE)
     by_network = recipe.registration == "network"
-    if by_network:
-        check_patch(recipe, SIDE_PIXELS, SIDE_PIXELS)
-    architecture = ChenChuangArchitecture(full_size_skip=recipe.full_size_skip)
+    apart = recipe.registration != "aligner"
+    if apart and recipe.patch_pixels != SIDE_PIXELS:
+        raise OptionError(
+            f"patch: expected {SIDE_PIXELS} pixels with registration {recipe.registration!r}, "
+            f"found {recipe.patch_pixels}"
+        )
+    architecture = switched(ChenChuangArchitecture(full_size_skip=recipe.full_size_skip), recipe)
     vggs: dict[torch.device, Vgg19] = {}
     still = draw_pairs(recipe.batch, recipe.patch_pixels)
     larger = draw_pairs(recipe.batch, SIDE_PIXELS + 2 * HOMOGRAPHY_MARGIN_PIXELS)
 
     def draw(data: TrainingData, generator: torch.Generator) -> Batch:
-        if by_network:
+        if apart:
             batch = larger(data, generator)
             made = make_homography_pairs(batch["under"], batch["over"], generator)
             return {

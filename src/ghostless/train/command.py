@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import OptionError, unknown_name
 from ..nn.settings import Precision, needs_networks_extra
 
+_SWITCH = "architecture."
 METHODS = ("chen-chuang", "mef-gan", "lcndr", "hdr-gan", "dpgn")
 
 
@@ -104,14 +105,29 @@ def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
     return recipe, phases
 
 
+def _literal(text: str) -> Any:
+    """A number, true or false, or else the word itself."""
+    try:
+        return ast.literal_eval(text.capitalize())
+    except (ValueError, SyntaxError):
+        return text
+
+
 def _parse(changes: Sequence[str], recipe: Any) -> dict[str, Any]:
-    """NAME=VALUE of a recipe's numbers, checked against what the recipe has."""
+    """NAME=VALUE of a recipe's numbers, checked against what the recipe has.
+
+    architecture.NAME=VALUE throws a switch of the network; `recipe.switched` checks those.
+    """
     kinds = {field.name: type(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
     parsed: dict[str, Any] = {}
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals:
             raise OptionError(f"set: expected NAME=VALUE, found {change!r}")
+        if name.startswith(_SWITCH):
+            switches = parsed.setdefault("architecture", dict(recipe.architecture))
+            switches[name.removeprefix(_SWITCH)] = _literal(text)
+            continue
         if name not in kinds:
             raise unknown_name("number of the recipe", name, kinds)
         kind = kinds[name]

@@ -19,7 +19,7 @@ from ..nn.patchgan import PatchGan
 from .losses import bce_discriminator_loss, bce_generator_loss, multi_scale_loss
 from .pairs import draw_pairs, validate_pairs
 from .quality import likeness_loss, mef_ssim_loss
-from .recipe import Batch, Losses, Phase, Player, Recipe, Table, check_patch, schedule_of
+from .recipe import Batch, Losses, Phase, Player, Recipe, Table, check_patch, schedule_of, switched
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ PRESETS: Mapping[str, DpgnRecipe] = {
 
 def phases(recipe: DpgnRecipe) -> tuple[Phase, ...]:
     """The one phase of this method."""
-    check_patch(recipe, 64, 128)
-    architecture = DpgnArchitecture(base=recipe.base, dropout=recipe.dropout)
+    architecture = switched(DpgnArchitecture(base=recipe.base, dropout=recipe.dropout), recipe)
+    check_patch(recipe, architecture.size_multiple, 128)
 
     def fuse(table: Table, batch: Batch) -> Outputs:
         outputs: Outputs = table.run("generator", over=batch["over"], under=batch["under"])

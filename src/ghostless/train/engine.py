@@ -436,10 +436,12 @@ class Run:
                 "go on from it with --resume, or choose another folder"
             )
         saved: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        # A number that the recipe did not have when the run began had its default's effect.
+        began = {**dataclasses.asdict(type(self.recipe)()), **saved["asked"]}
         for name, value in self._asked().items():
-            if saved["asked"].get(name) != value:
+            if began.get(name) != value:
                 raise OptionError(
-                    f"{path}: expected to go on with {name} = {saved['asked'].get(name)!r}, as the "
+                    f"{path}: expected to go on with {name} = {began.get(name)!r}, as the "
                     f"run began, found {value!r}; give the same options, or another folder"
                 )
         self.state = State(**saved["state"])

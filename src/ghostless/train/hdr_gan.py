@@ -39,6 +39,7 @@ from .recipe import (
     check_patch,
     mean_scores,
     schedule_of,
+    switched,
 )
 from .samples import TrainingData
 
@@ -93,8 +94,8 @@ def inputs_of(batch: Batch, architecture: HdrGanArchitecture) -> list[Tensor]:
 
 def phases(recipe: HdrGanRecipe) -> tuple[Phase, ...]:
     """The one phase of this method."""
-    check_patch(recipe, 4, 64)
-    architecture = HdrGanArchitecture()
+    architecture = switched(HdrGanArchitecture(), recipe)
+    check_patch(recipe, architecture.size_multiple, 64)
 
     def target_of(batch: Batch) -> Tensor:
         return mu_law(batch["radiance"].clamp(0, 1)) * 2 - 1

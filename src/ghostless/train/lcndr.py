@@ -19,7 +19,7 @@ from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from .losses import lcndr_loss, supervised_luma_loss
 from .pairs import draw_pairs, validate_pairs
 from .quality import mef_ssim
-from .recipe import Batch, Losses, Phase, Player, Recipe, Table, check_patch, schedule_of
+from .recipe import Batch, Losses, Phase, Player, Recipe, Table, check_patch, schedule_of, switched
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ PRESETS: Mapping[str, LcndrRecipe] = {
 def phases(recipe: LcndrRecipe) -> tuple[Phase, ...]:
     """The one phase of this method."""
     check_patch(recipe, 8, 32)
+    architecture = switched(LcndrArchitecture(), recipe)
 
     def fuse_luma(table: Table, batch: Batch) -> Tensor:
         over, under = luma(batch["over"]), luma(batch["under"])
@@ -80,7 +81,7 @@ def phases(recipe: LcndrRecipe) -> tuple[Phase, ...]:
 
     generator = Player(
         "generator",
-        lambda: Lcndr(LcndrArchitecture()),
+        lambda: Lcndr(architecture),
         losses,
         schedule_of(recipe, recipe.steps),
     )

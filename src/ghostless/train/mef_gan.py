@@ -41,6 +41,7 @@ from .recipe import (
     Table,
     check_patch,
     schedule_of,
+    switched,
 )
 
 # 20,000 patches in batches of 19.
@@ -59,6 +60,7 @@ class MefGanRecipe(Recipe):
     """Numbers of a MEF-GAN training.
 
     adversarial: train a discriminator too. content_weight: of the content loss beside it.
+    gradient_weight: of gradients within the content loss (xi), 0 leaves them out.
     likeness_weight: of mean absolute error and SSIM to the reference. mef_ssim_weight: of MEF-SSIM
         to the pair. norm_before_tanh: of the architecture.
     """
@@ -66,6 +68,7 @@ class MefGanRecipe(Recipe):
     patch_pixels: int = 192
     adversarial: bool = False
     content_weight: float = 0.0
+    gradient_weight: float = 0.6
     likeness_weight: float = 1.0
     mef_ssim_weight: float = 0.5
     norm_before_tanh: bool = False
@@ -111,7 +114,8 @@ def phases(recipe: MefGanRecipe) -> tuple[Phase, ...]:
             scores = table.run("discriminator", fused)
             losses["adversarial"] = bce_generator_loss(scores, slope=TANH_SLOPE)
         if recipe.content_weight:
-            losses["content"] = recipe.content_weight * mef_gan_content_loss(fused, target)
+            content = mef_gan_content_loss(fused, target, gradient_weight=recipe.gradient_weight)
+            losses["content"] = recipe.content_weight * content
         if recipe.likeness_weight:
             losses["likeness"] = recipe.likeness_weight * likeness_loss(fused, target)
         if recipe.mef_ssim_weight:
@@ -126,7 +130,7 @@ def phases(recipe: MefGanRecipe) -> tuple[Phase, ...]:
         real, fake = table.run("discriminator", torch.cat([batch["target"], fused])).chunk(2)
         return {"real_or_fused": bce_discriminator_loss(real, fake, slope=TANH_SLOPE)}
 
-    architecture = GeneratorArchitecture(norm_before_tanh=recipe.norm_before_tanh)
+    architecture = switched(GeneratorArchitecture(norm_before_tanh=recipe.norm_before_tanh), recipe)
     clip = _CLIP_WEIGHTS if recipe.adversarial else None
     generator = Player(
         "generator",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
@@ -115,6 +115,8 @@ class Recipe:
     ema_decay: of the average of the weights that is validated and shipped; 0 for none. Over the
         first steps it is (1 + step) / (10 + step), so that the start is forgotten.
     validate_every, log_every: in steps.
+    architecture: switches of the exported network's architecture, by name; they go before those
+        that the recipe itself sets.
     """
 
     preset: str = "default"
@@ -126,6 +128,7 @@ class Recipe:
     ema_decay: float = 0.999
     validate_every: int = 1000
     log_every: int = 50
+    architecture: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "patch_pixels", "validate_every", "log_every"):
@@ -143,6 +146,26 @@ def choose_preset(presets: Mapping[str, R], name: str, changes: Mapping[str, Any
     if name not in presets:
         raise unknown_name("preset", name, presets)
     return replace(presets[name], **{k: v for k, v in changes.items() if v is not None})
+
+
+A = TypeVar("A")
+
+
+def switched(architecture: A, recipe: Recipe) -> A:
+    """Return an architecture with the recipe's switches thrown.
+
+    Raises OptionError, with the near names, for one that it does not have or cannot take.
+    """
+    chosen: Any = architecture
+    known = [entry.name for entry in fields(chosen)]
+    for name in recipe.architecture:
+        if name not in known:
+            raise unknown_name("switch of the architecture", name, known)
+    try:
+        switched_one: A = replace(chosen, **recipe.architecture)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"architecture: {error}") from None
+    return switched_one
 
 
 def check_patch(recipe: Recipe, multiple: int, least: int) -> None:

@@ -47,7 +47,10 @@ class TrainingData(Protocol):
         """
 
     def held_out_pairs(self) -> Sequence[Batch]:
-        """Pairs of scenes that `pairs` never shows, one scene each, sides multiples of 128."""
+        """Pairs of scenes that `pairs` never shows, one scene each, sides multiples of 128.
+
+        Also "radiance" (1, 3, H, W), of any scale, where the source knows it.
+        """
 
     def held_out_brackets(self) -> Sequence[Batch]:
         """Brackets of scenes that `brackets` never shows, sides multiples of 8."""

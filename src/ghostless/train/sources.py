@@ -100,7 +100,8 @@ class SimulatedData(TrainingData):
         found = []
         for view in range(min(len(views), _MOST_HELD_OUT_VIEWS)):
             generator = torch.Generator(self.device).manual_seed(_HELD_OUT_SEED + view)
-            found.append(pair_of(views.sample(1, (height, width), generator, view=view)))
+            made = views.sample(1, (height, width), generator, view=view)
+            found.append({**pair_of(made), "radiance": made.radiance})
         return found
 
     def held_out_brackets(self) -> Sequence[Batch]:
