@@ -22,6 +22,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
@@ -237,9 +238,9 @@ def idle_seconds(first: Photo, second: Photo) -> float | None:
 
 def _differ(first: Photo, second: Photo) -> bool:
     """Whether facts that both photos tell rule out that they are of one bracket."""
-    if first.width and second.width:
-        if (first.width, first.height) != (second.width, second.height):
-            return True
+    sizes = {(photo.width, photo.height) for photo in (first, second) if photo.width}
+    if len(sizes) > 1:
+        return True
     if first.lens and second.lens and first.lens != second.lens:
         return True
     a, b = first.focal_length_mm, second.focal_length_mm
@@ -317,7 +318,7 @@ def goes_outwards(stops: Sequence[float], tolerance: float = 0.0) -> bool:
 def has_even_steps(stops: Sequence[float]) -> bool:
     """Whether the exposures, sorted, lie equally far apart."""
     values = sorted(stops)
-    steps = [b - a for a, b in zip(values, values[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(values)]
     return max(steps) - min(steps) <= _EVEN_STEPS_TOLERANCE_STOPS
 
 
@@ -558,7 +559,7 @@ class _Row:
     # Cutting
 
     def _cut(self, vocabulary: Vocabulary) -> tuple[float, list[_Segment]]:
-        """The least cost of the row and its segments; of equal ones the longer bracket comes first."""
+        """The least cost of the row and its segments; of equal ones longer brackets first."""
         ahead = self._costs_ahead(vocabulary)
         cuts: list[_Segment] = []
         place = 0

@@ -24,17 +24,17 @@ _COPY_PIXELS: Final = 20_000
 _TOO_LITTLE: Final = 0.25
 
 
-def small_copy(path: Path, settings: ReadSettings = ReadSettings()) -> Frame:
+def small_copy(path: Path, settings: ReadSettings | None = None) -> Frame:
     """Read a photo and reduce it to some 20,000 pixels, upright, in its own coding.
 
     JPEG is decoded at an eighth of its size, which takes a fraction of the time.
     Raises FileReadError for a file that cannot be read.
     """
     pixels = _eighth_of_jpeg(path)
-    if pixels is None:
-        frame = read_frame(path, settings)
-    else:
+    if pixels is not None:
         frame = Frame(pixels, path=path)
+    else:
+        frame = read_frame(path, settings or ReadSettings())
     scale = (_COPY_PIXELS / (frame.width * frame.height)) ** 0.5
     if scale >= 1:
         return frame

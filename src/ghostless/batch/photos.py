@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, get_args
@@ -63,7 +63,7 @@ def scan_folder(
     root: Path,
     *,
     prefer: Prefer = "raw",
-    read: ReadSettings = ReadSettings(),
+    read: ReadSettings | None = None,
     skip: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Folder:
@@ -85,7 +85,7 @@ def scan_folder(
     found: dict[str, PhotoFile] = {}
     other: dict[str, tuple[Status, str]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        looks = pool.map(lambda name: _look(root, name, read), names)
+        looks = pool.map(lambda name: _look(root, name, read or ReadSettings()), names)
         for number, (name, look) in enumerate(zip(names, looks, strict=True), start=1):
             if isinstance(look, PhotoFile):
                 found[name] = look
@@ -212,8 +212,3 @@ def _one_shot(first: PhotoFile, second: PhotoFile) -> bool:
     if a.start_seconds is not None and b.start_seconds is not None:
         return abs(a.start_seconds - b.start_seconds) <= _PAIR_SECONDS
     return "raw" in (first.kind, second.kind) or a.problem is not None or b.problem is not None
-
-
-def with_problem(file: PhotoFile, problem: str) -> PhotoFile:
-    """The same file, found to be unreadable after all."""
-    return replace(file, photo=replace(file.photo, problem=problem))

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import OptionError, unknown_name
+from .batch import batch
 from .bench import add_commands as add_suites
 from .data_commands import data_app, simulate
 from .options import expand, method_settings, options_from
@@ -368,3 +369,6 @@ app.command()(serve)
 
 
 app.command()(simulate)
+
+
+app.command()(batch)
