@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -141,6 +142,19 @@ def test_the_order_of_files_does_not_matter(order: list[int], tmp_path: Path) ->
     shuffled = [str(files[index]) for index in order]
     assert cli.run(["fuse", *shuffled, "-o", str(out), *again]) == 0
     assert np.array_equal(pixels_of(out), pixels_of(sorted_out))
+
+
+def test_hdr_makes_a_picture_that_shines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(file) for file in save_bracket(tmp_path / "photos")]
+    assert cli.run(["fuse", *files, "-o", str(tmp_path / "a.jpg"), "--hdr", "-q"]) == 0
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert imagecodecs.ultrahdr_decode(data)[:, :, :3].max() > 1
+    assert cli.run(["fuse", *files, "-o", str(tmp_path / "a.avif"), "--hdr", "-q"]) == 0
+    assert cli.run(["fuse", *files, "-o", str(tmp_path / "a.webp"), "--hdr"]) == 2
+    assert "write one of .jpg" in capsys.readouterr().err
+    assert not (tmp_path / "a.webp").exists()
 
 
 def test_align_and_deghost_write_frames(tmp_path: Path) -> None:

@@ -88,6 +88,66 @@ def test_the_name_of_the_output_decides(moving: list[Path], tmp_path: Path) -> N
         ghostless.fuse_files(moving, tmp_path / "b.exr", replace(OPTIONS, method="mertens"))
 
 
+def test_one_step_to_a_picture_for_hdr_displays(moving: list[Path], tmp_path: Path) -> None:
+    hdr = replace(OPTIONS, hdr=True, report=tmp_path / "told.json")
+    seen: dict[str, ghostless.Fused] = {}
+    report = ghostless.fuse_files(
+        moving,
+        tmp_path / "hdr.jpg",
+        hdr,
+        observe=lambda name, value: seen.update({name: value}),  # type: ignore[dict-item]
+    )
+    ghostless.fuse_files(moving, tmp_path / "sdr.jpg", OPTIONS)
+    assert (report.method, report.space) == ("mertens", "display")
+    assert "merge" in [stage.name for stage in report.stages]
+    assert json.loads((tmp_path / "told.json").read_text())["settings"]["hdr"] is True
+    # On SDR displays it is the very picture that is made without the option.
+    plain = ghostless.read_frame(tmp_path / "sdr.jpg").pixels
+    assert np.array_equal(ghostless.read_frame(tmp_path / "hdr.jpg").pixels, plain)
+    # On HDR displays it is the scene's light: in the ratios that the radiance merge gives.
+    ghostless.fuse_files(moving, tmp_path / "light.exr", OPTIONS)
+    light = ghostless.read_image(tmp_path / "light.exr").pixels
+    shown = ghostless.read_hdr_image(tmp_path / "hdr.jpg").pixels
+    below = (light > 0.02) & (shown < 1)
+    stops = np.log2(shown[below] / light[below])
+    assert float(np.std(stops)) < 0.1
+    assert shown.max() > 1.5
+    rendition = seen["rendition"].pixels
+    assert np.median(np.abs(shown - rendition) / np.maximum(rendition, 1e-3)) < 0.02
+
+    ghostless.fuse_files(moving, tmp_path / "hdr.avif", replace(hdr, report=None))
+    avif = ghostless.read_image(tmp_path / "hdr.avif")
+    assert avif.space == "linear"
+    assert np.median(np.abs(avif.pixels - rendition) / np.maximum(rendition, 1e-2)) < 0.05
+
+
+def test_a_linear_method_gives_its_own_light_to_hdr_displays(
+    moving: list[Path], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, hdr=True, method="debevec")
+    seen: dict[str, ghostless.Fused] = {}
+    ghostless.fuse_files(
+        moving,
+        tmp_path / "hdr.jpg",
+        options,
+        observe=lambda name, value: seen.update({name: value}),  # type: ignore[dict-item]
+    )
+    light, shown = seen["fused"].pixels, seen["rendition"].pixels
+    dark = (shown.max(axis=2, keepdims=True) < 1) & (light > 1e-6)
+    ratio = shown[dark] / light[dark]
+    assert float(np.std(ratio) / np.mean(ratio)) < 1e-3
+    for suffix in (".exr", ".jxl"):  # HDR with or without the option
+        ghostless.fuse_files(moving, tmp_path / f"a{suffix}", options)
+        ghostless.fuse_files(moving, tmp_path / f"b{suffix}", replace(options, hdr=False))
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_hdr_in_a_format_that_has_none_is_refused_before_any_work(tmp_path: Path) -> None:
+    files = [tmp_path / "missing_1.jpg", tmp_path / "missing_2.jpg"]
+    with pytest.raises(ghostless.OptionError, match=r"found PNG; write one of \.jpg"):
+        ghostless.fuse_files(files, tmp_path / "a.png", FuseOptions(hdr=True))
+
+
 def test_aligned_frames_keep_their_own_exposure(moving: list[Path], tmp_path: Path) -> None:
     report = ghostless.align_files(moving, tmp_path / "aligned", OPTIONS)
     assert report.method is None

@@ -88,10 +88,16 @@ if TYPE_CHECKING:
         read_frame as read_frame,
     )
     from .io.read import (
+        read_hdr_image as read_hdr_image,
+    )
+    from .io.read import (
         read_image as read_image,
     )
     from .io.write import (
         WriteSettings as WriteSettings,
+    )
+    from .io.write import (
+        write_hdr_image as write_hdr_image,
     )
     from .io.write import (
         write_image as write_image,
@@ -122,6 +128,9 @@ if TYPE_CHECKING:
     )
     from .pipeline import (
         prepare_files as prepare_files,
+    )
+    from .rendition import (
+        hdr_rendition as hdr_rendition,
     )
     from .report import (
         Report as Report,
@@ -160,8 +169,10 @@ _HOMES = {
     "ReadSettings": "io.read",
     "read_bracket": "io.read",
     "read_frame": "io.read",
+    "read_hdr_image": "io.read",
     "read_image": "io.read",
     "WriteSettings": "io.write",
+    "write_hdr_image": "io.write",
     "write_image": "io.write",
     "METHODS": "methods",
     "Method": "methods",
@@ -172,6 +183,7 @@ _HOMES = {
     "deghost_files": "pipeline",
     "fuse_files": "pipeline",
     "prepare_files": "pipeline",
+    "hdr_rendition": "rendition",
     "Report": "report",
     "ToneMapSettings": "tonemap",
     "tone_map": "tonemap",

@@ -171,6 +171,11 @@ def every_format() -> dict[str, bytes]:
         "a.hdr": lambda: hdr_bytes(light),
         "a.exr": lambda: exr_bytes(half),
         "float.exr": lambda: exr_bytes(light),
+        "a.jxl": lambda: imagecodecs.jpegxl_encode(half, lossless=True, usecontainer=True),
+        "bytes.jxl": lambda: imagecodecs.jpegxl_encode(colour, lossless=True),
+        "pq.avif": lambda: imagecodecs.avif_encode(
+            deep >> 6, level=90, bitspersample=10, speed=10, primaries=9, transfer=16, matrix=9
+        ),
         "a.dng": lambda: dng_bytes(),
     }
     return {name: make() for name, make in makers.items()}

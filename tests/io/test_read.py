@@ -30,12 +30,12 @@ def test_every_format_reads_as_rgb_in_its_own_type(name: str, tmp_path: Path) ->
     size = (30, 40) if name == "a.dng" else (41, 30) if turned else (30, 41)
     assert frame.pixels.shape == (*size, 3)
     deep = name.startswith(("deep", "lzw", "planar")) or name == "a.dng"
-    light = name.endswith((".hdr", ".exr")) or name == "deflate.tif"
+    light = name.endswith((".hdr", ".exr")) or name in ("deflate.tif", "a.jxl", "pq.avif")
     assert frame.pixels.dtype == (np.float32 if light else np.uint16 if deep else np.uint8)
     assert frame.transfer == ("linear" if light or name == "a.dng" else "srgb")
 
 
-@pytest.mark.parametrize("name", ["alpha.png", "a.tif", "tiled.tif", "lossless.webp"])
+@pytest.mark.parametrize("name", ["alpha.png", "a.tif", "tiled.tif", "lossless.webp", "bytes.jxl"])
 def test_lossless_8_bit_formats_give_the_very_pixels(name: str, tmp_path: Path) -> None:
     assert np.array_equal(read_frame(save(tmp_path, name, FORMATS[name])).pixels, picture())
 
@@ -50,8 +50,9 @@ def test_floats_are_exact_and_half_and_rgbe_nearly(tmp_path: Path) -> None:
     light = picture(dtype=np.float32)
     for name in ("deflate.tif", "float.exr"):
         assert np.array_equal(read_frame(save(tmp_path, name, FORMATS[name])).pixels, light)
-    half = read_frame(save(tmp_path, "a.exr", FORMATS["a.exr"])).pixels
-    assert np.array_equal(half, picture(dtype=np.float16).astype(np.float32))
+    for name in ("a.exr", "a.jxl"):
+        half = read_frame(save(tmp_path, name, FORMATS[name])).pixels
+        assert np.array_equal(half, picture(dtype=np.float16).astype(np.float32))
     coarse = read_frame(save(tmp_path, "a.hdr", FORMATS["a.hdr"])).pixels
     assert np.abs(coarse - light).max() <= light.max() / 128
 

@@ -159,12 +159,18 @@ def exr_bomb() -> bytes:
     return bytes(data)
 
 
+def jxl_bomb() -> bytes:
+    """A codestream whose size is written anew: height, then width, in fields of 18 bits."""
+    size = 2 << 1 | (SIDE - 1) << 3 | 0 << 21 | 2 << 24 | (SIDE - 1) << 26
+    return b"\xff\x0a" + (size | 1 << 44).to_bytes(6, "little") + bytes(64)
+
+
 def hdr_bomb() -> bytes:
     return FORMATS["a.hdr"].replace(b"-Y 30 +X 41", b"-Y 40000 +X 40000")
 
 
 @pytest.mark.parametrize(
-    "bomb", [png_bomb, jpeg_bomb, tiff_bomb, webp_bomb, avif_bomb, exr_bomb, hdr_bomb]
+    "bomb", [png_bomb, jpeg_bomb, tiff_bomb, webp_bomb, avif_bomb, exr_bomb, jxl_bomb, hdr_bomb]
 )
 def test_bombs_are_refused_by_their_header(bomb: object, tmp_path: Path) -> None:
     path = save(tmp_path, "bomb", bomb())  # type: ignore[operator]

@@ -95,7 +95,8 @@ def test_lossy_display_round_trips(
     assert read_frame(path).pixels.dtype == (np.uint8 if depth == 8 else np.uint16)
 
 
-@pytest.mark.parametrize(("suffix", "depth"), [(".exr", 16), (".exr", 32), (".hdr", None)])
+@pytest.mark.parametrize(("suffix", "depth"), [(".exr", 16), (".exr", 32), (".jxl", 16),
+                                               (".jxl", 32), (".hdr", None)])  # fmt: skip
 @given(data=st.data())
 @QUICK
 def test_linear_round_trips(
@@ -133,12 +134,13 @@ def test_rounding_is_to_the_nearest_code_and_without_dither(tmp_path: Path) -> N
 def test_black_and_huge_radiance(tmp_path: Path) -> None:
     light = np.zeros((3, 9, 3), np.float32)
     light[1] = 1e5
-    for name in ("a.hdr", "a.exr"):  # half floats end at 65504, so full ones are written
+    for name in ("a.hdr", "a.exr", "a.jxl"):  # half floats end at 65504, so full ones are written
         write_image(Fused(light, "linear"), tmp_path / name)
         back = read_frame(tmp_path / name).pixels
         assert np.abs(back / np.float32(1e5) - light / np.float32(1e5)).max() < 0.004
-    write_image(Fused(light, "linear"), tmp_path / "b.exr", WriteSettings(depth=16))
-    assert read_frame(tmp_path / "b.exr").pixels.max() == 65504
+    for name in ("b.exr", "b.jxl"):
+        write_image(Fused(light, "linear"), tmp_path / name, WriteSettings(depth=16))
+        assert read_frame(tmp_path / name).pixels.max() == 65504
 
 
 def test_other_programs_read_what_is_written(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ DISPLAY_FILES = [("a.jpg", 8), ("a.png", 8), ("b.png", 16), ("a.tif", 8), ("b.ti
                  ("a.webp", 8), ("a.avif", 8)]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "depth"), DISPLAY_FILES)
+@pytest.mark.parametrize(("name", "depth"), [*DISPLAY_FILES, ("b.avif", 10), ("b.avif", 12)])
 def test_metadata_is_carried_over_with_care(name: str, depth: int, tmp_path: Path) -> None:
     facts = metadata()
     path = tmp_path / name
@@ -272,6 +274,8 @@ def test_exposure_facts_stand_in_an_exr(tmp_path: Path) -> None:
     assert header["cameraModel"] == "Ghost Optics Spectre 9"
     assert header["capDate"] == "2024:05:06 07:08:09"
     assert len(header["chromaticities"]) == 8
+    # 120 N^2 / (S t): 4,800 cd/m2, white in the sun.
+    assert header["whiteLuminance"] == pytest.approx(120 * 64 * 125 / 200)
     facts = read_frame(tmp_path / "a.exr").metadata
     assert facts.shutter_seconds == pytest.approx(1 / 125)
     assert (facts.aperture_f_number, facts.iso, facts.lens) == (8.0, 200.0, "Ghost 50mm")
@@ -323,7 +327,7 @@ def test_masks_and_texts(tmp_path: Path) -> None:
 def test_space_of_a_name() -> None:
     for name in ("a.jpg", "a.JPEG", "a.png", "a.TIF", "a.tiff", "a.webp", "b.c.avif"):
         assert space_of(name) == "display"
-    assert space_of("a.exr") == space_of("a.HDR") == "linear"
+    assert space_of("a.exr") == space_of("a.HDR") == space_of("a.jxl") == "linear"
 
 
 def test_the_wrong_space_is_refused(tmp_path: Path) -> None:

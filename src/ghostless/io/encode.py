@@ -123,7 +123,8 @@ def encode_gain_map_jpeg(
     decoded = np.asarray(imagecodecs.jpeg8_decode(picture))
     light = _light_of_codes(extras.icc_profile)
     codes, facts = gainmap.make_gain_map(decoded, hdr, light)
-    quality = gainmap.map_quality(decoded, hdr, codes, facts, light)
+    most = 100 if extras.quality >= _FULL_CHROMA_QUALITY else extras.quality
+    quality = gainmap.map_quality(decoded, hdr, codes, facts, light, most)
     del decoded
     second = gainmap.encode_gain_map(codes, facts, quality)
     del codes

@@ -45,6 +45,8 @@ _MULTI_CHANNEL, _BASE_COLOUR_SPACE, _COMMON_DENOMINATOR = 0x80, 0x40, 0x08
 # (relative, the median of the samples). Its errors multiply the picture's light.
 _MAP_QUALITIES: Final = (80, 85, 90, 95, 98, 100)
 _MAP_ERROR: Final = 0.015
+# Errors of what is darker than this are no longer relative.
+_DARKEST: Final = np.float32(1e-3)
 # Tried on this many tiles spread over the picture, of a side that JPEG's blocks fit in.
 _TILES, _TILE_PIXELS = 64, 128
 # Samples that the map's range may leave out: a dark speck under a bright one would coarsen it all.
@@ -188,24 +190,33 @@ def _share_of_map(facts: GainMapFacts, headroom_stops: float | None) -> float:
 
 
 def iso_block(facts: GainMapFacts) -> bytes:
-    """The binary block of ISO 21496-1, annex C.2: three channels in the picture's primaries."""
+    """The binary block of ISO 21496-1, annex C.2, in the picture's primaries.
+
+    Numbers that all three channels share are written once, as for a map of one channel.
+    """
 
     def fraction(value: float) -> bytes:
         kind = ">iI" if value < 0 else ">II"
         return struct.pack(kind, round(value * _DENOMINATOR), _DENOMINATOR)
 
-    parts = [iso_version(), bytes((_MULTI_CHANNEL | _BASE_COLOUR_SPACE,))]
-    parts += [fraction(facts.sdr_headroom_stops), fraction(facts.hdr_headroom_stops)]
-    for values in zip(
-        facts.min_stops,
-        facts.max_stops,
-        facts.gamma,
-        facts.offset_sdr,
-        facts.offset_hdr,
-        strict=True,
-    ):
-        parts += [fraction(value) for value in values]
-    return b"".join(parts)
+    channels = list(
+        zip(
+            facts.min_stops,
+            facts.max_stops,
+            facts.gamma,
+            facts.offset_sdr,
+            facts.offset_hdr,
+            strict=True,
+        )
+    )
+    flags = _BASE_COLOUR_SPACE
+    if len(set(channels)) == 1:
+        channels = channels[:1]
+    else:
+        flags |= _MULTI_CHANNEL
+    numbers = [facts.sdr_headroom_stops, facts.hdr_headroom_stops]
+    numbers += [value for channel in channels for value in channel]
+    return iso_version() + bytes((flags,)) + b"".join(map(fraction, numbers))
 
 
 def iso_version() -> bytes:
@@ -290,25 +301,29 @@ def xmp_of_picture(map_bytes: int) -> bytes:
 
 
 def xmp_of_map(facts: GainMapFacts) -> bytes:
-    """The XMP of the gain map: its numbers, each a list of three."""
-    single = (
+    """The XMP of the gain map; numbers that differ between the channels become lists of three.
+
+    Some readers know no lists.
+    """
+    attributes = (
         ' hdrgm:Version="1.0" hdrgm:BaseRenditionIsHDR="False"'
         f' hdrgm:HDRCapacityMin="{facts.sdr_headroom_stops:.6f}"'
         f' hdrgm:HDRCapacityMax="{facts.hdr_headroom_stops:.6f}"'
     )
-    lists = "".join(
-        f"<hdrgm:{name}><rdf:Seq>"
-        + "".join(f"<rdf:li>{value:.6f}</rdf:li>" for value in values)
-        + f"</rdf:Seq></hdrgm:{name}>"
-        for name, values in (
-            ("GainMapMin", facts.min_stops),
-            ("GainMapMax", facts.max_stops),
-            ("Gamma", facts.gamma),
-            ("OffsetSDR", facts.offset_sdr),
-            ("OffsetHDR", facts.offset_hdr),
-        )
-    )
-    return _xmp(f'xmlns:hdrgm="{_HDRGM}"{single}', lists)
+    lists = ""
+    for name, values in (
+        ("GainMapMin", facts.min_stops),
+        ("GainMapMax", facts.max_stops),
+        ("Gamma", facts.gamma),
+        ("OffsetSDR", facts.offset_sdr),
+        ("OffsetHDR", facts.offset_hdr),
+    ):
+        if len(set(values)) == 1:
+            attributes += f' hdrgm:{name}="{values[0]:.6f}"'
+        else:
+            items = "".join(f"<rdf:li>{value:.6f}</rdf:li>" for value in values)
+            lists += f"<hdrgm:{name}><rdf:Seq>{items}</rdf:Seq></hdrgm:{name}>"
+    return _xmp(f'xmlns:hdrgm="{_HDRGM}"{attributes}', lists)
 
 
 def _xmp(attributes: str, inside: str) -> bytes:
@@ -406,19 +421,20 @@ def map_quality(
     gain_map: Codes,
     facts: GainMapFacts,
     light_of_code: NDArray[np.float32],
+    most: int = 100,
 ) -> int:
     """The least JPEG quality of the map at which the HDR rendition comes back well enough.
 
-    Smooth skies need little, sunlit leaves much: tried on tiles, as `make_gain_map` names them.
+    The arrays are those of `make_gain_map`; tried on tiles of them: smooth skies need little,
+    sunlit leaves much. Returns at most `most`, for whom small files count for more.
     """
     picture, hdr, gain_map = (_tiles(array) for array in (picture, hdr, gain_map))
-    least = np.float32(_OFFSET)
-    for quality in _MAP_QUALITIES[:-1]:
+    for quality in (quality for quality in _MAP_QUALITIES if quality < most):
         decoded = np.asarray(imagecodecs.jpeg8_decode(_jpeg(gain_map, quality)))
         back = apply_gain_map(picture, decoded, facts, light_of_code)
-        if float(np.median(np.abs(back - hdr) / np.maximum(hdr, least))) <= _MAP_ERROR:
+        if float(np.median(np.abs(back - hdr) / np.maximum(hdr, _DARKEST))) <= _MAP_ERROR:
             return quality
-    return _MAP_QUALITIES[-1]
+    return most
 
 
 def _tiles(array: NDArray[Any]) -> NDArray[Any]:
