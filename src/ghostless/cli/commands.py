@@ -12,8 +12,11 @@ from typer.core import TyperGroup
 from ..errors import OptionError, unknown_name
 from .batch import batch
 from .bench import add_commands as add_suites
+from .complete import alignments, deghost_modes, method_names, operators
 from .data_commands import data_app, simulate
+from .export import export
 from .options import expand, method_settings, options_from
+from .presets import PresetName, presets
 from .score import ScoreCommand, metrics, score
 from .serve import serve
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
@@ -36,7 +39,6 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     cls=_Group,
-    add_completion=False,
     rich_markup_mode=None,
     help="Bracketed photos of one scene in, one good picture out: aligned, free of ghosts, "
     "well exposed everywhere, or as HDR.",
@@ -64,6 +66,7 @@ Align = Annotated[
     str,
     typer.Option(
         metavar="auto|homography|affine|shift|flow|network|none",
+        autocompletion=alignments,
         help="How frames may be registered.",
     ),
 ]
@@ -71,7 +74,12 @@ Crop = Annotated[
     bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
 ]
 Deghost = Annotated[
-    str, typer.Option(metavar="auto|on|off", help="Replace what moved between frames.")
+    str,
+    typer.Option(
+        metavar="auto|on|off",
+        autocompletion=deghost_modes,
+        help="Replace what moved between frames.",
+    ),
 ]
 Reference = Annotated[
     str,
@@ -118,7 +126,10 @@ def fuse(
         bool,
         typer.Option("--hdr", help="Make the .jpg (gain map) or .avif (PQ) shine on HDR displays."),
     ] = False,
-    method: Annotated[str, typer.Option(help="A name from 'ghostless methods'.")] = "auto",
+    preset: PresetName = None,
+    method: Annotated[
+        str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
+    ] = "auto",
     stops: Stops = None,
     stops_file: StopsFile = None,
     align: Align = "auto",
@@ -126,7 +137,11 @@ def fuse(
     deghost: Deghost = "auto",
     reference: Reference = "auto",
     tone_map: Annotated[
-        str, typer.Option(help="Operator that brings a linear result to a display file.")
+        str,
+        typer.Option(
+            autocompletion=operators,
+            help="Operator that brings a linear result to a display file.",
+        ),
     ] = "auto",
     contrast: Annotated[
         float | None, typer.Option(help="Weight of local contrast (mertens).")
@@ -193,7 +208,7 @@ def fuse(
     options = replace(
         options,
         method=method,
-        method_settings=method_settings(choose_method(method, out), wanted),
+        method_settings=method_settings(choose_method(method, out), wanted, preset),
         tone_map=ToneMapSettings(operator=tone_map),
         write=write,
         hdr=hdr,
@@ -209,6 +224,7 @@ def fuse(
 def align(
     files: Files,
     out: OutFolder,
+    preset: PresetName = None,
     stops: Stops = None,
     stops_file: StopsFile = None,
     align: Align = "auto",
@@ -237,6 +253,7 @@ def deghost(
     masks: Annotated[
         bool, typer.Option("--masks", help="Also write where ghosts were, as PNG.")
     ] = False,
+    preset: PresetName = None,
     stops: Stops = None,
     stops_file: StopsFile = None,
     align: Align = "auto",
@@ -372,3 +389,9 @@ app.command()(simulate)
 
 
 app.command()(batch)
+
+
+app.command()(export)
+
+
+app.command()(presets)

@@ -68,9 +68,17 @@ def _parse_reference(text: str) -> int | None:
 _OF_NETWORKS = ("quality", "weights", "device")
 
 
-def method_settings(method: Method, wanted: dict[str, Any]) -> Any:
-    """Build a method's settings from the options given; None where none was."""
-    if not wanted:
+def method_settings(method: Method, wanted: dict[str, Any], preset: str | None = None) -> Any:
+    """Build a method's settings from the options given and a preset's; None where none was.
+
+    What is given wins; settings of the preset that the method does not have are left out.
+    """
+    from_preset: dict[str, Any] = {}
+    if preset is not None:
+        from ..presets import read_preset
+
+        from_preset = read_preset(preset).for_method(method)
+    if not wanted and not from_preset:
         return None
     settings_class = method.load()[1]
     for name in wanted:
@@ -88,7 +96,7 @@ def method_settings(method: Method, wanted: dict[str, Any]) -> Any:
                 f"{option}: expected a method with this setting, found {method.name!r} "
                 "which has none; leave the option out or use --method mertens"
             )
-    return settings_class(**wanted)
+    return settings_class(**{**from_preset, **wanted})
 
 
 def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:

@@ -21,6 +21,7 @@ the second is warped onto the first by warped(x) = second(H x), without invertin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,3 +230,80 @@ def warp(image: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     grid = torch.stack([(2 * u + 1) / width - 1, (2 * v + 1) / height - 1], dim=-1)
     warped = F.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=False)
     return warped, inside.unsqueeze(1).to(image.dtype)
+
+
+# As a graph for other programs: bitmaps and matrix included, in operations that any batch allows
+
+
+class HomographyOfPair(nn.Module):
+    """The network with its input and output made whole: two pictures in, a homography out.
+
+    dark, bright: (B, 3, 256, 256), display RGB, 0..1. Returns the offsets of the corners
+    (B, 4, 2) in pixels and the homographies (B, 3, 3) from dark to bright, both float32.
+    """
+
+    def __init__(self, network: HomographyNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor]:
+        bitmaps = _bitmaps_of_batch(dark, bright)
+        planes = torch.cat([dark * 2 - 1, bright * 2 - 1, *bitmaps], dim=1)
+        offsets = self.network(planes).reshape(-1, 4, 2)
+        return offsets, _matrix_of_offsets(offsets)
+
+
+def _bitmaps_of_batch(first: Tensor, second: Tensor) -> list[Tensor]:
+    """The bitmaps of `network_input` for batches: (B, 1, H, W), 0 or 1, float32."""
+    weights = first.new_tensor([54.0, 183.0, 19.0]).reshape(1, 3, 1, 1)
+    greys, levels = [], []
+    for image in (first, second):
+        codes = torch.round(image * 255) * weights
+        grey = torch.floor(codes.sum(dim=1, keepdim=True) / 256)
+        ordered = grey.flatten(1).sort(dim=1).values
+        # The level at which a share of the pixels is reached, as in `bitmap_thresholds`.
+        count = ordered.shape[1]
+        places = [math.ceil(count * quantile) - 1 for quantile in _QUANTILES]
+        greys.append(grey)
+        levels.append(ordered[:, places])
+    excess = torch.zeros_like(levels[0])
+    for level in levels:
+        excess = excess + (_DARKEST_THRESHOLD + 1 - level).clamp(min=0)
+        excess = excess + (level - _BRIGHTEST_THRESHOLD + 1).clamp(min=0)
+    # Of equals the first, so the nearest to the median.
+    rank = excess * len(_QUANTILES) + torch.arange(len(_QUANTILES), device=excess.device)
+    chosen = rank.argmin(dim=1, keepdim=True)
+    return [
+        (grey > level.gather(1, chosen).reshape(-1, 1, 1, 1)).to(first.dtype)
+        for grey, level in zip(greys, levels, strict=True)
+    ]
+
+
+def _matrix_of_offsets(offsets: Tensor) -> Tensor:
+    """Homographies (B, 3, 3) from corner offsets (B, 4, 2), in closed form (Heckbert 1989).
+
+    Heckbert: Fundamentals of Texture Mapping and Image Warping, section 2.2.3, for the unit
+    square, here of 255 pixels a side.
+    """
+    side = SIDE_PIXELS - 1.0
+    start = corners().to(offsets)
+    x, y = (start + offsets).unbind(dim=2)
+    across_x, across_y = x[:, 1] - x[:, 2], y[:, 1] - y[:, 2]
+    down_x, down_y = x[:, 3] - x[:, 2], y[:, 3] - y[:, 2]
+    sum_x = x[:, 0] - x[:, 1] + x[:, 2] - x[:, 3]
+    sum_y = y[:, 0] - y[:, 1] + y[:, 2] - y[:, 3]
+    area = across_x * down_y - down_x * across_y
+    g = (sum_x * down_y - down_x * sum_y) / area
+    h = (across_x * sum_y - sum_x * across_y) / area
+    rows = [
+        (x[:, 1] - x[:, 0] + g * x[:, 1]) / side,
+        (x[:, 3] - x[:, 0] + h * x[:, 3]) / side,
+        x[:, 0],
+        (y[:, 1] - y[:, 0] + g * y[:, 1]) / side,
+        (y[:, 3] - y[:, 0] + h * y[:, 3]) / side,
+        y[:, 0],
+        g / side,
+        h / side,
+        torch.ones_like(g),
+    ]
+    return torch.stack(rows, dim=1).reshape(-1, 3, 3)

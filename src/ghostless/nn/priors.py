@@ -105,6 +105,8 @@ def reduce(image: Tensor) -> Tensor:
 
     Kernel [1 4 6 4 1] / 16; the border is mirrored with the edge sample repeated.
     """
+    if torch.onnx.is_in_onnx_export():
+        return _reduce_in_graph(image)
     for dim in (2, 3):
         padded = _mirror(image, dim)
         half = (image.shape[dim] + 1) // 2
@@ -131,6 +133,8 @@ def expand(coarse: Tensor, size: tuple[int, int]) -> Tensor:
 
     The edge sample is repeated.
     """
+    if torch.onnx.is_in_onnx_export():
+        return _expand_in_graph(coarse)
     for dim, wanted in zip((2, 3), size, strict=True):
         pad = (0, 0, 1, 1) if dim == 2 else (1, 1, 0, 0)
         padded = F.pad(coarse, pad, mode="replicate")
@@ -141,6 +145,35 @@ def expand(coarse: Tensor, size: tuple[int, int]) -> Tensor:
         doubled = torch.stack([even, odd], dim=dim + 1).flatten(dim, dim + 1)
         coarse = doubled.narrow(dim, 0, wanted)
     return coarse
+
+
+# In an ONNX graph, where sizes are symbols, slices and indices of every level make expressions that
+# the exporter works on for hours. Convolutions do not, but all sides must be even.
+
+
+def _reduce_in_graph(image: Tensor) -> Tensor:
+    top = torch.cat([image[:, :, 1:2], image[:, :, :1], image], dim=2)
+    padded = torch.cat([top[..., 1:2], top[..., :1], top], dim=3)
+    padded = F.pad(padded, (0, 1, 0, 1), mode="replicate")
+    return F.conv2d(padded, _kernels(image), stride=2, groups=image.shape[1])
+
+
+def _expand_in_graph(coarse: Tensor) -> Tensor:
+    padded = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
+    return F.conv_transpose2d(
+        padded,
+        4 * _kernels(coarse),
+        stride=2,
+        padding=4,
+        output_padding=1,
+        groups=coarse.shape[1],
+    )
+
+
+def _kernels(image: Tensor) -> Tensor:
+    """The blur in both directions for each channel: (C, 1, 5, 5)."""
+    kernel = image.new_tensor(_KERNEL)
+    return torch.outer(kernel, kernel).expand(image.shape[1], 1, 5, 5)
 
 
 def gaussian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
@@ -176,10 +209,12 @@ class Priors:
     """Content and detail of two images fused at every level of a pyramid, the finest first.
 
     content[l], detail[l]: (B, 3, H / 2^l, W / 2^l); content 0..1, detail around 0.
+    base: content of the level below the last, where it is known.
     """
 
     content: list[Tensor]
     detail: list[Tensor]
+    base: Tensor | None = None
 
 
 def make_weights(
@@ -204,7 +239,7 @@ def make_priors(
         level says about this one (the authors' program).
     """
     priors = weighted_priors(images, make_weights(images, weights), levels)
-    return priors if form == "paper" else _refused(priors, images, weights, levels)
+    return priors if form == "paper" else _refused(priors)
 
 
 def weighted_priors(images: Sequence[Tensor], weights: Sequence[Tensor], levels: int) -> Priors:
@@ -216,7 +251,7 @@ def weighted_priors(images: Sequence[Tensor], weights: Sequence[Tensor], levels:
         content.append(weighted_content(images, weights))
         detail.append(weighted_detail(images, coarse, weights))
         images, weights = coarse, [reduce(weight) for weight in weights]
-    return Priors(content, detail)
+    return Priors(content, detail, weighted_content(images, weights))
 
 
 def weighted_content(images: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
@@ -240,12 +275,15 @@ def weighted_detail(
     )
 
 
-def _refused(priors: Priors, images: Sequence[Tensor], weights: WeightForm, levels: int) -> Priors:
+def fuse_images(priors: Priors) -> Tensor:
+    """Exposure fusion (B, 3, H, W), not clipped, of the images that priors of the paper's form
+    were made of, over as many scales as they have and the base below."""
+    assert priors.base is not None
+    return collapse([*priors.detail, priors.base])
+
+
+def _refused(priors: Priors) -> Priors:
     """Priors of the one image that others are fused to."""
-    top = weighted_content(
-        [gaussian_pyramid(image, levels + 1)[-1] for image in images],
-        [gaussian_pyramid(weight, levels + 1)[-1] for weight in make_weights(images, weights)],
-    )
-    fused = gaussian_pyramid(collapse([*priors.detail, top]), levels + 1)
+    fused = gaussian_pyramid(fuse_images(priors), len(priors.detail) + 1)
     content = [expand(coarse, (fine.shape[2], fine.shape[3])) for fine, coarse in pairwise(fused)]
     return Priors(content, [fine - low for fine, low in zip(fused, content, strict=False)])

@@ -1,0 +1,53 @@
+"""Names that the shell completes. They are asked for at every press of a key: quick, no errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def method_names(incomplete: str) -> list[str]:
+    from ..methods import METHODS
+
+    return _starting(incomplete, ["auto", *METHODS])
+
+
+def network_names(incomplete: str) -> list[str]:
+    from ..methods.graphs import GRAPHS
+
+    return _starting(incomplete, GRAPHS)
+
+
+def alignments(incomplete: str) -> list[str]:
+    from typing import get_args
+
+    from ..align import AlignModel
+
+    return _starting(incomplete, get_args(AlignModel))
+
+
+def deghost_modes(incomplete: str) -> list[str]:
+    from typing import get_args
+
+    from ..deghost import Mode
+
+    return _starting(incomplete, get_args(Mode))
+
+
+def operators(incomplete: str) -> list[str]:
+    from ..tonemap import OPERATORS
+
+    return _starting(incomplete, ["auto", *OPERATORS])
+
+
+def preset_names(incomplete: str) -> list[str]:
+    from ..errors import GhostlessError
+    from ..presets import preset_names as names
+
+    try:
+        return _starting(incomplete, names())
+    except GhostlessError:
+        return []

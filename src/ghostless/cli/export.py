@@ -1,0 +1,38 @@
+"""The words of `ghostless export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .show import tell
+
+
+def export(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD",
+            help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn, or homography, the aligner.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .onnx.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="The network's weights, made by 'ghostless train'.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option(help="Compare onnxruntime with torch before the file is written.")
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing output files.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Write a network as an ONNX file that any program can run, at any size."""
+    from ..export import ExportSettings, export_onnx
+
+    settings = ExportSettings(weights=weights, check=check, overwrite=overwrite)
+    tell(export_onnx(network, out, settings), quiet, as_json)

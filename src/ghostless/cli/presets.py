@@ -1,0 +1,66 @@
+"""The option `--preset` of several commands, and the command `ghostless presets`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .complete import preset_names
+from .show import print_json
+
+
+def _choose(ctx: typer.Context, value: str | None) -> str | None:
+    """Make a preset's options the defaults of the command: what is given still wins.
+
+    A preset never turns off the very step that a command is for.
+    """
+    if value is None or ctx.resilient_parsing:
+        return value
+    from ..presets import read_preset
+
+    known = {parameter.name for parameter in ctx.command.params}
+    step = ctx.command.name
+    ctx.default_map = {
+        name: setting
+        for name, setting in read_preset(value).beside_method().items()
+        if name in known and not (name == step and setting in ("none", "off"))
+    }
+    return value
+
+
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME|FILE",
+        is_eager=True,
+        callback=_choose,
+        autocompletion=preset_names,
+        help="Options for a kind of photograph, see 'ghostless presets'; those given here win.",
+    ),
+]
+
+
+def presets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Print the presets, yours among them, and what each sets."""
+    from ..presets import list_presets, user_folder
+
+    found = list_presets()
+    if as_json:
+        print_json([preset.as_dict() for preset in found])
+        return
+    for preset in found:
+        mine = "" if preset.origin == "shipped" else " (yours)"
+        print(f"{preset.name}{mine}: {preset.summary}")
+        for name, value in preset.options.items():
+            print(f"    {name.replace('_', '-'):<18} {_in_toml(value)}")
+    print(f"Your own: {user_folder()}/NAME.toml")
+
+
+def _in_toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}"

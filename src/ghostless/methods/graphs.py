@@ -1,0 +1,311 @@
+"""The networks as graphs for other programs: pictures in, picture out, nothing around them.
+
+A graph holds all that the method does with its network on aligned frames: linearising, mu-law,
+luma and chroma, pyramids, bitmaps. What it takes and gives is said in its ports, so that a program
+in any language can use the ONNX file without knowing the method.
+
+Outside of the graphs: reading and aligning, sides that are no multiple of what the network takes,
+and fusing more frames than it sees at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..nn.settings import needs_networks_extra
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..nn.weights import NetworkKind
+
+DISPLAY = "RGB, 0..1, sRGB primaries and curve"
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a graph.
+
+    shape: numbers where a side is fixed, else the names "batch", "height", "width".
+    about: meaning, range, colour space and units.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    about: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as others see it.
+
+    module: called with the inputs in their order, float32; returns the outputs, one tensor or a
+        tuple of them.
+    size_multiple, least_side: what height and width must be multiples of, and at least.
+    border: how the method itself fills up to that multiple, at the bottom and at the right.
+    notes: what else a user of the file must know.
+    """
+
+    module: torch.nn.Module
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    size_multiple: int
+    least_side: int
+    border: Literal["reflect", "replicate", "none"]
+    notes: str
+
+
+@dataclass(frozen=True)
+class GraphSource:
+    """Where a graph comes from: the kind of network, and how to make the graph of a network."""
+
+    kind: NetworkKind
+    make: Callable[[Any], Graph]
+
+
+def _image(name: str, about: str, side: int | None = None) -> Port:
+    sides: tuple[int | str, int | str] = ("height", "width") if side is None else (side, side)
+    return Port(name, ("batch", 3, *sides), f"{about}: {DISPLAY}")
+
+
+_UNDER = _image("under", "the darker frame")
+_OVER = _image("over", "the brighter frame, aligned to the darker one")
+_FUSED = _image("fused", "the fused picture")
+_MORE_FRAMES = "More than two frames are fused in pairs, the darkest with the brightest first."
+
+
+def _mef_gan() -> GraphSource:
+    import torch
+
+    from .mef_gan import GENERATOR, SIZE_MULTIPLE, Generator
+
+    class Module(torch.nn.Module):
+        def __init__(self, network: Generator) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, under: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
+            fused: torch.Tensor = self.network(over=over, under=under)
+            return fused
+
+    return GraphSource(
+        GENERATOR,
+        lambda network: Graph(
+            Module(network),
+            (_UNDER, _OVER),
+            (_FUSED,),
+            size_multiple=SIZE_MULTIPLE,
+            least_side=SIZE_MULTIPLE,
+            border="reflect",
+            notes=_MORE_FRAMES,
+        ),
+    )
+
+
+def _lcndr() -> GraphSource:
+    import torch
+
+    from ..nn.ycbcr import luma
+    from .lcndr import MINIMUM_SIDE, NETWORK, SIZE_MULTIPLE, Lcndr, add_colour
+
+    class Module(torch.nn.Module):
+        def __init__(self, network: Lcndr) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, under: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
+            fused_luma = self.network(over=luma(over), under=luma(under))
+            return add_colour(fused_luma, [over, under])
+
+    return GraphSource(
+        NETWORK,
+        lambda network: Graph(
+            Module(network),
+            (_UNDER, _OVER),
+            (_FUSED,),
+            size_multiple=SIZE_MULTIPLE,
+            least_side=MINIMUM_SIDE,
+            border="reflect",
+            notes="The network fuses luma; chroma is fused by rule in the graph. " + _MORE_FRAMES,
+        ),
+    )
+
+
+def _dpgn() -> GraphSource:
+    import torch
+
+    from ..nn.priors import fuse_images, make_priors
+    from ..nn.ycbcr import luma, with_chroma_of
+    from .dpgn import NETWORK, Dpgn
+
+    class Module(torch.nn.Module):
+        def __init__(self, network: Dpgn) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, under: torch.Tensor, over: torch.Tensor) -> torch.Tensor:
+            how = self.network.architecture
+            priors = make_priors([over, under], how.levels)
+            colour = fuse_images(priors).clamp(0, 1)
+            if (how.prior_form, how.prior_weights) != ("paper", "mertens"):
+                priors = self.network.make_priors(over=over, under=under)
+            fused = self.network(over=over, under=under, priors=priors).final
+            return with_chroma_of(luma(fused), colour).clamp(0, 1)
+
+    return GraphSource(
+        NETWORK,
+        lambda network: Graph(
+            Module(network),
+            (_UNDER, _OVER),
+            (_FUSED,),
+            size_multiple=network.architecture.size_multiple,
+            least_side=network.architecture.size_multiple,
+            border="replicate",
+            notes="The pyramids of exposure fusion that guide the network are made in the graph. "
+            "Chroma is that of exposure fusion over as many scales as the network has, where "
+            "'ghostless fuse' takes all scales of the image. " + _MORE_FRAMES,
+        ),
+    )
+
+
+def _chen_chuang() -> GraphSource:
+    from .chen_chuang import GENERATOR, SIZE_MULTIPLE
+
+    return GraphSource(
+        GENERATOR,
+        lambda network: Graph(
+            network,
+            (_UNDER, _OVER),
+            (_FUSED,),
+            size_multiple=SIZE_MULTIPLE,
+            least_side=SIZE_MULTIPLE,
+            border="reflect",
+            notes="The homography network that may align the frames is a file of its own: "
+            "'ghostless export homography'. " + _MORE_FRAMES,
+        ),
+    )
+
+
+def _hdr_gan() -> GraphSource:
+    import torch
+
+    from .hdr_gan import FRAMES, GENERATOR, Generator, network_input, radiance_of_output
+
+    class Module(torch.nn.Module):
+        def __init__(self, network: Generator) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(
+            self,
+            dark: torch.Tensor,
+            reference: torch.Tensor,
+            bright: torch.Tensor,
+            stops: torch.Tensor,
+        ) -> torch.Tensor:
+            how = self.network.architecture
+            exposures = torch.exp2(stops - stops[:, :1])
+            inputs = [
+                network_input(
+                    frame, _linear_of_srgb(frame), exposures[:, i].reshape(-1, 1, 1, 1), how
+                )
+                for i, frame in enumerate((dark, reference, bright))
+            ]
+            radiance = radiance_of_output(self.network.reconstruct(*inputs), how)
+            return radiance * exposures[:, 1].reshape(-1, 1, 1, 1)
+
+    return GraphSource(
+        GENERATOR,
+        lambda network: Graph(
+            Module(network),
+            (
+                _image("dark", "the darkest frame"),
+                _image("reference", "the frame whose geometry and moving things are kept"),
+                _image("bright", "the brightest frame"),
+                Port(
+                    "stops",
+                    ("batch", FRAMES),
+                    "exposures of dark, reference and bright in stops, not falling; only their "
+                    "differences count",
+                ),
+            ),
+            (
+                Port(
+                    "radiance",
+                    ("batch", 3, "height", "width"),
+                    "linear RGB, >= 0, sRGB primaries; 1.0 is where the reference frame clips",
+                ),
+            ),
+            size_multiple=network.architecture.size_multiple,
+            least_side=network.architecture.least_side,
+            border="reflect",
+            notes="Where there is no darker or no brighter frame, give the reference in its place "
+            "with its own stops. What clips in the darkest frame is clipped in the result.",
+        ),
+    )
+
+
+def _linear_of_srgb(display: torch.Tensor) -> torch.Tensor:
+    """Linear light of display values, 0..1: the torch twin of `color.srgb_to_linear`."""
+    import torch
+
+    high = ((display + 0.055) / 1.055).pow(2.4)
+    return torch.where(display <= 0.04045, display / 12.92, high)
+
+
+def _homography() -> GraphSource:
+    from ..nn import homography
+
+    return GraphSource(
+        homography.HOMOGRAPHY,
+        lambda network: Graph(
+            homography.HomographyOfPair(network),
+            (
+                _image("dark", "the darker frame", homography.SIDE_PIXELS),
+                _image("bright", "the brighter frame, not aligned", homography.SIDE_PIXELS),
+            ),
+            (
+                Port(
+                    "offsets",
+                    ("batch", 4, 2),
+                    "where the corners of dark (top left, top right, bottom right, bottom left) "
+                    "lie in bright, less where they lie in dark: (x, y) in pixels of the input",
+                ),
+                Port(
+                    "homography",
+                    ("batch", 3, 3),
+                    "takes pixel centres (x, y, 1) of dark to bright, in pixels of the input "
+                    "counted from 0: aligned(x) = bright(H x)",
+                ),
+            ),
+            size_multiple=homography.SIDE_PIXELS,
+            least_side=homography.SIDE_PIXELS,
+            border="none",
+            notes="Reduce both frames to the input's size, best by averaging over areas. With "
+            "S = [[s, 0, (s - 1) / 2], [0, t, (t - 1) / 2], [0, 0, 1]], s = 256 / width and "
+            "t = 256 / height, the homography of the full size is inverse(S) H S.",
+        ),
+    )
+
+
+def _named(what: str, source: Callable[[], GraphSource]) -> Callable[[], GraphSource]:
+    def load() -> GraphSource:
+        with needs_networks_extra(f"export {what}"):
+            return source()
+
+    return load
+
+
+GRAPHS: dict[str, Callable[[], GraphSource]] = {
+    name: _named(name, source)
+    for name, source in (
+        ("chen-chuang", _chen_chuang),
+        ("mef-gan", _mef_gan),
+        ("lcndr", _lcndr),
+        ("hdr-gan", _hdr_gan),
+        ("dpgn", _dpgn),
+        ("homography", _homography),
+    )
+}
