@@ -11,16 +11,14 @@ import torch
 
 from ghostless.bracket import Fused
 from ghostless.data.panoramas import (
-    HELD_OUT_SCENES,
     check_split,
     encode_log2,
     from_radiance,
     load_packed,
     pack,
     read_manifest,
-    scene_of,
-    split_of,
 )
+from ghostless.data.splits import HELD_OUT_SCENES, scene_of, split_of
 from ghostless.errors import FileReadError, OptionError, OutputError
 from ghostless.io.write import write_image
 from tests.scenes import make_radiance

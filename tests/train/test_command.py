@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ghostless.cli import run
-from ghostless.data.panoramas import HELD_OUT_SCENES, pack
+from ghostless.data.panoramas import pack
+from ghostless.data.splits import HELD_OUT_SCENES
 from ghostless.methods.lcndr import NETWORK
 from ghostless.nn.weights import load_weights
 

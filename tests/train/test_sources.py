@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ghostless import color
-from ghostless.data.panoramas import HELD_OUT_SCENES, from_radiance
+from ghostless.data.panoramas import from_radiance
+from ghostless.data.splits import HELD_OUT_SCENES
 from ghostless.train import samples
 from ghostless.train.quality import mef_ssim, psnr, scale_space_loss
 from ghostless.train.sources import SimulatedData, fuse_densely, srgb_from_linear

@@ -13,16 +13,9 @@ from torch import Tensor
 from ..bracket import Fused
 from ..errors import FileReadError, OptionError, OutputError
 from ..io.write import WriteSettings, check_output, write_image, write_mask, write_text
-from .panoramas import (
-    HDR_SUFFIXES,
-    MANIFEST,
-    Panoramas,
-    from_radiance,
-    list_files,
-    load_packed,
-    read_radiance,
-)
+from .panoramas import MANIFEST, Panoramas, from_radiance, load_packed, read_radiance
 from .simulate import BracketSimulator, SimulatedBatch, SimulationSettings
+from .splits import HDR_SUFFIXES, list_files
 
 FRAME_SUFFIXES = (".jpg", ".png")
 

@@ -20,14 +20,12 @@ from torch import Tensor
 
 from .. import color
 from ..errors import FileReadError, InputError, OptionError
+from .splits import HDR_SUFFIXES, SURFACE_SUFFIXES, Split, list_files, scene_of, split_of
 
 Kind = Literal["panorama", "picture", "surface"]
-Split = Literal["train", "held-out"]
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-HDR_SUFFIXES = (".hdr", ".exr")
-SURFACE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 # What is brighter than this percentile of a picture's brightest channel (the sun) is set to it.
 SUN_PERCENTILE = 99.99
@@ -42,40 +40,6 @@ _SURFACE_LOW_STOPS = -12.0
 # 16-bit codes live in int16 tensors, for torch computes little with uint16.
 _CODE_ZERO = 32768
 _CODES = 65535
-
-# Pictures of one place, or of skies that cannot be told apart, under the name of their scene.
-SCENE_OF = {
-    "pmndrs_sunrise": "spruit_sunrise",
-    "pmndrs_venice": "venice_sunset",
-    "pmndrs_workshop": "aerodynamics_workshop",
-    "pmndrs_sky": "kloofendal_48d_partly_cloudy_puresky",
-    "rustig_koppie_puresky": "qwantani_puresky",
-    "brown_photostudio_06": "brown_photostudio_02",
-    "brown_photostudio_07": "brown_photostudio_02",
-    "studio_small_08": "studio_small_05",
-    "studio_small_09": "studio_small_05",
-}
-# Scenes that nothing is trained on: in and out of doors, day, dusk and night, noisy and smooth.
-HELD_OUT_SCENES = frozenset(
-    (
-        "spruit_sunrise",
-        "leadenhall_market",
-        "venice_sunset",
-        "pmndrs_apartment",
-        "chinese_garden",
-        "drachenfels_cellar",
-        "hotel_room",
-        "modern_buildings_2",
-        "narrow_moonlit_road",
-        "small_hangar_01",
-        "spiaggia_di_mondello",
-        "wasteland_clouds_puresky",
-    )
-)
-# Surfaces that nothing is trained on.
-HELD_OUT_SURFACES = frozenset(
-    ("Planks003", "brick_wall_005_diff", "fabric_pattern_07_col_1", "leaves_forest_ground_diff")
-)
 
 
 @dataclass(frozen=True)
@@ -94,23 +58,6 @@ class Entry:
     height: int
     low_stops: float
     high_stops: float
-
-
-def scene_of(name: str) -> str:
-    """Scene that a file's stem belongs to: resolution and origin in the name do not count.
-
-    >>> scene_of("pmndrs_sunrise"), scene_of("hotel_room_1k_blender")
-    ('spruit_sunrise', 'hotel_room')
-    """
-    stem = name.removesuffix("_blender").removesuffix("_Color")
-    for resolution in ("_1k", "_2k", "_4k", "_8k", "_1K", "_2K", "_1K-JPG"):
-        stem = stem.removesuffix(resolution)
-    return SCENE_OF.get(stem, stem)
-
-
-def split_of(scene: str) -> Split:
-    """Side of the split that a scene is on."""
-    return "held-out" if scene in HELD_OUT_SCENES | HELD_OUT_SURFACES else "train"
 
 
 # Packing ------------------------------------------------------------------------------------------
@@ -149,18 +96,6 @@ def pack(
     }
     write_text(json.dumps(manifest, indent=1), out / MANIFEST, _settings(overwrite))
     return tuple(entries)
-
-
-def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files of a folder with certain suffixes, by name; raises FileReadError without any."""
-    if not folder.is_dir():
-        raise FileReadError(f"{folder}: expected a folder, found none; check its name")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    if not found:
-        raise FileReadError(
-            f"{folder}: expected a folder with {' or '.join(suffixes)} files, found none in it"
-        )
-    return found
 
 
 def _settings(overwrite: bool) -> Any:
@@ -254,6 +189,12 @@ def encode_log2(radiance: NDArray[np.float32]) -> tuple[NDArray[np.uint16], floa
     high = max(high, low + 1.0)
     stops = np.clip((stops - np.float32(low)) * np.float32(_CODES / (high - low)), 0, _CODES)
     return np.rint(stops).astype(np.uint16), low, high
+
+
+def decode_log2(codes: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Radiance of codes that `encode_log2` made."""
+    stops = codes.astype(np.float32) * np.float32((high - low) / _CODES) + np.float32(low)
+    return np.asarray(np.exp2(stops), np.float32)
 
 
 def encode_jpeg2000(codes: NDArray[np.uint16]) -> NDArray[np.uint8]:

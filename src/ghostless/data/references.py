@@ -38,13 +38,13 @@ from .panoramas import (
     MANIFEST,
     SUN_PERCENTILE,
     Entry,
-    Split,
     encode_jpeg2000,
     encode_log2,
     load_packed,
     store_bytes,
 )
 from .simulate import BracketSimulator, SimulationSettings
+from .splits import Split
 
 Radiance = NDArray[np.float32]
 Display = NDArray[np.float32]

@@ -125,6 +125,8 @@ class SimulatedBatch:
     flow: (B, N, 2, H, W) where each pixel of the reference goes in each frame, (dx, dy) with camera
         and objects, or None.
     cameras: response, noise and files of each bracket.
+    hidden: (B, N, H, W) of rendered scenes: 1 where what the reference shows cannot be seen in the
+        frame; else None.
     """
 
     frames: Tensor
@@ -135,6 +137,7 @@ class SimulatedBatch:
     reference: int
     flow: Tensor | None
     cameras: Cameras
+    hidden: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -190,16 +193,16 @@ class BracketSimulator:
         view: index of the only picture to take views of; None for all.
         """
         s = self.settings
-        count = self._integer(s.frames, generator)
+        count = draw_integer(s.frames, generator)
         reference = (count - 1) // 2 if s.reference is None else s.reference
-        stops = self._stops(batch, count, generator)
+        stops = draw_stops(s, batch, count, generator)
         homographies = self._homographies(batch, count, reference, generator)
         views = self._views(batch, generator, view)
         objects = self._objects(batch, homographies, reference, views, generator)
-        smear = self._smear(batch, count, stops, generator)
+        smear = draw_smear(s, stops, generator)
 
         light = self._light(views, objects, homographies, smear)
-        light *= self._brightness(light[:, reference], generator).view(-1, 1, 3, 1, 1)
+        light *= draw_brightness(s, light[:, reference], generator).view(-1, 1, 3, 1, 1)
         exposures = stops.exp2().view(batch, count, 1, 1, 1)
         light *= exposures
         cameras = self.camera.draw(batch, generator)
@@ -215,20 +218,6 @@ class BracketSimulator:
         )
 
     # What is drawn for each bracket ---------------------------------------------------------------
-
-    def _integer(self, limits: tuple[int, int], generator: torch.Generator) -> int:
-        low, high = limits
-        draw = torch.randint(low, high + 1, (1,), generator=generator, device=self.device)
-        return int(draw.item())
-
-    def _stops(self, batch: int, count: int, generator: torch.Generator) -> Tensor:
-        gaps = _uniform((batch, 1), self.settings.gap_stops, generator, self.device)
-        if count > 1:
-            widest = self.settings.span_stops / (count - 1)
-            gaps = gaps.clamp(max=max(widest, self.settings.gap_stops[0]))
-        places = torch.arange(count, device=self.device) - (count - 1) / 2
-        stops: Tensor = gaps * places
-        return stops
 
     def _homographies(
         self, batch: int, count: int, reference: int, generator: torch.Generator
@@ -254,29 +243,6 @@ class BracketSimulator:
         centre = _shift((width - 1) / 2, (height - 1) / 2, device)
         around_centre: Tensor = centre @ shake @ torch.linalg.inv(centre)
         return around_centre
-
-    def _smear(self, batch: int, count: int, stops: Tensor, generator: torch.Generator) -> Tensor:
-        """Smear by shake and exposure time of each frame, (B, N, 3): x, y in pixels, time."""
-        s = self.settings
-        if s.static:
-            return torch.zeros(batch, count, 3, device=self.device)
-        angle = _uniform((batch, count), (0, 2 * math.pi), generator, self.device)
-        length = _uniform((batch, count), (0, s.blur_pixels), generator, self.device)
-        time = _uniform((batch, 1), (0, s.shutter_share), generator, self.device)
-        shorter = (stops - stops[:, -1:]).exp2()
-        return torch.stack(
-            [angle.cos() * length * shorter, angle.sin() * length * shorter, time * shorter], dim=2
-        )
-
-    def _brightness(self, light: Tensor, generator: torch.Generator) -> Tensor:
-        """Factors (B, 3) that bring the mean of log light to a key, with a colour cast."""
-        s = self.settings
-        batch = light.shape[0]
-        mean = light.clamp(min=_MIN_LIGHT).log().mean(dim=(1, 2, 3)).exp()
-        key = _log_uniform((batch,), s.key, generator, self.device)
-        cast = _uniform((batch, 3), (-s.cast_stops, s.cast_stops), generator, self.device)
-        cast[:, 1] = 0
-        return (key / mean).view(-1, 1) * cast.exp2()
 
     # Views ----------------------------------------------------------------------------------------
 
@@ -478,7 +444,7 @@ class BracketSimulator:
         s = self.settings
         to_reference = torch.linalg.inv(homography)
         total = views.light.new_zeros(len(homography), 3, *s.size)
-        for place_x, place_y, moment in self._samples():
+        for place_x, place_y, moment in samples_of(self.settings):
             x, y = place_x + moment * smear[:, 0], place_y + moment * smear[:, 1]
             seen = to_reference @ _shifts(x, y)
             image = self._sample(views.light, views.matrices @ seen, "border")
@@ -522,7 +488,7 @@ class BracketSimulator:
         """How much of each object is seen (B, K, H, W) in frame n, as if nothing shook."""
         parts = [
             self._visible_at(objects, n, x, y, moment * smear[:, n, 2])
-            for x, y, moment in self._samples()
+            for x, y, moment in samples_of(self.settings)
         ]
         return torch.stack(parts).mean(dim=0)
 
@@ -536,25 +502,6 @@ class BracketSimulator:
             seen.append(cover if free is None else cover * free)
             free = 1 - cover if free is None else free * (1 - cover)
         return torch.stack(seen[::-1], dim=1)
-
-    def _samples(self) -> list[tuple[float, float, float]]:
-        """Places within a pixel, x and y from its centre, and moments, -0.5..0.5.
-
-        Moments are spread evenly over places, so that few samples make an even smear.
-        """
-        steps = math.isqrt(self.settings.samples)
-        samples = []
-        for i in range(self.settings.samples):
-            column, row = i % steps, i // steps
-            moment = column * steps + (row + column) % steps
-            samples.append(
-                (
-                    (column + 0.5) / steps - 0.5,
-                    (row + 0.5) / steps - 0.5,
-                    (moment + 0.5) / self.settings.samples - 0.5,
-                )
-            )
-        return samples
 
     def _ghosts(self, objects: _Objects | None, reference: int, smear: Tensor) -> Tensor:
         batch, count = smear.shape[:2]
@@ -585,6 +532,77 @@ class BracketSimulator:
                     target = torch.where((visible[:, k] > 0.5)[..., None], moved, target)
             flows.append((target - still).permute(0, 3, 1, 2))
         return torch.stack(flows, dim=1)
+
+
+# What is drawn for each bracket -------------------------------------------------------------------
+
+
+def draw_integer(limits: tuple[int, int], generator: torch.Generator) -> int:
+    """One random integer from low to high, both included."""
+    low, high = limits
+    draw = torch.randint(low, high + 1, (1,), generator=generator, device=generator.device)
+    return int(draw.item())
+
+
+def draw_stops(
+    settings: SimulationSettings, batch: int, count: int, generator: torch.Generator
+) -> Tensor:
+    """Exposures (B, N) in stops, dark to bright, 0 in the middle."""
+    device = generator.device
+    gaps = _uniform((batch, 1), settings.gap_stops, generator, device)
+    if count > 1:
+        widest = settings.span_stops / (count - 1)
+        gaps = gaps.clamp(max=max(widest, settings.gap_stops[0]))
+    places = torch.arange(count, device=device) - (count - 1) / 2
+    stops: Tensor = gaps * places
+    return stops
+
+
+def draw_smear(settings: SimulationSettings, stops: Tensor, generator: torch.Generator) -> Tensor:
+    """Smear by shake and exposure time of each frame, (B, N, 3): x, y in pixels, time."""
+    if settings.static:
+        return torch.zeros(*stops.shape, 3, device=stops.device)
+    shape = (stops.shape[0], stops.shape[1])
+    angle = _uniform(shape, (0, 2 * math.pi), generator, stops.device)
+    length = _uniform(shape, (0, settings.blur_pixels), generator, stops.device)
+    time = _uniform((shape[0], 1), (0, settings.shutter_share), generator, stops.device)
+    shorter = (stops - stops[:, -1:]).exp2()
+    return torch.stack(
+        [angle.cos() * length * shorter, angle.sin() * length * shorter, time * shorter], dim=2
+    )
+
+
+def draw_brightness(
+    settings: SimulationSettings, light: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Factors (B, 3) that bring the mean of log light (B, 3, H, W) to a key, with a colour cast."""
+    batch = light.shape[0]
+    mean = light.clamp(min=_MIN_LIGHT).log().mean(dim=(1, 2, 3)).exp()
+    key = _log_uniform((batch,), settings.key, generator, light.device)
+    limits = (-settings.cast_stops, settings.cast_stops)
+    cast = _uniform((batch, 3), limits, generator, light.device)
+    cast[:, 1] = 0
+    return (key / mean).view(-1, 1) * cast.exp2()
+
+
+def samples_of(settings: SimulationSettings) -> list[tuple[float, float, float]]:
+    """Places within a pixel, x and y from its centre, and moments, -0.5..0.5.
+
+    Moments are spread evenly over places, so that few samples make an even smear.
+    """
+    steps = math.isqrt(settings.samples)
+    samples = []
+    for i in range(settings.samples):
+        column, row = i % steps, i // steps
+        moment = column * steps + (row + column) % steps
+        samples.append(
+            (
+                (column + 0.5) / steps - 0.5,
+                (row + 0.5) / steps - 0.5,
+                (moment + 0.5) / settings.samples - 0.5,
+            )
+        )
+    return samples
 
 
 # Sprites have room for outlines that swing out by this much.
