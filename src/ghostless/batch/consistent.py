@@ -1,8 +1,8 @@
 """The same exposure and white balance from set to set.
 
-Every bracket is fused small first, and what its picture looks like is measured; the gains that bring
-all to the median look then go into the options of each (`light.scale_light`), so that every picture
-is made in one go.
+Every bracket is fused small first, and what its picture looks like is measured; the gains that
+bring all to the median look then go into the options of each (`light.scale_light`), so that every
+picture is made in one go.
 
 - Brackets of one manual exposure (a panorama, a time lapse) are made to show the same light at the
   same brightness. Brackets whose exposures differ (the rooms of a house, metered one by one) are
@@ -16,6 +16,7 @@ is made in one go.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -86,10 +87,8 @@ def consistent_options(
     options = replace(options, read=replace(options.read, white_balance=balance))
     looks: dict[int, Look] = {}
     for number, planned in enumerate(plan.brackets, start=1):
-        try:
+        with suppress(GhostlessError):
             looks[planned.number] = measure(planned, folder, out / planned.output, options)
-        except GhostlessError:
-            pass
         if progress is not None:
             progress(number / len(plan.brackets))
     by_camera = balance is not None or not any(file.auto_white_balance for file in files)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -45,6 +45,7 @@ _SECONDS_PER_CUT: Final = 6.0
 # From here on cameras may take a second exposure, in the dark, to subtract its noise.
 _NOISE_REDUCTION_SECONDS: Final = 1.0
 _SAME_FOCAL_LENGTH: Final = 0.05
+_HALF_OF_COUNTER: Final = 5000  # after 9999 cameras go on with 1
 # The longest series that cameras take by themselves.
 _USUAL_MOST_FRAMES: Final = 9
 
@@ -53,7 +54,8 @@ _KNOWN_PATTERN_COST: Final = 0.6
 _INTERRUPTED_COST: Final = 1.2
 _NEW_PATTERN_COST: Final = 0.8  # where other patterns are known already
 _PAIR_COST: Final = 0.6  # two photos of different exposure are no pattern yet
-_UNTOLD_COST: Final = 0.9  # nothing but their place in the row speaks for them
+_UNTOLD_COST: Final = 0.9  # for each gap between photos that only stand beside each other
+_GUESS_COST: Final = 1.05  # the same where nothing at all speaks for any of them
 _UNEVEN_COST: Final = 1.0
 _UNUSUAL_ORDER_COST: Final = 1.2
 _UNLIKE_COST: Final = 3.0
@@ -203,11 +205,33 @@ def in_order(photos: Iterable[Photo]) -> list[list[Photo]]:
         cameras = _filled([photo.camera for photo in same_prefix])
         for photo, time, camera in zip(same_prefix, times, cameras, strict=True):
             rows[folder, camera or ""].append((-math.inf if time is None else time, photo))
-    ordered = [
-        [photo for _, photo in sorted(row, key=lambda item: (item[0], natural_key(item[1].name)))]
-        for row in rows.values()
-    ]
+    ordered = []
+    for row in rows.values():
+        ends = _counters_at_their_end(row)
+        row.sort(
+            key=lambda item: (
+                item[0],
+                item[0] in ends and _number(item[1]) < _HALF_OF_COUNTER,
+                natural_key(item[1].name),
+            )
+        )
+        ordered.append([photo for _, photo in row])
     return sorted(ordered, key=lambda row: natural_key(row[0].name))
+
+
+def _counters_at_their_end(row: Sequence[tuple[float, Photo]]) -> frozenset[float]:
+    """Seconds in which a camera's counter went from 9999 to 1."""
+    numbers: dict[float, list[int]] = defaultdict(list)
+    for time, photo in row:
+        numbers[time].append(_number(photo))
+    return frozenset(
+        time for time, seen in numbers.items() if max(seen) - min(seen) > _HALF_OF_COUNTER
+    )
+
+
+def _number(photo: Photo) -> int:
+    digits = re.search(r"(\d{1,9})$", PurePosixPath(photo.name).stem)
+    return int(digits[1]) if digits else 0
 
 
 def _filled(values: Sequence[T | None]) -> list[T | None]:
@@ -329,14 +353,16 @@ def has_even_steps(stops: Sequence[float]) -> bool:
 class _Segment:
     """Photos `start` to `stop` of a row, and what speaks for and against them as a bracket.
 
-    stops: as told by metadata. cost: without what depends on the vocabulary. certain: whether
-    metadata tell the exposure and the time of all. alike: whether the pixels say that all show one
-    scene. damaged: whether a file of it cannot be read.
+    stops: as told by metadata. between: what the gaps between its photos cost. cost: what is
+    unusual about its exposures, but for what depends on the vocabulary. certain: whether metadata
+    tell the exposure and the time of all. alike: whether the pixels say that all show one scene.
+    damaged: whether a file of it cannot be read.
     """
 
     start: int
     stop: int
     stops: tuple[float | None, ...]
+    between: float
     cost: float
     certain: bool
     alike: bool
@@ -351,11 +377,13 @@ class _Row:
     settings: GroupSettings
     pixels: Pixels
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    gaps: list[float | None] = field(default_factory=list)
     segments: list[list[_Segment]] = field(default_factory=list)
     cuts: list[_Segment] = field(default_factory=list)
 
     def solve(self) -> _Row:
         """Cut the row; patterns are taken into the vocabulary as long as they lower the cost."""
+        self.gaps = [self._gap_cost(index) for index in range(len(self.photos) - 1)]
         self.segments = [self._segments_from(start) for start in range(len(self.photos))]
         best, self.cuts = self._cut(self.vocabulary)
         candidates = self._candidates() if self.settings.size is None else []
@@ -398,7 +426,7 @@ class _Row:
         if self.settings.size is not None or segment.stop - segment.start == 1:
             return False
         known = self.vocabulary.match(segment.stops)
-        return not known or self._between(segment) > _DOUBTFUL_GAPS
+        return not known or segment.between > _DOUBTFUL_GAPS
 
     def _close_calls(self) -> list[_Segment]:
         """Possible brackets that were not chosen by a hair's breadth."""
@@ -440,10 +468,11 @@ class _Row:
         found = [self._segment(start, start + 1, 0.0)]
         between = 0.0
         for stop in range(start + 2, min(start + longest, len(self.photos)) + 1):
-            cost = self._gap_cost(stop - 2)
-            if cost is None:
+            gap = self.gaps[stop - 2]
+            last = self.photos[stop - 1]
+            if gap is None or any(_differ(photo, last) for photo in self.photos[start : stop - 1]):
                 break
-            between += cost
+            between += gap
             if self.settings.size is None and self._repeats(start, stop - 1):
                 break
             if self.settings.size is None or stop - start == self.settings.size:
@@ -478,11 +507,12 @@ class _Row:
         stops = tuple(photo.stops for photo in photos)
         certain = all(p.stops is not None and p.start_seconds is not None for p in photos)
         damaged = any(photo.problem is not None for photo in photos)
-        cost = between
+        cost = 0.0
         if stop - start > 1:
             cost += self._repeated_cost(start, stop) if self.settings.size else 0.0
             cost += 0.0 if self.settings.size else self._shape_cost(start, stop)
-        return _Segment(start, stop, stops, cost, certain, self._alike(start, stop, all), damaged)
+        alike = stop - start > 1 and self._alike(start, stop)
+        return _Segment(start, stop, stops, between, cost, certain, alike, damaged)
 
     def _repeated_cost(self, start: int, stop: int) -> float:
         return 0.3 * sum(self._repeats(start, last) for last in range(start + 1, stop))
@@ -497,7 +527,7 @@ class _Row:
             return cost + _told_cost([value for value in told if value is not None])
         estimated = self._estimated(start, stop)
         if estimated is None:
-            return cost + (0.0 if self._alike(start, stop, any) else _UNTOLD_COST)
+            return cost + self._untold_cost(start, stop)
         repeated = sum(
             any(abs(value - other) < _SAME_STOPS_IN_PIXELS for other in estimated[:place])
             for place, value in enumerate(estimated)
@@ -507,12 +537,23 @@ class _Row:
             cost += _UNUSUAL_ORDER_COST
         return cost
 
-    def _alike(self, start: int, stop: int, how_many: Callable[[Iterable[bool]], bool]) -> bool:
-        """Whether all (or any) neighbours of a segment are known to show one scene."""
-        found = [
-            self.pixels.get(self._pair(i), Evidence()).likeness for i in range(start, stop - 1)
-        ]
-        return how_many(likeness is not None and likeness >= ALIKE for likeness in found)
+    def _likenesses(self, start: int, stop: int) -> list[float | None]:
+        pairs = (self._pair(index) for index in range(start, stop - 1))
+        return [self.pixels.get(pair, Evidence()).likeness for pair in pairs]
+
+    def _alike(self, start: int, stop: int) -> bool:
+        """Whether all neighbours of a segment are known to show one scene."""
+        found = self._likenesses(start, stop)
+        return all(likeness is not None and likeness >= ALIKE for likeness in found)
+
+    def _untold_cost(self, start: int, stop: int) -> float:
+        """For photos that tell no exposure, and whose pixels tell none: their place in the row."""
+        found = self._likenesses(start, stop)
+        price = _UNTOLD_COST if any(likeness is not None for likeness in found) else _GUESS_COST
+        return price * sum(
+            likeness is None and None in (self.photos[index].stops, self.photos[index + 1].stops)
+            for index, likeness in enumerate(found, start=start)
+        )
 
     def _estimated(self, start: int, stop: int) -> list[float] | None:
         """Stops of all photos of a segment, gaps filled by what the pixels say of neighbours."""
@@ -539,22 +580,19 @@ class _Row:
         if count == 1:
             return 1.0
         if self.settings.size is not None:
-            return segment.cost + _KNOWN_PATTERN_COST
+            return segment.between + segment.cost + _KNOWN_PATTERN_COST
         told = sum(value is not None for value in segment.stops)
         if vocabulary.match(segment.stops) and 2 * told >= count:
-            return self._between(segment) + _KNOWN_PATTERN_COST
+            return segment.between + _KNOWN_PATTERN_COST
         if segment.damaged:
             return math.inf  # a broken file is no reason to give up photos that need it not
         if vocabulary.longer(segment.stops) is not None:
-            return self._between(segment) + _INTERRUPTED_COST
-        cost = segment.cost + _BRACKET_COST
+            return segment.between + _INTERRUPTED_COST
+        cost = segment.between + segment.cost + _BRACKET_COST
         if segment.alike:
             return cost  # exposures that differ, of one scene: it need not be a known pattern
         cost += _PAIR_COST if count == 2 else 0.0
         return cost + (_NEW_PATTERN_COST if vocabulary.patterns else 0.0)
-
-    def _between(self, segment: _Segment) -> float:
-        return sum(self._gap_cost(index) or 0.0 for index in range(segment.start, segment.stop - 1))
 
     # Cutting
 
@@ -596,7 +634,7 @@ class _Row:
                 count = segment.stop - segment.start
                 if not segment.certain or count < _SHORTEST_PATTERN:
                     continue
-                if self._between(segment) > _DOUBTFUL_GAPS * (count - 1):
+                if segment.between > _DOUBTFUL_GAPS * (count - 1):
                     continue
                 stops = [value for value in segment.stops if value is not None]
                 if not goes_outwards(stops):
