@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -43,18 +44,17 @@ def serve(
     ] = 60,
 ) -> None:
     """Open the web page: drop a bracket on it, compare, download."""
-    try:
-        from ..web.limits import Limits
-        from ..web.serve import Address
-        from ..web.serve import serve as run
-        from ..web.server import ServerSettings
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("fastapi", "starlette", "pydantic", "uvicorn"):
-            raise
-        raise MissingPackageError(
-            f"the web page: expected the package {error.name!r}, found it is not installed; "
-            "install it with: pip install 'ghostless[web]'"
-        ) from None
+    for package in ("fastapi", "uvicorn", "python_multipart"):
+        if find_spec(package) is None:
+            raise MissingPackageError(
+                f"the web page: expected the package {package!r}, found it is not installed; "
+                "install it with: pip install 'ghostless[web]'"
+            )
+    from ..web.limits import Limits
+    from ..web.serve import Address
+    from ..web.serve import serve as run
+    from ..web.server import ServerSettings
+
     limits = Limits(
         bracket_bytes=int(max_bracket_mb * 1e6),
         pixels=max_pixels,

@@ -160,14 +160,15 @@ def make_app(settings: ServerSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        root_path=settings.root_path,
         lifespan=run,
     )
     app.add_middleware(
         Guard,
         hosts=settings.hosts,
+        root_path=settings.root_path,
         upload_path=UPLOAD_PATH,
         upload_bytes=settings.limits.bracket_bytes,
+        uploads=settings.limits.uploads,
     )
     _add_errors(app)
     _add_page(app)

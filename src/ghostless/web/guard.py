@@ -37,25 +37,39 @@ _HEADERS = {
 class Guard:
     """ASGI middleware that refuses what this module's first lines say, and bodies too large.
 
+    It also tells the application where a proxy shows it, whether that proxy strips this from the
+    paths of requests or not.
+
     hosts: names beside localhost that the server goes by, those of its proxies included, with a
         port where that is not the usual one.
-    upload_bytes: of a body sent to a path that ends in `upload_path`.
+    root_path: where a proxy shows the application, such as "/ghostless"; "" for its root.
+    upload_bytes: of a body sent to a path that ends in `upload_path`. uploads: how many at a time.
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: Sequence[str], upload_path: str, upload_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Sequence[str],
+        root_path: str,
+        upload_path: str,
+        upload_bytes: int,
+        uploads: int,
     ) -> None:
         self.app = app
+        self.root_path = root_path
         given = [_parts(f"//{host}") for host in hosts]
         self.given = {parts for parts in given if parts is not None and parts[0] not in _OWN_NAMES}
         self.names = {name for name, _ in self.given} | set(_OWN_NAMES)
         self.upload_path = upload_path
         self.upload_bytes = upload_bytes
+        self.free_uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = self._below_root(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -70,12 +84,29 @@ class Guard:
         if refusal is not None:
             await _refuse(*refusal, send_with_headers)
             return
-        limit = self._body_limit(scope)
+        is_upload = scope["method"] == "POST" and scope["path"].endswith(self.upload_path)
+        limit = self.upload_bytes + _MULTIPART_OVERHEAD_BYTES if is_upload else _SMALL_BODY_BYTES
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > limit:
             await _refuse(413, too_large(limit), send_with_headers)
             return
-        await self.app(scope, _counted(receive, limit), send_with_headers)
+        if not is_upload:
+            await self.app(scope, _counted(receive, limit), send_with_headers)
+            return
+        if self.free_uploads < 1:
+            await _refuse(429, "expected fewer uploads at a time; try again", send_with_headers)
+            return
+        self.free_uploads -= 1
+        try:
+            await self.app(scope, _counted(receive, limit), send_with_headers)
+        finally:
+            self.free_uploads += 1
+
+    def _below_root(self, scope: Scope) -> Scope:
+        """The path of a request begins with the root path, as ASGI has it."""
+        path, root = scope["path"], self.root_path
+        whole = path if path.startswith(f"{root}/") or path == root else root + path
+        return {**scope, "root_path": root, "path": whole} if root else scope
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Status and reason if a request is not let in."""
@@ -105,10 +136,6 @@ class Guard:
             return True
         own_port = _DEFAULT_PORTS.get(scheme, 80) if host[1] is None else host[1]
         return name == host[0] and (usual if port is None else port) == own_port
-
-    def _body_limit(self, scope: Scope) -> int:
-        is_upload = scope["path"].rstrip("/").endswith(self.upload_path)
-        return self.upload_bytes + _MULTIPART_OVERHEAD_BYTES if is_upload else _SMALL_BODY_BYTES
 
 
 def too_large(limit: int) -> str:

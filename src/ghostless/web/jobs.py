@@ -90,6 +90,7 @@ class Jobs:
         self._idle = [Worker(scratch) for _ in range(limits.running)]
         self._idle_quick = [Worker(scratch)]
         self._starting: set[asyncio.Task[None]] = set()
+        self._is_closing = False
 
     async def start(self) -> None:
         """Start the workers, so that the first job need not wait for their libraries."""
@@ -141,7 +142,8 @@ class Jobs:
 
     async def forget(self, bracket: StoredBracket) -> None:
         """Cancel and forget all jobs of a bracket."""
-        for job in [job for job in self.all.values() if job.bracket is bracket]:
+        # The last first: what waits shall not start for a moment when what runs is ended.
+        for job in [job for job in reversed(self.all.values()) if job.bracket is bracket]:
             await self.cancel(job)
             self.all.pop(job.id, None)
 
@@ -150,6 +152,7 @@ class Jobs:
 
     async def close(self) -> None:
         """Cancel everything and end the workers."""
+        self._is_closing = True
         for job in list(self.all.values()):
             await self.cancel(job)
         for task in list(self._starting):
@@ -193,6 +196,8 @@ class Jobs:
         self._running.remove(job)
         give_back(worker)
         self._finish(job, state)
+        if self._is_closing:
+            return
         # If the process was ended, have the next one ready before it is asked for.
         start = asyncio.create_task(worker.start())
         self._starting.add(start)

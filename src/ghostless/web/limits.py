@@ -27,15 +27,18 @@ def _half_of_the_memory() -> int:
 class Limits:
     """What a server takes.
 
-    bracket_bytes: size of one upload. pixels, frames: of one photo, of one bracket.
+    bracket_bytes: size of one upload. brackets: kept at a time. uploads: received at a time.
+    pixels, frames: of one photo, of one bracket.
     jobs: those waiting and running. running: those that run at a time.
     memory_bytes: what all workers may take together; a worker that takes more is ended.
-    stored_bytes: on disk; the brackets that were unused longest make room for new ones.
+    stored_bytes: on disk. The brackets that were unused longest make room for new ones.
     keep_seconds: how long photos and results that nobody asks for are kept.
     job_seconds: after which a job is ended.
     """
 
     bracket_bytes: int = 2_000_000_000
+    brackets: int = 100
+    uploads: int = 4
     pixels: int = 150_000_000
     frames: int = MAX_FRAMES
     jobs: int = 16

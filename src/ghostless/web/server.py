@@ -203,7 +203,8 @@ class Server:
         """Remove the brackets that were unused longest until so much more fits."""
         while True:
             used = await asyncio.to_thread(self.storage.used_bytes)
-            if used + needed_bytes <= self.limits.stored_bytes:
+            too_many = len(self.storage.brackets) > self.limits.brackets - (keep is None)
+            if used + needed_bytes <= self.limits.stored_bytes and not too_many:
                 return
             free = [
                 bracket

@@ -68,12 +68,17 @@ class StoredBracket:
     def in_clients_words(self, value: Any) -> Any:
         """Replace our names of the files by the client's, in texts and all that holds texts."""
         if isinstance(value, str):
-            return self._our_names.sub(self._their_name, value)
+            return self._our_folders.sub("", self._our_names.sub(self._their_name, value))
         if isinstance(value, dict):
             return {key: self.in_clients_words(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.in_clients_words(item) for item in value]
         return value
+
+    @property
+    def _our_folders(self) -> re.Pattern[str]:
+        slash = re.escape(os.sep)
+        return re.compile(f"{re.escape(str(self.folder))}{slash}(?:[A-Za-z0-9_-]{{22}}{slash})*")
 
     @property
     def _our_names(self) -> re.Pattern[str]:

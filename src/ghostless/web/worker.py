@@ -17,7 +17,7 @@ import time
 import traceback
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,9 +29,10 @@ from ..cli.show import bracket_facts
 from ..errors import GhostlessError
 from ..exposure import choose_reference
 from ..io.read import ReadSettings
-from ..io.write import space_of, write_image
+from ..io.write import space_of, write_hdr_image, write_image
 from ..methods.maps import ATTENTION, WEIGHT_MAPS, attention_map
 from ..pipeline import FuseOptions, fuse_files, prepare_files
+from ..rendition import hdr_rendition
 from . import views
 from .options import fuse_options, write_settings
 
@@ -131,41 +132,59 @@ def fuse(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def export(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Write a job's result in another format: from its numbers, or by another run of the line.
+    """Write a job's result in another format, from the numbers in its folder.
+
+    A picture of a method that gives no radiance has none there until the first export that needs
+    it; the line is run for it then.
 
     task: files, folder (of the job), out (a new file), pixels, request (of the job), export (a
     checked ExportRequest).
     """
-    folder, out = Path(task["folder"]), Path(task["out"])
-    settings = write_settings(task["export"])
-    space = space_of(out)
-    if is_quick(folder, task["export"]):
-        tell("write", 0.0)
-        write_image(load_fused(folder, space), out, settings, task["files"])
+    folder, out, wanted = Path(task["folder"]), Path(task["out"]), task["export"]
+    if not is_quick(folder, wanted):
+        _merge_radiance(task, folder, out.with_name("radiance.exr"), tell)
+    tell("write", 0.0)
+    settings = write_settings(wanted)
+    if wanted["hdr"]:
+        picture = load_fused(folder, "display")
+        rendition = hdr_rendition(picture, load_fused(folder, "linear"))
+        write_hdr_image(picture, rendition, out, settings, task["files"])
     else:
-        options = fuse_options(task["request"], task["pixels"], out.suffix)
-        options = replace(options, write=settings, hdr=task["export"]["hdr"])
-        fuse_files(task["files"], out, options, progress=tell)
+        write_image(load_fused(folder, space_of(out)), out, settings, task["files"])
     return {"bytes": out.stat().st_size}
+
+
+def _merge_radiance(task: dict[str, Any], folder: Path, scratch: Path, tell: Tell) -> None:
+    """Run the line to a linear result and keep its numbers."""
+
+    def keep(moment: str, value: Stack | Fused) -> None:
+        if moment == "fused" and isinstance(value, Fused):
+            save_fused(value, folder)
+
+    options = fuse_options(task["request"], task["pixels"], scratch.suffix)
+    fuse_files(task["files"], scratch, options, progress=tell, observe=keep)
+    scratch.unlink()
 
 
 # A fused image as numbers -------------------------------------------------------------------------
 
 
 def save_fused(fused: Fused, folder: Path) -> None:
-    """Save a fused image so that `load_fused` gives the same again."""
-    np.save(folder / f"{fused.space}.npy", fused.pixels)
+    """Save a fused image so that `load_fused` gives the same again, all of it or nothing."""
     facts = {
         name: b64encode(value).decode() if isinstance(value, bytes) else value
         for name, value in asdict(fused.metadata).items()
     }
     (folder / f"{fused.space}.json").write_text(json.dumps(facts), encoding="utf-8")
+    part = folder / f"{fused.space}-part.npy"
+    np.save(part, fused.pixels)
+    part.replace(folder / f"{fused.space}.npy")
 
 
 def is_quick(folder: Path, export: dict[str, Any]) -> bool:
-    """Whether an export can be made from the numbers in a job's folder."""
-    space = space_of(f"result{export['format']}")
-    return not export["hdr"] and (folder / f"{space}.npy").is_file()
+    """Whether all numbers that an export needs are in a job's folder."""
+    space = "linear" if export["hdr"] else space_of(f"result{export['format']}")
+    return (folder / f"{space}.npy").is_file()
 
 
 def load_fused(folder: Path, space: Space) -> Fused:

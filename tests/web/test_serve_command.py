@@ -1,0 +1,83 @@
+"""`ghostless serve`: says where it is, ends on a signal, leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ghostless.cli import run as run_command
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+def start(folder: Path, *words: str) -> tuple[subprocess.Popen[str], str]:
+    """Start the command; returns its process and the address that it tells."""
+    code = "from ghostless.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port", "0", "--folder", str(folder), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://\S+", line)
+    assert found is not None, process.communicate()[1]
+    return process, found[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_told_to_end(tmp_path: Path, number: int) -> None:
+    process, address = start(tmp_path)
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert b"Drop a bracket here" in answer.read()
+    assert len(list(tmp_path.iterdir())) == 1
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert errors == ""
+    assert "removed" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--root-path", "fuse"], "--root-path: expected a path such as /ghostless"),
+        (["--allow-host", "http://x/"], "--allow-host: expected a name"),
+        (["--folder", "/nowhere/at/all"], "--folder: expected a folder that exists"),
+        (["--memory-gb", "0.2"], "memory: expected at least"),
+        (["--host", "999.1.1.1"], "expected to listen at 999.1.1.1"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["serve", "--no-open", *words]) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run_command(["serve", "--no-open", "--port", str(port)]) == 2
+    assert f"port {port}, found: Address already in use" in capsys.readouterr().err
+
+
+def test_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert run_command(["serve"]) == 2
+    assert "pip install 'ghostless[web]'" in capsys.readouterr().err
