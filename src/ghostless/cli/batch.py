@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
+from .complete import method_names
 from .options import method_settings, options_from
+from .presets import PresetName
 from .show import Bars, print_json
 
 if TYPE_CHECKING:
@@ -74,7 +76,10 @@ def batch(
         str | None,
         typer.Option(metavar="local|auto|ray://HOST:PORT", help="Fuse on a Ray cluster."),
     ] = None,
-    method: Annotated[str, typer.Option(help="A name from 'ghostless methods'.")] = "auto",
+    preset: PresetName = None,
+    method: Annotated[
+        str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
+    ] = "auto",
     align: Annotated[
         str, typer.Option(metavar="auto|homography|affine|shift|flow|network|none")
     ] = "auto",
@@ -134,7 +139,7 @@ def batch(
     options = replace(
         options,
         method=method,
-        method_settings=method_settings(known_method, wanted),
+        method_settings=method_settings(known_method, wanted, preset),
         tone_map=ToneMapSettings(operator=tone_map),
         write=replace(options.write, quality=jpeg_quality, depth=depth, overwrite=overwrite),
         hdr=hdr,

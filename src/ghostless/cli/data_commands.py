@@ -1,4 +1,4 @@
-"""The subcommands about data: simulated brackets, packed panoramas, prepared references."""
+"""The subcommands about data: rendered scenes, simulated brackets, packed data, references."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError
-from .show import Bars
+from .show import Bars, print_json
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
@@ -29,12 +30,18 @@ def _start(ctx: typer.Context) -> None:
 def simulate(
     hdr: Annotated[
         list[Path],
-        typer.Argument(metavar="HDR", help="HDR pictures, a folder of them, or a packed folder."),
+        typer.Argument(
+            metavar="HDR",
+            help="HDR pictures, a folder of them, a packed folder, or scenes of 'render'.",
+        ),
     ],
     out: OutFolder,
     frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in a bracket.")] = 3,
     gap: Annotated[float, typer.Option(min=0.1, max=12, help="Stops between photos.")] = 2.0,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a photo.")] = "768x512",
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Pixels of a photo; else 768x512, or the scenes' own."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many brackets.")] = 1,
     seed: Seed = 0,
     static: Annotated[bool, typer.Option("--static", help="Nothing moves.")] = False,
@@ -46,25 +53,28 @@ def simulate(
         str, typer.Option("--format", metavar="jpg|png", help="Format of the photos.")
     ] = "jpg",
     jpeg_quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG files.")] = 92,
+    flow: Annotated[bool, typer.Option("--flow", help="Also write the true flow, .flo.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Photograph HDR pictures: brackets with shake, moving things, noise, and the true answers."""
-    pixels = _size(size)
+    pixels = None if size is None else _size(size)
     from ..nn.settings import needs_networks_extra
 
     with needs_networks_extra("simulate"):
         from ..data.camera import CameraSettings
-        from ..data.export import simulate_files
+        from ..data.export import native_size, simulate_files
         from ..data.simulate import SimulationSettings
     settings = SimulationSettings(
-        size=pixels,
+        size=pixels or native_size(hdr) or (512, 768),
         frames=(frames, frames),
         gap_stops=(gap, gap),
         span_stops=max(gap * (frames - 1), 1.0),
         static=static,
         shake_pixels=motion,
         objects=(min(1, objects), objects),
+        flow=flow,
         camera=CameraSettings(jpeg_share=0),
     )
     with Bars(quiet) as bars:
@@ -79,8 +89,50 @@ def simulate(
             overwrite=overwrite,
             progress=lambda share: bars("brackets", share),
         )
-    if not quiet:
+    if as_json:
+        print_json({"output": str(out), "brackets": [str(folder) for folder in folders]})
+    elif not quiet:
         print(f"{len(folders)} bracket{'s' if len(folders) > 1 else ''} in {out}")
+
+
+def render(
+    panoramas: Annotated[
+        list[Path], typer.Argument(metavar="HDR", help="Panoramas for light, or folders of them.")
+    ],
+    out: OutFolder,
+    surfaces: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Colour maps that things are covered with.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1,
+    moments: Annotated[int, typer.Option(min=2, max=20, help="Pictures of a scene.")] = 3,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a picture.")] = "384x256",
+    samples: Annotated[int, typer.Option(min=1, help="Light paths per pixel.")] = 16,
+    variant: Annotated[
+        str, typer.Option(help="Of Mitsuba: auto, llvm_ad_rgb, cuda_ad_rgb or scalar_rgb.")
+    ] = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Render scenes in HDR for 'simulate': true depth, parallax and motion; resumes."""
+    from ..render.engine import RenderSettings
+    from ..render.files import render_files
+    from ..render.scenes import SceneSettings
+
+    with Bars(quiet) as bars:
+        folders = render_files(
+            panoramas,
+            out,
+            SceneSettings(size=_size(size), moments=moments),
+            RenderSettings(samples=samples, bounces=4, variant=variant),
+            surfaces=surfaces,
+            count=count,
+            seed=seed,
+            overwrite=overwrite,
+            progress=lambda share: bars("scenes", share),
+        )
+    if not quiet:
+        print(f"{len(folders)} scene{'s' if len(folders) > 1 else ''} in {out}")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -100,14 +152,19 @@ def pack(
     surfaces: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Colour maps that objects are cut from.")
     ] = None,
+    rendered: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Scenes of 'render', packed beside them.")
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Pack HDR pictures small for training: log radiance in 16 bits, split by scene."""
     from ..nn.settings import needs_networks_extra
 
     with needs_networks_extra("data pack"):
         from ..data.panoramas import pack as pack_folders
+        from ..data.rendered import FOLDER, pack_rendered
     with Bars(quiet) as bars:
         entries = pack_folders(
             folders,
@@ -116,10 +173,13 @@ def pack(
             overwrite=overwrite,
             progress=lambda share: bars("pictures", share),
         )
-    if not quiet:
-        held_out = sum(entry.split == "held-out" for entry in entries)
-        size = sum((out / entry.file).stat().st_size for entry in entries) / 1e6
-        print(f"{len(entries)} pictures in {size:.1f} MB, {held_out} of them held out")
+    held_out = sum(entry.split == "held-out" for entry in entries)
+    size = sum((out / entry.file).stat().st_size for entry in entries)
+    if as_json:
+        facts = {"pictures": len(entries), "held_out": held_out, "bytes": size}
+        print_json({"output": str(out), **facts})
+    elif not quiet:
+        print(f"{len(entries)} pictures in {size / 1e6:.1f} MB, {held_out} of them held out")
 
 
 @data_app.command()
@@ -131,6 +191,7 @@ def references(
     seed: Seed = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes to work in.")] = 1,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Prepare views with the display picture that a fusion should give; goes on where it ended."""
     pixels = _size(size)
@@ -148,5 +209,7 @@ def references(
             workers=workers,
             progress=lambda share: bars("views", share),
         )
-    if not quiet:
+    if as_json:
+        print_json({"output": str(out), "views": count})
+    elif not quiet:
         print(f"{count} views in {out}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .complete import network_names
 from .show import tell
 
 
@@ -15,6 +16,7 @@ def export(
         str,
         typer.Argument(
             metavar="METHOD",
+            autocompletion=network_names,
             help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn, or homography, the aligner.",
         ),
     ],

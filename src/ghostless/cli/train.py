@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .show import print_json
+
 
 def train(
     method: Annotated[
@@ -54,6 +56,9 @@ def train(
         bool, typer.Option("--ship", help="Copy weights and cards into the package.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON on standard output, and no progress.")
+    ] = False,
 ) -> None:
     """Train a network on packed HDR pictures and write its weights and card."""
     from ..errors import OptionError
@@ -83,7 +88,11 @@ def train(
         changes=tuple(changes or ()),
         finish=finish,
         ship=ship,
-        quiet=quiet,
+        quiet=quiet or as_json,
     )
-    for path in run(method, data, out, options):
+    written = run(method, data, out, options)
+    if as_json:
+        print_json({"output": str(out), "written": [str(path) for path in written]})
+        return
+    for path in written:
         print(path)
