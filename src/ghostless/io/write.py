@@ -484,7 +484,7 @@ def _extras(
     if max(height, width) > known.max_side:
         raise OutputError(
             f"{target}: {known.name} expected sides of at most {known.max_side} pixels, "
-            f"found {width} x {height}; write a .png or .tif file"
+            f"found {width} x {height}; write a .png or .tif file (.exr for HDR)"
         )
     srgb = icc.to_linear_srgb_matrix(profile) is None
     block = carried_block(metadata, width, height, srgb=srgb)
