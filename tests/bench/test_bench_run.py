@@ -14,6 +14,7 @@ from PIL import Image
 
 from ghostless import cli
 from ghostless.bench import results as statistics
+from ghostless.bench.contenders import parse_contenders
 from ghostless.bench.report import html_page, markdown, scores_csv, write_report
 from ghostless.bench.results import Results, Row, load_results, make_table
 from ghostless.bench.run import BenchSettings, run
@@ -49,7 +50,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (data / "published.csv").write_text(
         "pair,method,MEFSSIM,PSNR,CE,EN\njpeg,Theirs,0.5,50,9,7\nlossless<b>,Theirs,0.6,51,9,7\n"
     )
-    run("mefb", METHODS, out, data, BenchSettings(metrics=METRICS, workers=1))
+    with pytest.MonkeyPatch.context() as patch:
+        # As in a version without the weights of any network.
+        patch.setattr("ghostless.bench.contenders.has_weights", lambda name: False)
+        run("mefb", METHODS, out, data, BenchSettings(metrics=METRICS, workers=1))
     return data, out
 
 
@@ -151,7 +155,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(small: tuple[Path, Path]
     assert "lossless&lt;b&gt;" in page
     assert page.count("<section") == 2
     # Two photos and three results of each whole scene.
-    assert len(re.findall(r'<img loading=lazy[^>]*src="data:image/webp', page)) == 10
+    assert len(re.findall(r'<img decoding=async[^>]*src="data:image/webp', page)) == 10
     for full in re.findall(r'data-full="([^"]+)"', page):
         assert (out / full.replace("%3C", "<").replace("%3E", ">").replace("%3D", "=")).is_file()
     assert 'class="best"' in page
@@ -230,7 +234,7 @@ def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
         (["mefb", "{data}", "--published", "{none}", "-o", "{out}"], "cannot be read"),
         (["mefb", "{data}", "--protocol", "jpeg", "-o", "{out}"], "unknown protocol"),
         (["mefb", "{data}", "-o", "/proc/nowhere"], "could not make it"),
-        (["mefb", "{data}", "--frames", "three", "-o", "{out}"], "'all' or 'two'"),
+        (["mefb", "{data}", "--frames", "three", "-o", "{out}"], "'all', 'two' or 'both'"),
         (["mefbb"], "did you mean 'mefb'"),
         (["report", "{empty}"], "found none"),
     ],
@@ -254,3 +258,90 @@ def test_bad_input_gets_one_clear_line(
     assert told in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_two_frames_stand_beside_all_as_a_table_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "scene"
+    save_bracket(folder, height=64, width=80, stops=(-3.0, 0.0, 3.0))
+    (folder / "frame_2.png").rename(folder / "middle.png")
+    label = pixels(folder / "middle.png")
+    Image.fromarray(label).save(folder / "label.png")
+    out = tmp_path / "out"
+    settings = BenchSettings(metrics=("PSNR", "MEF_SSIM1"), workers=1)
+    run("sice", "mertens", out, tmp_path / "data", settings)
+    results = load_results(out)
+    assert [table.name for table in results.tables] == ["lossless", "lossless, two frames"]
+    prepared = json.loads((out / "two_frames" / "inputs" / "scene" / "scene.json").read_text())
+    assert [Path(photo).name for photo in prepared["photos"]] == ["frame_1.png", "frame_3.png"]
+    scores = [table.rows[0].scores["scene"] for table in results.tables]
+    assert scores[0]["PSNR"] != scores[1]["PSNR"]
+    assert "darkest and brightest photo only" in markdown(results)
+    assert '"lossless, two frames",scene,mertens' in scores_csv(results)
+    assert set(results.as_dict()["tables"]) == {"lossless", "lossless, two frames"}
+
+
+def some_row(label: str, **values: float) -> Row:
+    return Row(label, label, "method", {"scene": values}, {"scene": 2.0}, 0)
+
+
+def test_ranks_are_over_what_all_methods_have_and_what_can_be_compared() -> None:
+    rows = [
+        some_row("a", MEF_SSIM=0.9, Qc=1.0, PSNR_mu=20.0),
+        some_row("b", MEF_SSIM=0.8, Qc=500.0, PSNR_mu=30.0),
+        some_row("c", MEF_SSIM=0.7, Qc=0.5),
+    ]
+    table = make_table("lossless", ("MEF_SSIM", "Qc", "PSNR_mu"), rows, ("scene",), 0)
+    assert table.ranked_metrics == ("MEF_SSIM",)
+    assert table.mean_ranks == {"a": 1, "b": 2, "c": 3}
+    assert ("b", "PSNR_mu") in table.means
+
+
+def test_measured_speeds_stand_in_the_report(small: tuple[Path, Path], tmp_path: Path) -> None:
+    results = load_results(small[1])
+    row = next(r for r in table_of(results, "lossless").rows if r.label == "mertens")
+    busy = results.seconds_per_megapixel(row)
+    assert busy == pytest.approx(float(np.median(list(row.seconds_per_megapixel.values()))))
+    network = {
+        "name": "mef-gan",
+        "quality": "full",
+        "megapixels": 1.0,
+        "seconds_per_megapixel": 12.0,
+        "share_of_matrix_rate": 0.42,
+        "peak_bytes": 1_500_000_000,
+        "device_peak_bytes": 0,
+        "device": "cpu",
+        "random_weights": True,
+    }
+    told = {
+        "megapixels": 24.0,
+        "cores": 2,
+        "costs": [{"name": "mertens", "median_seconds": 6.0, "peak_bytes": 1_000_000_000}],
+        "networks": [network],
+    }
+    (small[1] / "speed.json").write_text(json.dumps(told))
+    try:
+        results = load_results(small[1])
+        assert results.seconds_per_megapixel(row) == 0.25
+        for text in (markdown(results), html_page(results, pictures=False)):
+            assert "mef-gan (random weights)" in text
+            assert "42%" in text
+            assert "1.007 s for an image of the SICE set on a GeForce RTX 3060" in text
+        (small[1] / "speed.json").write_text("{}")
+        with pytest.raises(FileReadError, match="bench speed -o DIR"):
+            load_results(small[1])
+    finally:
+        (small[1] / "speed.json").unlink()
+
+
+def test_weights_given_by_the_user_make_a_network_able_and_are_part_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ghostless.bench.contenders.has_weights", lambda name: False)
+    (plain,) = parse_contenders("mef-gan")
+    assert "no weights" in str(plain.missing())
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(b"")
+    (own,) = parse_contenders(f"mef-gan:weights={path}")
+    assert own.weights == (path,)
+    pytest.importorskip("torch")
+    assert own.missing() is None

@@ -125,19 +125,17 @@ def _moved_pairs(data: TrainingData) -> list[_Scene]:
     """The middle 256 pixels of each pair, the brighter one moved as in the training."""
     import torch
 
-    from ..train.samples import make_homography_pairs
+    from ..nn.homography import SIDE_PIXELS
+    from ..train.chen_chuang import middle
+    from ..train.samples import HOMOGRAPHY_MARGIN_PIXELS, make_homography_pairs
 
+    side = SIDE_PIXELS + 2 * HOMOGRAPHY_MARGIN_PIXELS
     scenes = []
     for number, batch in enumerate(data.held_out_pairs()):
         generator = torch.Generator(data.device).manual_seed(number)
-        made = make_homography_pairs(batch["under"], batch["over"], generator)
-        top, left = (
-            (whole - cut) // 2
-            for whole, cut in zip(batch["target"].shape[-2:], made.first.shape[-2:], strict=True)
-        )
-        height, width = made.first.shape[-2:]
-        target = batch["target"][..., top : top + height, left : left + width]
-        moved = {"under": made.first, "over": made.second, "target": target}
+        under, over, target = (middle(batch[name], side) for name in ("under", "over", "target"))
+        made = make_homography_pairs(under, over, generator)
+        moved = {"under": made.first, "over": made.second, "target": middle(target, SIDE_PIXELS)}
         scenes.append(_pair_scene(number, moved))
     return scenes
 
@@ -636,17 +634,22 @@ class _Session:
         if first is not None and not self._train(self.out / "runs" / first, first, Variant(first)):
             return False
         folder = self.out / "runs" / _slug(variant.name)
-        if first is not None and not (folder / f"{first}.best.safetensors").is_file():
+        if first is not None:
+            # The engine takes the networks of earlier stages from the run's own folder.
+            weights = self._first_weights()
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._first_weights(), folder / f"{first}.best.safetensors")
+            if not (folder / weights.name).is_file():
+                shutil.copyfile(weights, folder / weights.name)
         if not self._train(folder, self.ablation.stage, variant):
             return False
         self._score(variant, folder)
         return True
 
     def _first_weights(self) -> Path:
-        first = self.ablation.first_stage
-        return self.out / "runs" / str(first) / f"{first}.best.safetensors"
+        """Weights of the stage that all variants share."""
+        first = str(self.ablation.first_stage)
+        (phase,) = self.prepare(first, Variant(first))[1]
+        return self.out / "runs" / first / f"{phase.export.name}.best.safetensors"
 
     def _train(self, folder: Path, stage: str, variant: Variant) -> bool:
         """Bring a training to its end; False where the time was over before."""

@@ -10,13 +10,14 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..align import AlignSettings
 from ..deghost import DeghostSettings
 from ..errors import GhostlessError, OptionError, unknown_name
 from ..methods import METHODS, get_method
-from ..nn.weights import has_weights
+from ..nn.weights import has_weights, shipped_path
 from ..pipeline import FuseOptions
 from ..tonemap import OPERATORS, ToneMapSettings, check_operator
 from .outside import OUTSIDE
@@ -55,12 +56,28 @@ class Contender:
         table: Mapping[str, Any] = OUTSIDE if self.kind == "outside" else METHODS
         return str(table[self.name].summary)
 
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a method that runs a network."""
+        return self.kind == "method" and METHODS[self.name].needs_torch
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """Files that hold its networks: those given, or else the shipped ones."""
+        own = METHODS[self.name].weights if self.kind == "method" else None
+        if own is None:
+            return ()
+        given = dict(self.settings)
+        others = [Path(text) for key, text in given.items() if key.endswith("_weights")]
+        return (Path(given.get("weights") or shipped_path(own)), *others)
+
     def missing(self) -> str | None:
         """Say why it cannot run here; None if it can."""
         if self.kind == "outside":
             return OUTSIDE[self.name].missing()
         method = METHODS[self.name]
-        if method.weights is not None and not has_weights(method.weights):
+        given = any(key == "weights" for key, _ in self.settings)
+        if method.weights is not None and not given and not has_weights(method.weights):
             return f"no weights of {method.weights!r} are shipped with this version"
         try:
             method.load()

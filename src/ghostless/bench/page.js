@@ -86,3 +86,10 @@ for (const scene of document.querySelectorAll(".scene")) {
 }
 for (const box of document.querySelectorAll(".bar input"))
   box.onchange = () => document.body.classList.toggle("masks", box.checked);
+// On paper everything is open, but for the slider; what was closed is closed again afterwards.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open]):not(.slider)")];
+  for (const details of closed) details.open = true;
+});
+addEventListener("afterprint", () => { for (const details of closed) details.open = false; });

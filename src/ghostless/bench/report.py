@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from ..io.write import WriteSettings, write_text
 from ..metrics import METRICS
 from .plots import Box, Point, box_plot, time_plot
-from .results import Results, Row, Table, higher_is_better
+from .results import Results, Row, Table, higher_is_better, is_comparable
+from .speed import SpeedRow
 
 _PREVIEW_PIXELS = 560
 _PREVIEW_QUALITY = 78
@@ -72,19 +71,26 @@ def markdown(results: Results) -> str:
                 cell = "-" if mean is None else _value(mean.value)
                 if mean is not None and metric == about["headline"]:
                     cell += f" ({_value(mean.low)} to {_value(mean.high)})"
-                cells.append(f"**{cell}**" if mean is not None and mean.rank == 1 else cell)
+                best = mean is not None and mean.rank == 1 and is_comparable(metric)
+                cells.append(f"**{cell}**" if best else cell)
             lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
         "## Cost",
         "",
-        "| method | seconds per megapixel, median | peak MB |",
+        f"{_where_timed(results)}",
+        "",
+        "| method | seconds per megapixel | peak MB in this run |",
         "|---|---|---|",
     ]
     for row in results.tables[0].by_rank:
-        if row.seconds_per_megapixel:
-            seconds = float(np.median(list(row.seconds_per_megapixel.values())))
-            lines.append(f"| {row.label} | {seconds:.2f} | {row.peak_bytes / 1e6:.0f} |")
+        seconds = results.seconds_per_megapixel(row)
+        if seconds is not None:
+            lines.append(f"| {row.label} | {seconds:.3g} | {row.peak_bytes / 1e6:.0f} |")
+    if results.speeds:
+        header = [*_SPEED_HEADS]
+        lines += ["", "## Speed", "", f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+        lines += [f"| {' | '.join(_speed_cells(speed))} |" for speed in results.speeds]
     problems = _problems(results)
     if problems:
         lines += ["", "## Skipped and failed", "", *(f"- {problem}" for problem in problems)]
@@ -105,13 +111,18 @@ def facts(results: Results) -> list[str]:
     return [
         f"Data: {Path(about['data']).name}, {len(about['scenes'])} scenes, frames: "
         f"{about['frames']}; {still}.",
-        "Tables hold means over the scenes that every method has; ranks are of those means; mean "
-        "rank is over all metrics shown; intervals are 95 % of 2000 bootstrap resamples of the "
-        f"scenes, seed {about['seed']}.",
+        "Tables hold means over the scenes that every method has; ranks are of those means; the "
+        "mean rank is over the metrics that every method of a table has; intervals are 95 % of "
+        f"2000 bootstrap resamples of the scenes, seed {about['seed']}.",
         f"Commit {', '.join(results.commits) or 'unknown'}{mixed}; {versions}; {where['device']}; "
         f"{where['threads']} thread in each of {where.get('workers', 1)} processes, run at the "
         "same time, so that seconds are those of a busy machine.",
         f"Began {about['began']}.",
+        *(
+            f"No method is ranked by {metric}: {METRICS[metric].note}."
+            for metric in about["metrics"]
+            if not is_comparable(metric)
+        ),
     ]
 
 
@@ -129,7 +140,7 @@ def scores_csv(results: Results) -> str:
                 for metric, value in values.items():
                     kind = _KINDS[row.kind]
                     writer.writerow(
-                        [table.protocol, scene, row.label, kind, metric, repr(value), seconds]
+                        [table.name, scene, row.label, kind, metric, repr(value), seconds]
                     )
     return out.getvalue()
 
@@ -143,13 +154,51 @@ def means_csv(results: Results) -> str:
         kinds = {row.label: _KINDS[row.kind] for row in table.rows}
         for (label, metric), mean in table.means.items():
             writer.writerow(
-                [table.protocol, label, kinds[label], metric, *map(repr, vars(mean).values())]
+                [table.name, label, kinds[label], metric, *map(repr, vars(mean).values())]
             )
     return out.getvalue()
 
 
+_SPEED_HEADS = (
+    "method",
+    "quality",
+    "MP",
+    "seconds per MP",
+    "share of matrix rate",
+    "peak GB",
+    "device",
+    "its paper",
+)
+
+
+def _speed_cells(speed: SpeedRow) -> list[str]:
+    return [
+        speed.name + (" (random weights)" if speed.random_weights else ""),
+        speed.quality or "-",
+        f"{speed.megapixels:g}",
+        f"{speed.seconds_per_megapixel:.3g}",
+        "-" if speed.share is None else f"{speed.share:.0%}",
+        f"{speed.peak_bytes / 1e9:.2f}",
+        speed.device,
+        speed.published or "-",
+    ]
+
+
+def _where_timed(results: Results) -> str:
+    """How the seconds of the tables came about."""
+    if not results.speeds:
+        return "Medians over the scenes of this run, whose processes shared the machine."
+    return (
+        "As 'ghostless bench speed' measured them, one at a time (networks on every pixel); for "
+        "methods that it did not measure, medians over the scenes of this run."
+    )
+
+
 def _heading(table: Table) -> str:
-    return f"{table.protocol}: {_PROTOCOLS.get(table.protocol, '')} ({len(table.scenes)} scenes)"
+    which = _PROTOCOLS.get(table.protocol, "")
+    if table.frames == "two":
+        which = f"darkest and brightest photo only, {which}"
+    return f"{table.name}: {which} ({len(table.scenes)} scenes)"
 
 
 def _problems(results: Results) -> list[str]:
@@ -187,10 +236,12 @@ def html_page(results: Results, pictures: bool = True) -> str:
         "</details>",
     ]
     for table in results.tables:
-        parts.append(f"<h2>{escape(_heading(table))}</h2>{_html_table(table)}")
+        parts.append(f"<h2>{escape(_heading(table))}</h2>{_html_table(results, table)}")
     parts.append(_problem_list(results))
+    if results.speeds:
+        parts.append(_speed_table(results))
     for table in results.tables:
-        parts.append(_plots(table, about["headline"]))
+        parts.append(_plots(results, table))
     if pictures:
         parts.append(_scenes(results))
     parts.append(f"</main><script>{_resource('page.js')}</script></body></html>\n")
@@ -212,7 +263,7 @@ def _problem_list(results: Results) -> str:
     )
 
 
-def _html_table(table: Table) -> str:
+def _html_table(results: Results, table: Table) -> str:
     heads = "".join(
         f'<th scope=col title="{escape(METRICS[m].summary if m in METRICS else m)}">'
         f"{escape(_arrow(m))}</th>"
@@ -222,11 +273,8 @@ def _html_table(table: Table) -> str:
     for row in table.by_rank:
         cells = "".join(_cell(table, row, metric) for metric in table.metrics)
         rank = _number(table.mean_ranks.get(row.label), 2)
-        speed = (
-            f"{float(np.median(list(row.seconds_per_megapixel.values()))):.2f}"
-            if row.seconds_per_megapixel
-            else "-"
-        )
+        seconds = results.seconds_per_megapixel(row)
+        speed = "-" if seconds is None else f"{seconds:.3g}"
         rows.append(
             f'<tr><th scope=row><span class="{row.kind}">{escape(row.label)}</span>'
             f'<span class="tag {row.kind}">{_KINDS[row.kind]}</span></th>'
@@ -234,7 +282,8 @@ def _html_table(table: Table) -> str:
         )
     return (
         "<p class=soft>↑ more is better, ↓ less is better; best value marked green and bold, "
-        "second best lightly; under each mean its 95 % interval.</p>"
+        "second best lightly; the raised figure is the rank; under each mean its 95 % interval. "
+        f"Mean rank over {len(table.ranked_metrics)} of {len(table.metrics)} metrics.</p>"
         "<div class=scroll tabindex=0><table><thead><tr><th scope=col>method</th>"
         "<th scope=col>mean rank</th><th scope=col>s per MP</th>"
         f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -245,31 +294,53 @@ def _cell(table: Table, row: Row, metric: str) -> str:
     mean = table.means.get((row.label, metric))
     if mean is None:
         return "<td>-</td>"
-    kind = ' class="best"' if mean.rank < 2 else ' class="second"' if mean.rank < 3 else ""
+    kind = rank = ""
+    if is_comparable(metric):
+        kind = ' class="best"' if mean.rank < 2 else ' class="second"' if mean.rank < 3 else ""
+        rank = f"<sup>{mean.rank:g}</sup>"
     return (
-        f'<td{kind} title="rank {mean.rank:g}">{_value(mean.value)}'
+        f"<td{kind}>{_value(mean.value)}{rank}"
         f"<small>{_value(mean.low)} – {_value(mean.high)}</small></td>"
     )
 
 
-def _plots(table: Table, headline: str) -> str:
-    parts = [f"<h2>Plots, {escape(table.protocol)}</h2>"]
+def _speed_table(results: Results) -> str:
+    heads = "".join(f"<th scope=col>{escape(head)}</th>" for head in _SPEED_HEADS)
+    rows = []
+    for speed in results.speeds:
+        name, *cells = (escape(cell) for cell in _speed_cells(speed))
+        inside = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f"<tr><th scope=row>{name}</th>{inside}</tr>")
+    return (
+        "<h2>Speed</h2><p class=soft>Each alone on the machine, in turn, medians. Networks: full "
+        "is on every pixel, fast as large photos are fused; the share is of a large matrix "
+        "product's rate.</p>"
+        f"<div class=scroll tabindex=0><table class=speed><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _plots(results: Results, table: Table) -> str:
+    headline = results.about["headline"]
+    parts = [f"<h2>Plots, {escape(table.name)}</h2>"]
     points = [
         Point(
             row.label,
             row.kind,
-            max(float(np.median(list(row.seconds_per_megapixel.values()))), 1e-4),
+            max(seconds, 1e-4),
             table.means[row.label, headline].value,
             table.means[row.label, headline].low,
             table.means[row.label, headline].high,
         )
         for row in table.by_rank
-        if row.seconds_per_megapixel and (row.label, headline) in table.means
+        if (seconds := results.seconds_per_megapixel(row)) is not None
+        and (row.label, headline) in table.means
     ]
     if points:
         title = f"{headline} against seconds per megapixel"
         parts.append(f"<div class=card><h3>{escape(title)}</h3>")
-        parts.append(f"{time_plot(title, headline, points)}</div>")
+        parts.append(f"{time_plot(title, headline, points)}")
+        parts.append(f"<small>{escape(_where_timed(results))}</small></div>")
     boxes = []
     for metric in table.metrics:
         rows = [
@@ -299,16 +370,20 @@ def _plots(table: Table, headline: str) -> str:
 def _scenes(results: Results) -> str:
     about = results.about
     parts = [
-        "<h2>Pictures</h2><p class=soft>Double-click or pinch to zoom into all pictures of a scene "
-        "at once, drag to move, Ctrl and wheel to zoom on.</p>",
-        "<nav class=bar><label><input type=checkbox> Show ghost masks (red: taken from another "
-        "frame)</label></nav>",
+        "<h2>Pictures</h2><p class='soft screen'>Double-click or pinch to zoom into all pictures "
+        "of a scene at once, drag to move, Ctrl and wheel to zoom on.</p>",
     ]
+    scenes = []
     for scene in about["scenes"]:
         shots = list(_shots(results, scene))
         if shots:
-            parts.append(_scene(scene, shots))
-    return "".join(parts)
+            scenes.append(_scene(scene, shots))
+    if any("class=ghosts" in scene for scene in scenes):
+        parts.append(
+            "<nav class=bar><label><input type=checkbox> Show ghost masks <small>red: taken from "
+            "another frame</small></label></nav>"
+        )
+    return "".join([*parts, *scenes])
 
 
 def _scene(name: str, shots: list[tuple[str, str, str]]) -> str:
@@ -381,7 +456,7 @@ def _picture(folder: Path, file: Path, ghosts: Path | None, alt: str) -> str:
         return ""
     full = quote(file.relative_to(folder).as_posix())
     html = (
-        f"<div class=frame><img loading=lazy decoding=async width={small.width} "
+        f"<div class=frame><img decoding=async width={small.width} "
         f'height={small.height} alt="{escape(alt)}" data-full="{full}" src="{_uri(small)}">'
     )
     if ghosts is not None and ghosts.is_file():
@@ -390,7 +465,7 @@ def _picture(folder: Path, file: Path, ghosts: Path | None, alt: str) -> str:
         if share.getbbox() is not None:
             red = Image.new("RGBA", small.size, (255, 0, 40, 0))
             red.putalpha(share.point([level * 6 // 10 for level in range(256)]))
-            html += f'<img class=ghosts alt="ghost mask" loading=lazy src="{_uri(red)}">'
+            html += f'<img class=ghosts alt="ghost mask" decoding=async src="{_uri(red)}">'
     return html + "</div>"
 
 

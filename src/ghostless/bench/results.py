@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import FileReadError
+from .speed import SpeedRow, load_rows
+from .suites import FOLDERS
 
 _RESAMPLES = 2000
 _COVERAGE_PERCENT = 95.0
@@ -46,26 +48,46 @@ class Mean:
 
 @dataclass(frozen=True)
 class Table:
-    """The means of every method and metric, over the scenes that all of them have."""
+    """The means of every method and metric, over the scenes that all of them have.
+
+    frames: which photos of each scene were fused: "all", or the darkest and brightest "two".
+    """
 
     protocol: str
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     scenes: tuple[str, ...]
     means: Mapping[tuple[str, str], Mean]
+    frames: str = "all"
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other tables of a report."""
+        return self.protocol if self.frames == "all" else f"{self.protocol}, {self.frames} frames"
+
+    @cached_property
+    def ranked_metrics(self) -> tuple[str, ...]:
+        """Those that the mean rank is over.
+
+        They can be compared, and every method in the table has them: a rank among a few is not one
+        among all.
+        """
+        scored = {label for label, _ in self.means}
+        return tuple(
+            metric
+            for metric in self.metrics
+            if is_comparable(metric) and all((label, metric) in self.means for label in scored)
+        )
 
     @cached_property
     def mean_ranks(self) -> dict[str, float]:
-        """Mean of each method's ranks over all metrics, 1 the best."""
-        ranks = {
-            row.label: [
-                self.means[row.label, metric].rank
-                for metric in self.metrics
-                if (row.label, metric) in self.means
-            ]
-            for row in self.rows
+        """Mean of each method's ranks over `ranked_metrics`, 1 the best."""
+        scored = {label for label, _ in self.means}
+        return {
+            label: float(np.mean([self.means[label, m].rank for m in self.ranked_metrics]))
+            for label in scored
+            if self.ranked_metrics
         }
-        return {label: float(np.mean(values)) for label, values in ranks.items() if values}
 
     @property
     def by_rank(self) -> tuple[Row, ...]:
@@ -83,6 +105,19 @@ class Results:
     tables: tuple[Table, ...]
     failures: tuple[tuple[str, str, str], ...]
     commits: tuple[str, ...]
+    speeds: tuple[SpeedRow, ...] = ()
+
+    def seconds_per_megapixel(self, row: Row) -> float | None:
+        """What fusing with a method takes: as `bench speed` measured it, alone on the machine.
+
+        Else the median over the scenes of this run, whose processes shared it. A method with
+        settings of its own is not what `bench speed` measures.
+        """
+        for speed in self.speeds:
+            if speed.name == row.label and speed.quality in ("", "full"):
+                return speed.seconds_per_megapixel
+        own = list(row.seconds_per_megapixel.values())
+        return float(np.median(own)) if own else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tables in plain JSON types."""
@@ -90,9 +125,10 @@ class Results:
             "folder": str(self.folder),
             "suite": self.about["suite"],
             "skipped": self.about["skipped"],
+            "speed": [vars(speed) for speed in self.speeds],
             "failures": [list(failure) for failure in self.failures],
             "tables": {
-                table.protocol: {
+                table.name: {
                     "scenes": list(table.scenes),
                     "mean_rank": table.mean_ranks,
                     "methods": {
@@ -117,8 +153,8 @@ class Results:
         lines = []
         for table in self.tables:
             lines.append(
-                f"{self.about['suite']}, {table.protocol}: means over {len(table.scenes)} scenes, "
-                f"ranks over {len(table.metrics)} metrics"
+                f"{self.about['suite']}, {table.name}: means over {len(table.scenes)} scenes, "
+                f"ranks over {len(table.ranked_metrics)} metrics"
             )
             width = max([len(row.label) for row in table.rows] + [6])
             lines.append(f"{'method':<{width}} {'rank':>6} {headline:>12}")
@@ -171,8 +207,17 @@ def load_results(folder: Path) -> Results:
                 for name, values in published.items()
                 if values
             ]
-        tables.append(make_table(protocol, metrics, rows, scenes, int(about.get("seed", 0))))
-    return Results(folder, about, tuple(tables), tuple(failures), tuple(sorted(commits)))
+        table = make_table(protocol, metrics, rows, scenes, int(about.get("seed", 0)))
+        tables.append(replace(table, frames=str(about.get("frames", "all"))))
+    for name in FOLDERS.values():
+        if (folder / name / "run.json").is_file():
+            other = load_results(folder / name)
+            tables += other.tables
+            commits |= set(other.commits)
+            failures += [(m, f"{s} ({name.replace('_', ' ')})", w) for m, s, w in other.failures]
+    return Results(
+        folder, about, tuple(tables), tuple(failures), tuple(sorted(commits)), load_rows(folder)
+    )
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -254,6 +299,13 @@ def ranks(values: Any, higher_first: bool) -> Any:
     better = (values[None, :] < values[:, None]).sum(axis=1)
     equal = (values[None, :] == values[:, None]).sum(axis=1)
     return better + (equal + 1) / 2
+
+
+def is_comparable(metric: str) -> bool:
+    """Whether means of a metric can be compared, by the table of metrics."""
+    from ..metrics import METRICS
+
+    return METRICS[metric].comparable if metric in METRICS else True
 
 
 def higher_is_better(metric: str) -> bool:

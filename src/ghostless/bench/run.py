@@ -38,6 +38,7 @@ from ..methods import METHODS
 from .contenders import Contender, parse_contenders
 from .outside import OUTSIDE
 from .suites import (
+    FOLDERS,
     PROTOCOLS,
     SUITES,
     Frames,
@@ -55,6 +56,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 # Estimates of what a job holds, to keep the pool within its memory: an interpreter with the
 # libraries loaded, then bytes for each pixel of each frame (fusing) or of the result (scoring).
 _BASE_BYTES = 250_000_000
+_NETWORK_BYTES = 2_000_000_000  # torch, a network and the tensors of a tile
 _FUSE_BYTES_PER_PIXEL = 70
 _SCORE_BYTES_PER_PIXEL = 900
 
@@ -64,7 +66,8 @@ class BenchSettings:
     """How a suite is run.
 
     metrics: names to work out in place of the suite's own. protocols: None for all of the suite's.
-    frames: "two" fuses the darkest and the brightest photo only. scenes: names; None for all.
+    frames: "all" photos, the darkest and the brightest "two", or "both" ways, a table each; None
+        for the suite's own. scenes: names; None for all.
     published: table of published scores; None for the one beside the scenes, if any.
     still: for `folder`, whether to fuse frames as they are; None for the suite's own fact.
     workers: processes. memory_bytes: what they may hold together; None for half of what is free.
@@ -74,7 +77,7 @@ class BenchSettings:
 
     metrics: tuple[str, ...] | None = None
     protocols: tuple[str, ...] | None = None
-    frames: str = "all"
+    frames: str | None = None
     scenes: tuple[str, ...] | None = None
     published: Path | None = None
     still: bool | None = None
@@ -86,8 +89,8 @@ class BenchSettings:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise OptionError(f"expected at least 1 worker, found {self.workers}")
-        if self.frames not in get_args(Frames):
-            raise OptionError(f"expected frames 'all' or 'two', found {self.frames!r}")
+        if self.frames not in (None, "both", *get_args(Frames)):
+            raise OptionError(f"expected frames 'all', 'two' or 'both', found {self.frames!r}")
         for name in self.protocols or ():
             if name not in PROTOCOLS:
                 raise unknown_name("protocol", name, PROTOCOLS)
@@ -116,14 +119,37 @@ def run(
     if settings.still is not None:
         suite = replace(suite, still=settings.still)
     suite = replace(suite, metrics=_metrics(suite, settings), protocols=_protocols(suite, settings))
+    for number, frames in enumerate(_frames(suite, settings)):
+        place = out if number == 0 else out / FOLDERS[frames]
+        _run_with(suite, methods, place, data, frames, settings, progress)
+
+
+def _frames(suite: Suite, settings: BenchSettings) -> tuple[Frames, ...]:
+    if settings.frames is None:
+        return suite.frames
+    if settings.frames == "both":
+        return get_args(Frames)
+    return (cast(Frames, settings.frames),)
+
+
+def _run_with(
+    suite: Suite,
+    methods: str,
+    out: Path,
+    data: Path | None,
+    frames: Frames,
+    settings: BenchSettings,
+    progress: Callable[[str, float], None] | None,
+) -> None:
+    """Run a suite on all photos of its scenes, or on two of each."""
     contenders = parse_contenders(methods)
     folder = data or suite.data
-    scenes = chosen_scenes(suite.find(folder, cast(Frames, settings.frames)), settings.scenes)
+    scenes = chosen_scenes(suite.find(folder, frames), settings.scenes)
     published = settings.published
     if published is None and (folder / "published.csv").is_file():
         published = folder / "published.csv"
     table = {} if published is None else read_published(published)
-    before = _check_folder(out, suite, folder, settings)
+    before = _check_folder(out, suite, folder, frames)
 
     reasons = {contender.label: contender.missing() for contender in contenders}
     able = [contender for contender in contenders if reasons[contender.label] is None]
@@ -133,7 +159,7 @@ def run(
         "suite": suite.name,
         "summary": suite.summary,
         "data": str(folder),
-        "frames": settings.frames,
+        "frames": frames,
         "still": suite.still,
         "protocols": list(suite.protocols),
         "metrics": list(suite.metrics),
@@ -215,7 +241,7 @@ def _protocols(suite: Suite, settings: BenchSettings) -> tuple[Protocol, ...]:
     return tuple(protocol for protocol in PROTOCOLS if protocol in settings.protocols)
 
 
-def _check_folder(out: Path, suite: Suite, data: Path, settings: BenchSettings) -> dict[str, Any]:
+def _check_folder(out: Path, suite: Suite, data: Path, frames: Frames) -> dict[str, Any]:
     """Check that results can be written; return what an earlier run there was."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a folder for the results, found a file; name another")
@@ -227,15 +253,8 @@ def _check_folder(out: Path, suite: Suite, data: Path, settings: BenchSettings) 
             f"{out}: expected a folder to write results to, found none and could not make it "
             f"({error.strerror}); name another"
         ) from None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: expected a folder to write results to, found none and could not make it "
-            f"({error.strerror}); name another"
-        ) from None
     before = _load(out / "run.json") or {}
-    now = {"suite": suite.name, "data": str(data), "frames": settings.frames, "still": suite.still}
+    now = {"suite": suite.name, "data": str(data), "frames": frames, "still": suite.still}
     for key, value in now.items():
         if before and before.get(key) != value:
             raise OptionError(
@@ -346,7 +365,9 @@ def _loops(
     def job(work: str, scene: Scene, contender: Contender | None, per_pixel: int) -> _Job:
         frames = len(scene.files) if work != "score" else 1
         place = _Place(out, scene.name, contender.slug if contender else "")
-        needed = _BASE_BYTES + per_pixel * frames * sizes[scene.name]
+        network = work == "fuse" and contender is not None and contender.is_network
+        needed = _NETWORK_BYTES if network else _BASE_BYTES
+        needed += per_pixel * frames * sizes[scene.name]
         return _Job(work, suite, scene, place, contender, settings.redo, where, needed)
 
     pairs = [(scene, contender) for scene in scenes for contender in contenders]
@@ -500,6 +521,7 @@ def _key_of(job: _Job) -> str:
     if job.work != "prepare":
         assert job.contender is not None
         facts.append(_describe_key(job.contender, job.suite.still))
+        facts.append([_stamp(path) for path in job.contender.weights])
         facts.append(_stamp(job.scene.true_radiance) if job.scene.true_radiance else None)
     if job.work == "score":
         facts.append(_stamp(job.scene.truth) if job.scene.truth else None)
@@ -614,9 +636,21 @@ def _fuse(job: _Job) -> None:
         "peak_bytes": costs[0][1],
         "files": {path.name: _size(path) for path in written},
         "report": None if report is None else report.as_dict(),
-        "environment": job.environment,
+        "environment": {**job.environment, **_device_of(contender)},
     }
     _save(place.record, record)
+
+
+def _device_of(contender: Contender) -> dict[str, str]:
+    """The GPU that a network ran on, if it did."""
+    if not contender.is_network:
+        return {}
+    import torch
+
+    from ..nn.settings import choose_device
+
+    device = choose_device(dict(contender.settings).get("device", "auto"))
+    return {"device": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
 
 
 def _run_line(job: _Job, prepared: dict[str, Any], out: Path) -> Any:
@@ -625,7 +659,7 @@ def _run_line(job: _Job, prepared: dict[str, Any], out: Path) -> Any:
     stages = job.place.fused.with_name(f".{job.scene.name}_stages")
     if not job.suite.still:
         options = replace(options, reference=prepared.get("reference"), save_stages=stages)
-    if job.contender.name in METHODS and METHODS[job.contender.name].needs_torch:
+    if job.contender.is_network:
         import torch
 
         torch.set_num_threads(1)

@@ -27,7 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import GhostlessError, MissingPackageError, OptionError, unknown_name
+from ..errors import (
+    FileReadError,
+    GhostlessError,
+    MissingPackageError,
+    OptionError,
+    OutputError,
+    unknown_name,
+)
+from ..io.write import WriteSettings, write_text
 from ..methods import METHODS
 from ..stripes import Progress, core_count
 from . import networks
@@ -162,6 +170,94 @@ class SpeedResult:
         lines += networks.text_of(self.networks)
         lines += [f"missed: {words}" for words in self.missed_targets]
         return "\n".join(lines)
+
+
+FILE = "speed.json"
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder that `save` writes to. Raises OutputError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: expected a folder to write {FILE} to, found none and could not make it "
+            f"({error.strerror}); name another"
+        ) from None
+
+
+def save(result: SpeedResult, folder: Path) -> None:
+    """Write speed.json, which `bench report` reads where it lies beside a suite's results."""
+    text = json.dumps(result.as_dict(), indent=1) + "\n"
+    write_text(text, folder / FILE, WriteSettings(overwrite=True))
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One line of the table of speeds in a report.
+
+    quality: of a network, "" for other methods. megapixels: of the photos measured on.
+    share: of the machine's matrix rate, None where it does not apply. published: in words.
+    """
+
+    name: str
+    quality: str
+    megapixels: float
+    seconds_per_megapixel: float
+    share: float | None
+    peak_bytes: int
+    device: str
+    published: str
+    random_weights: bool
+
+
+def load_rows(folder: Path) -> tuple[SpeedRow, ...]:
+    """Read the speeds beside a suite's results; none where they were not measured.
+
+    Raises FileReadError for a damaged file.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return ()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        size, cores = float(found["megapixels"]), int(found["cores"])
+        rows = [
+            SpeedRow(
+                cost["name"],
+                "",
+                size,
+                float(cost["median_seconds"]) / size,
+                None,
+                int(cost["peak_bytes"]),
+                f"CPU, {cores} cores",
+                "",
+                False,
+            )
+            for cost in found["costs"]
+        ]
+        for cost in found["networks"]:
+            runtime = networks.PAPER_RUNTIMES.get(cost["name"])
+            on_cpu = cost["device"] == "cpu"
+            rows.append(
+                SpeedRow(
+                    cost["name"],
+                    cost["quality"],
+                    float(cost["megapixels"]),
+                    float(cost["seconds_per_megapixel"]),
+                    cost["share_of_matrix_rate"],
+                    int(cost["device_peak_bytes"] or cost["peak_bytes"]),
+                    f"CPU, {cores} cores" if on_cpu else "GPU",
+                    "" if runtime is None else runtime.in_words(),
+                    bool(cost["random_weights"]),
+                )
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileReadError(
+            f"{path}: expected what 'ghostless bench speed -o DIR' wrote, found a damaged file "
+            f"({type(error).__name__}); measure again, or remove it"
+        ) from None
+    return tuple(rows)
 
 
 # ---- contenders ----

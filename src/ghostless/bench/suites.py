@@ -17,6 +17,8 @@ from ..stops_file import IMAGE_SUFFIXES, natural_key
 
 Frames = Literal["all", "two"]
 Protocol = Literal["lossless", "as-published"]
+# Where the results of a second choice of photos lie, within the folder of the first one's.
+FOLDERS: dict[Frames, str] = {"all": "all_frames", "two": "two_frames"}
 PROTOCOLS: tuple[Protocol, ...] = ("lossless", "as-published")
 
 _JPEG = (".jpg", ".jpeg")
@@ -79,6 +81,7 @@ class Suite:
     metrics: those that are worked out where a scene has what they need. headline: the one to plot.
     protocols: ways of saving before scoring: "lossless"; "as-published" saves the results of JPEG
         photos as JPEG of quality 75 first, as MEFB did.
+    frames: which photos are fused, a table each: all, or the darkest and the brightest.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Suite:
     metrics: tuple[str, ...]
     headline: str
     protocols: tuple[Protocol, ...] = ("lossless",)
+    frames: tuple[Frames, ...] = ("all",)
 
 
 # ---- folders ----
@@ -253,6 +257,7 @@ SUITES: dict[str, Suite] = {
             True,
             (*_TO_TRUTH, *_TO_SOURCES),
             "MEF_SSIM",
+            frames=("all", "two"),
         ),
         Suite(
             "kalantari",

@@ -85,8 +85,13 @@ def _command(suite: str) -> Any:
             ),
         ] = None,
         frames: Annotated[
-            str, typer.Option(metavar="all|two", help="All photos, or the darkest and brightest.")
-        ] = "all",
+            str | None,
+            typer.Option(
+                metavar="all|two|both",
+                help="All photos, the darkest and brightest, or a table of each; else as the suite "
+                "says (sice: both).",
+            ),
+        ] = None,
         still: Annotated[
             bool | None,
             typer.Option(

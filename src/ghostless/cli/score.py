@@ -302,6 +302,7 @@ def _facts(metric: Metric) -> dict[str, Any]:
         "range": list(metric.value_range),
         "mefb": metric.mefb,
         "package": metric.package,
+        "comparable": metric.comparable,
         "tensor_form": metric.tensor_form,
         "note": metric.note,
     }

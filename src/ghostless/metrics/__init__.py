@@ -47,6 +47,8 @@ class Metric:
     value_range: smallest and largest value that it can have; None for unbounded.
     mefb: one of the twenty metrics of MEFB (Zhang, Information Fusion 2021).
     package: the optional package that computes it; such a metric runs only when named.
+    comparable: whether means over pictures say which method is better; the benchmark ranks no
+        methods by the others, and their note says why.
     tensor_form: whether `ghostless.metrics.tensor` computes it too, on any device, in batches.
     note: how far its values have been checked, where that is not against the official code.
     """
@@ -61,6 +63,7 @@ class Metric:
     sources: tuple[int, int | None] = (2, None)
     mefb: bool = False
     package: str | None = None
+    comparable: bool = True
     tensor_form: bool = True
     note: str = ""
 
@@ -413,6 +416,7 @@ METRICS: dict[str, Metric] = {
             "Cvejic et al.: Int. J. Signal Processing 2005",
             value_range=(None, None),
             tensor_form=False,
+            comparable=False,
             note=_ROUNDING,
         ),
         _mefb(
@@ -429,6 +433,7 @@ METRICS: dict[str, Metric] = {
             "Yang et al.: Information Fusion 2008",
             value_range=(None, None),
             tensor_form=False,
+            comparable=False,
             note=_ROUNDING,
         ),
         _mefb(

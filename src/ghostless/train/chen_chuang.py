@@ -200,7 +200,7 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
         errors = []
         generator = torch.Generator(data.device).manual_seed(1)
         for scene in data.held_out_pairs():
-            under, over = _middle(scene["under"], side), _middle(scene["over"], side)
+            under, over = middle(scene["under"], side), middle(scene["over"], side)
             for _ in range(4):
                 made = make_homography_pairs(under, over, generator)
                 found = table.run("homography", network_inputs(made.first, made.second))
@@ -237,7 +237,7 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
     )
 
 
-def _middle(image: Tensor, side: int) -> Tensor:
+def middle(image: Tensor, side: int) -> Tensor:
     """The middle square of an image, enlarged first if it is smaller."""
     height, width = image.shape[-2:]
     if min(height, width) < side:
@@ -274,7 +274,7 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
             return {
                 "under": made.first,
                 "over": made.second,
-                "target": _middle(batch["target"], SIDE_PIXELS),
+                "target": middle(batch["target"], SIDE_PIXELS),
             }
         batch = paste_moving(still(data, generator), recipe.moving_share, generator)
         return {**batch, "over": jitter(batch["over"], recipe.rest_pixels, generator)}
