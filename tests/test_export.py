@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,6 +248,19 @@ def test_the_file_says_what_it_takes_and_gives(
     assert facts["ghostless.weights.data"] == "none: random"
     assert json.loads(facts["ghostless.inputs"])[1]["shape"] == ["batch", 3, "height", "width"]
     assert set(contents(tmp_path)) == {"net.onnx"}
+    run_the_pages_example(out)
+
+
+def run_the_pages_example(path: Path) -> None:
+    """The page's function pads, fuses and crops a picture of any size."""
+    text = (Path(__file__).resolve().parents[1] / "docs" / "onnx.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(snippet, "docs/onnx.md", "exec"), names)
+    under, over = np.random.default_rng(0).random((2, 70, 130, 3), np.float32)
+    fused = names["fuse"](str(path), under, over)
+    assert fused.shape == (70, 130, 3)
+    assert np.isfinite(fused).all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,15 @@ def test_unknown_names_and_missing_files() -> None:
         presets.read_preset("landscap")
     with pytest.raises(FileReadError, match=r"nowhere\.toml: expected a preset"):
         presets.read_preset("nowhere.toml")
+
+
+def test_the_pages_example_and_table_are_right(own: Path) -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "command.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    write(own, "example", example)
+    assert presets.read_preset("example").options["jpeg_quality"] == 98
+    for preset in presets.list_presets():
+        if preset.origin == "shipped":
+            (row,) = re.findall(rf"^\| `{preset.name}` \|(.*)$", text, re.MULTILINE)
+            for option in preset.options:
+                assert f"`{option.replace('_', '-')}`" in row

@@ -14,7 +14,7 @@ from . import scenes
 from .files import STOPS, save_photo
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/quickstart.md", "docs/hdr-files.md")
+PAGES = ("README.md", "docs/quickstart.md", "docs/hdr-files.md", "docs/command.md")
 
 
 def blocks(page: str, language: str) -> list[str]:
