@@ -13,7 +13,7 @@ from ..errors import OptionError, unknown_name
 from .batch import batch
 from .bench import add_commands as add_suites
 from .complete import alignments, deghost_modes, method_names, operators
-from .data_commands import data_app, simulate
+from .data_commands import data_app, render, simulate
 from .export import export
 from .options import expand, method_settings, options_from
 from .presets import PresetName, presets
@@ -356,26 +356,44 @@ def bench_speed(
     peer: Annotated[
         list[str], typer.Option("--peer", help="A program of others to measure; repeatable.")
     ] = ["opencv-mertens"],  # noqa: B006
+    every_method: Annotated[
+        bool, typer.Option("--all", help="All of 'ghostless methods', networks included.")
+    ] = False,
     whole_command: Annotated[
         bool, typer.Option(help="Also measure 'ghostless fuse' from files to file.")
     ] = True,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Write speed.json there; in a suite's folder its report shows it.",
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure seconds and memory, side by side with other programs."""
+    from ..bench.speed import check_folder, save
     from ..bench.speed import run as run_bench
+    from ..methods import METHODS
 
+    if out is not None:
+        check_folder(out)
     with Bars(quiet) as bars:
         result = run_bench(
             megapixels,
             frames,
-            method,
+            list(METHODS) if every_method else method,
             peer,
             whole_command,
             repeats,
             progress=lambda share: bars("runs", share),
         )
+    if out is not None:
+        save(result, out)
     tell(result, quiet, as_json)
 
 
@@ -386,6 +404,9 @@ app.command()(serve)
 
 
 app.command()(simulate)
+
+
+app.command()(render)
 
 
 app.command()(batch)
