@@ -47,7 +47,11 @@ def _eighth_of_jpeg(path: Path) -> NDArray[np.uint8] | None:
     """A JPEG at an eighth of its sides, upright, RGB; None for other files and small ones."""
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return None
-    pixels = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_8)
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError:
+        return None  # read_frame says why
+    pixels = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_8) if data.size else None
     if pixels is None or pixels.shape[0] * pixels.shape[1] < _COPY_PIXELS:
         return None
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
