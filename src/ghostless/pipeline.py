@@ -18,6 +18,7 @@ from .bracket import Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure import assign_stops, choose_reference
+from .highlights import extend_highlights
 from .io.read import ReadSettings, read_bracket
 from .io.write import (
     WriteSettings,
@@ -118,6 +119,7 @@ def fuse_files(
     if options.hdr and space_of(target) == "display":
         with journal.stage("merge") as tell:
             radiance = _radiance(stack, fused, method, options, tell)
+            radiance = extend_highlights(radiance, stack)
         notes = tuple(dict.fromkeys((*notes, *radiance.notes)))
     del stack  # a linear result needs the memory for its tone mapping
     observe("fused", fused)
