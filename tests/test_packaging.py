@@ -21,9 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LARGEST_BYTES = 400e6
 
 
-def run(*words: str | Path, cwd: Path) -> str:
+def run(*words: str | Path, cwd: Path, **more: str) -> str:
     """Run a program away from this checkout; return its output, fail with its errors."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= more
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
@@ -38,19 +39,29 @@ def run(*words: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the programs of an environment that holds the core and nothing else."""
-    folder = tmp_path_factory.mktemp("clean")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as the file that an index would hand out."""
+    folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     litter = shutil.ignore_patterns("*.egg-info", "__pycache__")
     shutil.copytree(ROOT / "src", source / "src", ignore=litter)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    run(*pip, "wheel", "--quiet", "--no-deps", "-w", folder, source, cwd=folder)
+    (found,) = folder.glob("ghostless-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the programs of an environment that holds the core and nothing else."""
+    folder = tmp_path_factory.mktemp("clean")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     programs = folder / "venv" / "bin"
     pip = (programs / "python", "-m", "pip", "--disable-pip-version-check")
-    run(*pip, "install", "--quiet", "-c", ROOT / "constraints.txt", source, cwd=folder)
+    run(*pip, "install", "--quiet", "-c", ROOT / "constraints.txt", wheel, cwd=folder)
     return programs
 
 
@@ -96,3 +107,36 @@ def test_import_and_help_are_quick(installed: Path, tmp_path: Path) -> None:
     print(told)
     assert statistics.median(imports) < 0.5, told
     assert statistics.median(helps) < 0.3, told
+
+
+@pytest.mark.slow
+def test_the_data_beside_the_code_comes_along(installed: Path, tmp_path: Path) -> None:
+    told = run(installed / "ghostless", "presets", cwd=tmp_path)
+    assert "realestate" in told
+    code = (
+        "from pathlib import Path; import ghostless; "
+        "home = Path(ghostless.__file__).parent; "
+        "print(*(home / name for name in ('py.typed', 'web/static/index.html', 'bench/page.css')))"
+    )
+    for name in run(installed / "python", "-c", code, cwd=tmp_path).split():
+        assert Path(name).is_file(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("installer", ["pipx", "uv"])
+def test_it_installs_as_a_program_of_its_own(installer: str, wheel: Path, tmp_path: Path) -> None:
+    program = shutil.which(installer)
+    if program is None:
+        pytest.skip(f"{installer} is not installed")
+    programs = tmp_path / "programs"
+    if installer == "pipx":
+        words = ["install", "--python", sys.executable]
+        where = {"PIPX_HOME": "home", "PIPX_BIN_DIR": "programs", "PIPX_MAN_DIR": "man"}
+    else:
+        words = ["tool", "install", "--no-cache", "--python", sys.executable]
+        where = {"UV_TOOL_DIR": "home", "UV_TOOL_BIN_DIR": "programs"}
+    folders = {name: str(tmp_path / folder) for name, folder in where.items()}
+    run(program, *words, wheel, cwd=tmp_path, **folders)
+    files = save_bracket(tmp_path, suffix=".jpg")
+    run(programs / "ghostless", "fuse", *files, "-o", "out.jpg", cwd=tmp_path)
+    assert (tmp_path / "out.jpg").stat().st_size > 500

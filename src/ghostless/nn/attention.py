@@ -84,7 +84,8 @@ def attend_row_by_row(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     rows = query.permute(2, 0, 3, 1).contiguous()
     _, out = scan(attend_row, rows.new_zeros(()), rows)
-    return out.permute(1, 0, 2, 3).flatten(1, 2)
+    attended: Tensor = out.permute(1, 0, 2, 3).flatten(1, 2)
+    return attended
 
 
 class SelfAttention(nn.Module):
