@@ -280,6 +280,8 @@ def test_the_offer_is_made_from_the_tables(client: TestClient) -> None:
     assert by_name["mertens"]["settings"]["contrast"]["default"] == 1
     assert not any("weights" in method["settings"] for method in offer["methods"])
     assert offer["limits"]["frames"] == 6
+    assert "tripod" in [preset["name"] for preset in offer["presets"]]
+    assert not any("/" in str(preset) for preset in offer["presets"])
 
 
 def test_the_same_options_as_the_library(client: TestClient) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ..align import AlignModel, AlignSettings
 from ..deghost import DeghostSettings
 from ..deghost import Mode as DeghostMode
-from ..errors import OptionError
+from ..errors import GhostlessError, OptionError
 from ..io.encode import OUTPUT_FORMATS, OutputFormat
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
@@ -27,6 +28,7 @@ from ..methods.maps import ATTENTION, WEIGHT_MAPS
 from ..nn.settings import NetworkSettings
 from ..nn.weights import has_weights
 from ..pipeline import FuseOptions, choose_method
+from ..presets import preset_names, read_preset
 from ..stops_file import IMAGE_SUFFIXES
 from ..tonemap import OPERATORS, ToneMapSettings, check_operator
 from .limits import Limits
@@ -206,6 +208,14 @@ class Choice(BaseModel):
     summary: str
 
 
+class PresetFacts(BaseModel):
+    """Options under a name, by the names that the command has."""
+
+    name: str
+    summary: str
+    options: dict[str, Scalar]
+
+
 class FormatFacts(BaseModel):
     """A format that can be downloaded. hdr: whether it is for HDR displays, and asked for so."""
 
@@ -233,6 +243,7 @@ class Offer(BaseModel):
     align: list[str]
     deghost: list[str]
     tone_map: list[Choice]
+    presets: list[PresetFacts]
     formats: list[FormatFacts]
     photo_suffixes: list[str]
     limits: LimitFacts
@@ -249,12 +260,24 @@ def offer(limits: Limits) -> Offer:
         align=list(get_args(AlignModel)),
         deghost=list(get_args(DeghostMode)),
         tone_map=[Choice(name=each.name, summary=each.summary) for each in OPERATORS.values()],
+        presets=_presets(),
         formats=[facts for known in OUTPUT_FORMATS for facts in _format_facts(known)],
         photo_suffixes=sorted(IMAGE_SUFFIXES),
         limits=LimitFacts(
             **{name: getattr(limits, name) for name in LimitFacts.model_fields},
         ),
     )
+
+
+def _presets() -> list[PresetFacts]:
+    """The presets, without a user's own that cannot be read: the command tells what is wrong."""
+    found = []
+    for name in preset_names():
+        with suppress(GhostlessError):
+            preset = read_preset(name)
+            facts = PresetFacts(name=name, summary=preset.summary, options=dict(preset.options))
+            found.append(facts)
+    return found
 
 
 def _method_facts(method: Method) -> MethodFacts:

@@ -279,6 +279,33 @@ function request() {
   };
 }
 
+// A preset sets all that it names, and everything else to what it is at the start.
+function applyPreset() {
+  const preset = state.offer.presets.find((each) => each.name === $("preset").value);
+  const options = preset?.options ?? {};
+  $("preset-text").textContent = preset?.summary ?? "";
+  $("method").value = options.method ?? "auto";
+  showMethod();
+  $("align").value = options.align ?? "auto";
+  $("deghost").value = options.deghost ?? "auto";
+  $("crop").checked = options.crop ?? false;
+  $("operator").value = options.tone_map ?? "auto";
+  $("reference").value = options.reference ?? "auto";
+  if (!$("reference").value) $("reference").value = "auto"; // fewer photos than the preset thinks
+  for (const input of $("settings").querySelectorAll("[data-setting]")) {
+    const value = options[input.dataset.setting];
+    if (value !== undefined) input.value = String(value);
+  }
+  const formats = state.offer.formats;
+  const wanted = formats.findIndex((each) => each.suffix === `.${options.format ?? "jpg"}` && each.hdr === (options.hdr ?? false));
+  $("format").value = String(Math.max(0, wanted));
+  showFormat();
+  $("quality").value = String(options.jpeg_quality ?? 95);
+  if (options.depth) $("depth").value = String(options.depth);
+  showOperator();
+}
+$("preset").onchange = applyPreset;
+
 // ---- fusing ----
 
 $("options").onsubmit = async (event) => {
@@ -419,10 +446,12 @@ $("zoom-fit").onclick = () => viewer.fit();
 $("zoom-pixels").onclick = () => viewer.zoomTo(1);
 $("alert-close").onclick = hush;
 $("method").onchange = showMethod;
-$("operator").onchange = () => {
+$("operator").onchange = showOperator;
+
+function showOperator() {
   const operator = state.offer.tone_map.find((each) => each.name === $("operator").value);
   $("operator-text").textContent = operator ? inWords(operator.summary) : "";
-};
+}
 
 // ---- downloading ----
 
@@ -478,8 +507,9 @@ async function start() {
   fill($("deghost"), offer.deghost.map((name) => [name, DEGHOST_WORDS[name] ?? inWords(name)]));
   fill($("operator"), [["auto", "Automatic"], ...offer.tone_map.map((each) => [each.name, inWords(each.name)])]);
   fill($("format"), offer.formats.map((format, index) => [String(index), `${format.name} (${format.suffix})`]));
-  showMethod();
-  showFormat();
+  fill($("preset"), [["", "None"], ...offer.presets.map((preset) => [preset.name, inWords(preset.name)])]);
+  fill($("reference"), [["auto", "Automatic"]]);
+  applyPreset();
 }
 
 start().catch(complain);
