@@ -164,7 +164,6 @@ def pack(
 
     with needs_networks_extra("data pack"):
         from ..data.panoramas import pack as pack_folders
-        from ..data.rendered import FOLDER, pack_rendered
     with Bars(quiet) as bars:
         entries = pack_folders(
             folders,

@@ -13,7 +13,22 @@ from torch import Tensor
 from ..bracket import Fused
 from ..errors import FileReadError, OptionError, OutputError
 from ..io.write import WriteSettings, check_output, write_image, write_mask, write_text
-from .panoramas import MANIFEST, Panoramas, from_radiance, load_packed, read_radiance
+from .panoramas import (
+    MANIFEST,
+    Panoramas,
+    from_radiance,
+    load_packed,
+    read_radiance,
+    store_bytes,
+)
+from .rendered import (
+    RenderedScenes,
+    RenderedSimulator,
+    list_scenes,
+    load_rendered,
+    read_scene,
+    scene_size,
+)
 from .simulate import BracketSimulator, SimulatedBatch, SimulationSettings
 from .splits import HDR_SUFFIXES, list_files
 
@@ -37,6 +52,29 @@ def load_sources(paths: Sequence[Path]) -> Panoramas:
     return from_radiance([(file.stem, read_radiance(file)) for file in files])
 
 
+def load_scenes(paths: Sequence[Path]) -> RenderedScenes | None:
+    """Rendered scenes among `paths`, on the CPU; None where there are none.
+
+    Raises OptionError where HDR pictures are among them.
+    """
+    found = [folder for path in paths for folder in list_scenes(path)]
+    if not found:
+        return None
+    for path in paths:
+        if not list_scenes(path):
+            raise OptionError(
+                f"{path}: expected rendered scenes like the others, found something else; "
+                "simulate from HDR pictures by themselves"
+            )
+    return load_rendered([read_scene(folder) for folder in found])
+
+
+def native_size(paths: Sequence[Path]) -> tuple[int, int] | None:
+    """Height and width of the rendered scenes among `paths`; None where there are none."""
+    found = [folder for path in paths for folder in list_scenes(path)]
+    return scene_size(found[0]) if found else None
+
+
 def simulate_files(
     sources: Sequence[Path],
     out: Path,
@@ -54,7 +92,10 @@ def simulate_files(
     A folder holds the photos 1.jpg ... dark to bright and their stops in ev.txt; its subfolder
     `truth` the reference's radiance (truth.exr; 1 = where the reference clips), ghosts_N.png on the
     reference's pixels, and answers.json: reference, stops, homographies from the reference's
-    pixel centres to each frame's.
+    pixel centres to each frame's. With `settings.flow`, flow_N.flo is where each of the reference's
+    pixels goes (Middlebury's format); of rendered scenes, hidden_N.png is where it cannot be seen.
+    sources: HDR files, folders of them, a packed folder, or scenes of `ghostless render`, whose
+    own motion is then taken and whose moments bound the number of frames.
     Frames leave the simulated camera unpacked and are compressed here, once.
     """
     if suffix not in FRAME_SUFFIXES:
@@ -65,7 +106,12 @@ def simulate_files(
     folders = [out / f"{number:04d}" for number in range(count)]
     for folder in folders:
         check_output(folder / f"1{suffix}", write, make_folder=True)
-    simulator = BracketSimulator(settings, load_sources(sources))
+    scenes = load_scenes(sources)
+    simulator: BracketSimulator | RenderedSimulator
+    if scenes is not None:
+        simulator = RenderedSimulator(settings, scenes)
+    else:
+        simulator = BracketSimulator(settings, load_sources(sources))
     for number, folder in enumerate(folders):
         # A bracket depends on the seed and its number, not on how many others there are.
         generator = torch.Generator(simulator.device).manual_seed(seed * 1_000_003 + number)
@@ -91,6 +137,11 @@ def _write_bracket(batch: SimulatedBatch, folder: Path, suffix: str, write: Writ
         if batch.ghosts is not None:
             mask = (batch.ghosts[0, n] * 255).round().to(torch.uint8).cpu().numpy()
             write_mask(mask, truth / f"ghosts_{n + 1}.png", write)
+        if batch.hidden is not None:
+            mask = (batch.hidden[0, n] * 255).round().to(torch.uint8).cpu().numpy()
+            write_mask(mask, truth / f"hidden_{n + 1}.png", write)
+        if batch.flow is not None:
+            _write_flow(batch.flow[0, n], truth / f"flow_{n + 1}.flo", write)
     write_text("".join(f"{value:g}\n" for value in stops), folder / "ev.txt", write)
     exact = WriteSettings(depth=32, overwrite=write.overwrite)
     write_image(Fused(_pixels(batch.radiance[0]), "linear"), truth / "truth.exr", exact)
@@ -100,6 +151,14 @@ def _write_bracket(batch: SimulatedBatch, folder: Path, suffix: str, write: Writ
         "homographies": batch.homographies[0].double().cpu().numpy().tolist(),
     }
     write_text(json.dumps(answers, indent=1), truth / "answers.json", write)
+
+
+def _write_flow(flow: Tensor, path: Path, write: WriteSettings) -> None:
+    """Middlebury's format: a magic number, width, height, then dx and dy row by row."""
+    pixels = _pixels(flow).astype("<f4")
+    header = b"PIEH" + np.array(pixels.shape[1::-1], "<i4").tobytes()
+    data = np.frombuffer(header + pixels.tobytes(), np.uint8)
+    store_bytes(data, path, overwrite=write.overwrite)
 
 
 def _pixels(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
