@@ -119,7 +119,6 @@ def fuse_files(
     if options.hdr and space_of(target) == "display":
         with journal.stage("merge") as tell:
             radiance = _radiance(stack, fused, method, options, tell)
-            radiance = extend_highlights(radiance, stack)
         notes = tuple(dict.fromkeys((*notes, *radiance.notes)))
     del stack  # a linear result needs the memory for its tone mapping
     observe("fused", fused)
@@ -264,10 +263,10 @@ def _radiance(
 ) -> Fused:
     """The scene's radiance: the result itself if it is linear, else merged from the same frames."""
     if fused.space == "linear":
-        return fused
+        return extend_highlights(fused, stack)
     if _deghosts_itself(method, options):
         stack = deghost_stack(stack, options.deghost)
-    return fuse_stack(stack, "debevec", progress=progress)
+    return extend_highlights(fuse_stack(stack, "debevec", progress=progress), stack)
 
 
 def _reference_of(bracket: Bracket, wanted: int | None) -> int:
