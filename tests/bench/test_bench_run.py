@@ -19,7 +19,7 @@ from ghostless.bench.report import html_page, markdown, scores_csv, write_report
 from ghostless.bench.results import Results, Row, load_results, make_table
 from ghostless.bench.run import BenchSettings, run
 from ghostless.bracket import Fused
-from ghostless.errors import FileReadError, OptionError, OutputError
+from ghostless.errors import FileReadError, OptionError, OutputError, WeightsError
 from ghostless.io.write import write_image
 from ghostless.metrics import Images, score
 
@@ -333,15 +333,49 @@ def test_measured_speeds_stand_in_the_report(small: tuple[Path, Path], tmp_path:
         (small[1] / "speed.json").unlink()
 
 
-def test_weights_given_by_the_user_make_a_network_able_and_are_part_of_the_key(
+def test_weights_given_by_the_user_make_a_network_able(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ghostless.bench.contenders.has_weights", lambda name: False)
-    (plain,) = parse_contenders("mef-gan")
+    (plain,) = parse_contenders("lcndr")
     assert "no weights" in str(plain.missing())
-    path = tmp_path / "own.safetensors"
-    path.write_bytes(b"")
-    (own,) = parse_contenders(f"mef-gan:weights={path}")
-    assert own.weights == (path,)
     pytest.importorskip("torch")
+    from ghostless.methods.lcndr import Lcndr
+    from ghostless.nn.weights import WeightsInfo, save_weights
+
+    path = tmp_path / "own.safetensors"
+    with pytest.raises(WeightsError, match="cannot be read"):
+        parse_contenders(f"lcndr:weights={path}")
+    save_weights(Lcndr().eval(), path, WeightsInfo("lcndr"))
+    (own,) = parse_contenders(f"lcndr:weights={path}")
+    assert own.weights == (path,)
     assert own.missing() is None
+
+
+@pytest.mark.slow
+def test_networks_are_run_again_when_their_weights_change(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "own.safetensors"
+    put_other_weights(path, 0)
+    (own,) = parse_contenders(f"lcndr:weights={path}")
+    out, data = tmp_path / "out", tmp_path / "data"
+    save_pair(data / "pair", ".png", 1)
+    settings = BenchSettings(metrics=("MEF_SSIM",), workers=1)
+    run("mefb", own.label, out, data, settings)
+    first = load_results(out)
+    assert first.failures == ()
+    put_other_weights(path, 17)
+    run("mefb", own.label, out, data, settings)
+    values = [r.tables[0].means[own.label, "MEF_SSIM"].value for r in (first, load_results(out))]
+    assert values[0] != values[1]  # other weights in the same file: fused again
+
+
+def put_other_weights(path: Path, seed: int) -> None:
+    """Put other random weights into a file."""
+    import torch
+
+    from ghostless.methods.lcndr import Lcndr
+    from ghostless.nn.weights import WeightsInfo, save_weights
+
+    torch.manual_seed(seed)
+    save_weights(Lcndr().eval(), path, WeightsInfo("lcndr"))

@@ -17,7 +17,7 @@ from ..align import AlignSettings
 from ..deghost import DeghostSettings
 from ..errors import GhostlessError, OptionError, unknown_name
 from ..methods import METHODS, get_method
-from ..nn.weights import has_weights, shipped_path
+from ..nn.weights import has_weights, read_info, shipped_path
 from ..pipeline import FuseOptions
 from ..tonemap import OPERATORS, ToneMapSettings, check_operator
 from .outside import OUTSIDE
@@ -151,6 +151,9 @@ def _parse_one(label: str) -> Contender:
             f"{label}: expected tone_map with a method of linear output, found {name!r}; "
             f"operators: {', '.join(OPERATORS)}"
         )
+    if contender.weights and any(key.endswith("weights") for key, _ in pairs):
+        for path in contender.weights:
+            read_info(path)  # raises for files that are not there or no weights
     if pairs and contender.missing() is None:
         contender.options(still=False)  # raises for a wrong one before any work
     return contender

@@ -186,6 +186,11 @@ def _speed_cells(speed: SpeedRow) -> list[str]:
 
 def _where_timed(results: Results) -> str:
     """How the seconds of the tables came about."""
+    if not results.about["still"]:
+        return (
+            "Of the whole line, alignment and deghosting included; medians over the scenes of this "
+            "run, whose processes shared the machine."
+        )
     if not results.speeds:
         return "Medians over the scenes of this run, whose processes shared the machine."
     return (

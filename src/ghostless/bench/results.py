@@ -108,13 +108,14 @@ class Results:
     speeds: tuple[SpeedRow, ...] = ()
 
     def seconds_per_megapixel(self, row: Row) -> float | None:
-        """What fusing with a method takes: as `bench speed` measured it, alone on the machine.
+        """What a method takes: in still scenes as `bench speed` measured it, alone on the machine.
 
-        Else the median over the scenes of this run, whose processes shared it. A method with
-        settings of its own is not what `bench speed` measures.
+        Else the median over the scenes of this run, whose processes shared it: in moving scenes
+        the whole line counts, and `bench speed` measures neither that nor methods with settings.
         """
         for speed in self.speeds:
-            if speed.name == row.label and speed.quality in ("", "full"):
+            fits = speed.name == row.label and speed.quality in ("", "full")
+            if fits and self.about["still"]:
                 return speed.seconds_per_megapixel
         own = list(row.seconds_per_megapixel.values())
         return float(np.median(own)) if own else None
