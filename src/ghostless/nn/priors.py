@@ -148,7 +148,7 @@ def expand(coarse: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 # In an ONNX graph, where sizes are symbols, slices and indices of every level make expressions that
-# the exporter works on for hours. Convolutions do not, but all sides must be even.
+# the exporter works on for many minutes. Convolutions do not, but all sides must be even.
 
 
 def _reduce_in_graph(image: Tensor) -> Tensor:
@@ -276,8 +276,10 @@ def weighted_detail(
 
 
 def fuse_images(priors: Priors) -> Tensor:
-    """Exposure fusion (B, 3, H, W), not clipped, of the images that priors of the paper's form
-    were made of, over as many scales as they have and the base below."""
+    """Exposure fusion of the images that priors of the paper's form were made of.
+
+    Over as many scales as they have and the base below. Returns (B, 3, H, W), not clipped.
+    """
     assert priors.base is not None
     return collapse([*priors.detail, priors.base])
 
