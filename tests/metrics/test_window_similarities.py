@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from ghostless.metrics import Images, score
 from ghostless.metrics.structure import window_similarities
 
 
@@ -38,3 +43,28 @@ def test_exact_similarities_equal_the_official_ones_without_flat_windows() -> No
     random = np.random.default_rng(0)
     planes = [random.integers(0, 256, (40, 60)).astype(np.uint8) for _ in range(3)]
     assert window_similarities(*planes, exact=True) == window_similarities(*planes)
+
+
+@pytest.mark.parametrize(
+    ("method", "pair", "noisy"),
+    [("GD", "House", True), ("DSIFT", "House", True), ("DEM", "Memorial", False)],
+)
+def test_exact_forms_come_near_the_published_table(
+    shared: Path, method: str, pair: str, noisy: bool
+) -> None:
+    def photo(path: Path) -> np.ndarray:
+        return np.asarray(Image.open(path).convert("RGB"))
+
+    sources = [next((shared / "mefb30" / pair).glob(f"{name}.*")) for name in ("under", "over")]
+    images = Images(
+        photo(shared / "reference" / f"{method}_{pair}.png"), tuple(map(photo, sources))
+    )
+    column = {"DSIFT": "DSIFT_EF"}.get(method, method)
+    with (shared / "mefb30" / "published.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    (row,) = (r for r in rows if (r["pair"], r["method"]) == (pair, column))
+    exact = score(images, ["Qc_exact", "Qy_exact", "Qy"])
+    # Pairs of TIFF or PNG photos, so no JPEG lies between.
+    assert exact["Qy_exact"] == pytest.approx(float(row["Qy"]), rel=0.004)
+    assert exact["Qc_exact"] == pytest.approx(float(row["Qc"]), rel=0.045)
+    assert (exact["Qy"] > 2) == noisy
