@@ -473,7 +473,7 @@ def read_gain_map(data: bytes, max_pixels: int) -> tuple[Codes, GainMapFacts]:
     """Find and decode the gain map of a JPEG; one of more than `max_pixels` is refused.
 
     Returns the map's codes, (h, w) or (h, w, 3), and what they mean. ISO 21496-1 is believed before
-    XMP. Raises Damaged where there is none, or none that can be read.
+    XMP. Raises FileReadError where there is none, and Damaged where it cannot be read.
     """
     second = data[_second_picture(data) :]
     if second[:2] != b"\xff\xd8":
