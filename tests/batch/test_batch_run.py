@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -54,12 +55,11 @@ def account(capsys: pytest.CaptureFixture[str], *words: str | Path, status: int 
     batch(*words, "--json", status=status)
     facts: dict = json.loads(capsys.readouterr().out)  # type: ignore[type-arg]
     counts = facts["counts"]
-    kinds = ("used", "single", "pair", "left_out", "failed", "damaged", "not_a_photo")
-    # `failed` counts brackets in one place and files in the other.
-    by_status = dict.fromkeys(kinds, 0)
-    for file in facts["files"]:
-        by_status[file["status"].replace(" ", "_")] += 1
-    assert sum(by_status.values()) == counts["files"] == len(facts["files"])
+    counted = Counter(file["status"].replace(" ", "_") for file in facts["files"])
+    told = {name[6:]: number for name, number in counts.items() if name.startswith("files_")}
+    assert {name: number for name, number in told.items() if number} == counted
+    assert sum(told.values()) == counts["files"] == len(facts["files"])
+    assert counts["brackets"] == counts["done"] + counts["kept"] + counts["failed"]
     return facts
 
 

@@ -35,6 +35,8 @@ from ..stops_file import natural_key
 SAME_STOPS: Final = 0.2
 # The same for exposures that were estimated from pixels.
 _SAME_STOPS_IN_PIXELS: Final = 0.35
+# Where a bracket's exposure rises, an estimate of it does at least so much.
+_ESTIMATED_RISE_STOPS: Final = 0.15
 # Offsets of two brackets of one pattern differ by rounding alone: twice 0.1, and room.
 _PATTERN_TOLERANCE_STOPS: Final = 0.25
 _EVEN_STEPS_TOLERANCE_STOPS: Final = 0.35
@@ -52,7 +54,7 @@ _USUAL_MOST_FRAMES: Final = 9
 _BRACKET_COST: Final = 1.0
 _KNOWN_PATTERN_COST: Final = 0.6
 _INTERRUPTED_COST: Final = 1.2
-_NEW_PATTERN_COST: Final = 0.8  # where other patterns are known already
+_NEW_PATTERN_COST: Final = 0.5  # where other patterns are known already
 _PAIR_COST: Final = 0.6  # two photos of different exposure are no pattern yet
 _UNTOLD_COST: Final = 0.9  # for each gap between photos that only stand beside each other
 _GUESS_COST: Final = 1.05  # the same where nothing at all speaks for any of them
@@ -61,7 +63,7 @@ _UNUSUAL_ORDER_COST: Final = 1.2
 _UNLIKE_COST: Final = 3.0
 _REPEATED_COST: Final = 1.5
 _PATTERN_PRICE: Final = 0.7  # of believing in a pattern at all
-_MOST_PATTERNS: Final = 4
+_MOST_PATTERNS: Final = 8
 # Two photos of different exposures happen by chance; a pattern takes three.
 _SHORTEST_PATTERN: Final = 3
 # Gaps that together cost more than this leave a doubt that only pixels settle.
@@ -69,10 +71,10 @@ _DOUBTFUL_GAPS: Final = 0.5
 # A segment that would raise the cost of the whole row by no more than this might be true as well.
 _CLOSE_CALL: Final = 0.4
 # Likeness (likeness.py) from which on two photos show one scene, and below which they do not. Of 95
-# neighbours in real brackets the least like reach 0.77 (a corridor, hand-held; the 5th percentile
-# is 0.87); of 1,225 pairs of different scenes 1 % exceed 0.68, landscapes under a bright sky.
-ALIKE: Final = 0.80
-UNLIKE: Final = 0.65
+# neighbours in real brackets the least alike reach 0.77 (the next but one 0.86); of 1,225 pairs of
+# different scenes 1 % exceed 0.68, landscapes under a bright sky.
+ALIKE: Final = 0.76
+UNLIKE: Final = 0.64
 
 
 @dataclass(frozen=True)
@@ -285,10 +287,18 @@ class Vocabulary:
 
     patterns: tuple[Offsets, ...] = ()
 
-    def match(self, stops: Sequence[float | None]) -> bool:
-        """Whether photos have a known pattern; a stop that is not told fits any."""
+    def match(
+        self, stops: Sequence[float | None], estimated: Sequence[float] | None = None
+    ) -> bool:
+        """Whether photos have a known pattern; a stop that is not told fits any.
+
+        estimated: stops from pixels where none are told, which tell the order at least.
+        """
         return any(
-            len(pattern) == len(stops) and _fits(stops, pattern) for pattern in self.patterns
+            len(pattern) == len(stops)
+            and _fits(stops, pattern)
+            and (estimated is None or _same_order(estimated, pattern))
+            for pattern in self.patterns
         )
 
     def longer(self, stops: Sequence[float | None]) -> Offsets | None:
@@ -309,6 +319,17 @@ def _fits(stops: Sequence[float | None], pattern: Offsets) -> bool:
         return False
     bases = [value - offset for value, offset in told]
     return max(bases) - min(bases) <= _PATTERN_TOLERANCE_STOPS
+
+
+def _same_order(estimated: Sequence[float], pattern: Offsets) -> bool:
+    """Whether estimated exposures rise and fall as a pattern does."""
+    places = range(len(pattern))
+    return all(
+        estimated[j] - estimated[i] > _ESTIMATED_RISE_STOPS
+        for i in places
+        for j in places
+        if pattern[j] - pattern[i] > 2 * _SAME_STOPS_IN_PIXELS
+    )
 
 
 def _is_part(stops: Sequence[float | None], pattern: Offsets) -> bool:
@@ -353,15 +374,19 @@ def has_even_steps(stops: Sequence[float]) -> bool:
 class _Segment:
     """Photos `start` to `stop` of a row, and what speaks for and against them as a bracket.
 
-    stops: as told by metadata. between: what the gaps between its photos cost. cost: what is
-    unusual about its exposures, but for what depends on the vocabulary. certain: whether metadata
-    tell the exposure and the time of all. alike: whether the pixels say that all show one scene.
+    stops: as told by metadata. estimated: the same with gaps filled from the pixels; None where
+        all are told, or some cannot be estimated.
+    between: what the gaps between its photos cost. cost: what is unusual about its exposures, but
+        for what depends on the vocabulary.
+    certain: whether metadata tell the exposure and the time of all.
+    alike: whether the pixels say that all show one scene.
     damaged: whether a file of it cannot be read.
     """
 
     start: int
     stop: int
     stops: tuple[float | None, ...]
+    estimated: tuple[float, ...] | None
     between: float
     cost: float
     certain: bool
@@ -388,7 +413,7 @@ class _Row:
         best, self.cuts = self._cut(self.vocabulary)
         candidates = self._candidates() if self.settings.size is None else []
         while len(self.vocabulary.patterns) < _MOST_PATTERNS:
-            trials = []
+            trials: list[tuple[float, int, Vocabulary, list[_Segment]]] = []
             for pattern in candidates:
                 if pattern in self.vocabulary.patterns:
                     continue
@@ -512,7 +537,10 @@ class _Row:
             cost += self._repeated_cost(start, stop) if self.settings.size else 0.0
             cost += 0.0 if self.settings.size else self._shape_cost(start, stop)
         alike = stop - start > 1 and self._alike(start, stop)
-        return _Segment(start, stop, stops, between, cost, certain, alike, damaged)
+        untold = stop - start > 1 and any(value is None for value in stops)
+        estimated = self._estimated(start, stop) if untold else None
+        filled = None if estimated is None else tuple(estimated)
+        return _Segment(start, stop, stops, filled, between, cost, certain, alike, damaged)
 
     def _repeated_cost(self, start: int, stop: int) -> float:
         return 0.3 * sum(self._repeats(start, last) for last in range(start + 1, stop))
@@ -582,7 +610,7 @@ class _Row:
         if self.settings.size is not None:
             return segment.between + segment.cost + _KNOWN_PATTERN_COST
         told = sum(value is not None for value in segment.stops)
-        if vocabulary.match(segment.stops) and 2 * told >= count:
+        if vocabulary.match(segment.stops, segment.estimated) and 2 * told >= count:
             return segment.between + _KNOWN_PATTERN_COST
         if segment.damaged:
             return math.inf  # a broken file is no reason to give up photos that need it not

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..stops_file import natural_key
 from .photos import Status
 from .plan import Plan
-from .run import Done
+from .run import Done, State
 
 # Of each kind of remark the text shows so many; the JSON has all.
 _SHOWN: Final = 20
@@ -62,7 +62,7 @@ class Summary:
                 "brackets": len(self.brackets),
                 **{state: states[state] for state in ("done", "kept", "failed")},
                 "files": len(self.files),
-                **{status.replace(" ", "_"): statuses[status] for status in _IN_WORDS},
+                **{f"files_{s.replace(' ', '_')}": statuses[s] for s in _IN_WORDS},
             },
             "brackets": [_bracket_facts(done) for done in self.brackets],
             "files": [vars(file).copy() for file in self.files],
@@ -91,7 +91,7 @@ class Summary:
 
     def _brackets_in_words(self) -> str:
         states = Counter(done.state for done in self.brackets)
-        words = {"done": "fused", "kept": "there from before", "failed": "failed"}
+        words: dict[State, str] = {"done": "fused", "kept": "there from before", "failed": "failed"}
         parts = [f"{states[state]} {word}" for state, word in words.items() if states[state]]
         count = _count(len(self.brackets), "bracket", "brackets")
         return f"{count}: {', '.join(parts) or 'nothing to do'}, in {self.seconds:.0f} s"

@@ -6,7 +6,9 @@ a crash of the process, is an outcome.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import io
 import multiprocessing
 import os
 import signal
@@ -14,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -215,8 +217,8 @@ class RayWorkers:
                 "install it with: pip install 'ghostless[distributed]'"
             )
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
-
+        # Untyped, for it need not be installed where types are checked.
+        ray: Any = importlib.import_module("ray")
         self._ray = ray
         quiet = {"logging_level": "ERROR", "log_to_driver": False}
         local = {
@@ -227,14 +229,17 @@ class RayWorkers:
         }
         try:
             if address == "local":
-                self._session = ray.init(address="local", **local, **quiet)
+                ray.init(address="local", **local, **quiet)
             else:
-                self._session = ray.init(address=address, **quiet)
+                ray.init(address=address, **quiet)
         except Exception as error:
             raise InputError(
                 f"--cluster: expected a Ray cluster at {address!r}, found none that answers "
                 f"({_one_line(str(error))[:160]}); start one, or use --cluster local"
             ) from error
+        # Ray tells of lost workers on standard output, which is for results.
+        self._hushed = ExitStack()
+        self._hushed.enter_context(redirect_stdout(io.StringIO()))
         self._remote = ray.remote(max_retries=_RAY_RETRIES)(_fuse_elsewhere)
         self._running: dict[Any, Task] = {}
 
@@ -276,6 +281,7 @@ class RayWorkers:
                 self._ray.cancel(reference, force=True)
         self._running.clear()
         self._ray.shutdown()
+        self._hushed.close()
 
 
 def _fuse_elsewhere(task: Task) -> Outcome:

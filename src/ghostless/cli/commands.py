@@ -346,6 +346,30 @@ def bench_align(
     tell(result, quiet, as_json)
 
 
+@bench_app.command("batch")
+def bench_batch(
+    brackets: Annotated[int, typer.Option(min=1, help="Brackets in the simulated shoot.")] = 200,
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 0.3,
+    missing: Annotated[
+        list[float],
+        typer.Option(min=0, max=1, help="Share of photos without EXIF to group at; repeatable."),
+    ] = [0.0, 0.1],  # noqa: B006  typer copies it
+    jobs: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Brackets at a time, beside one; repeatable. Else one per core."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed takes the same photos.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure whole folders: brackets a minute, and brackets grouped wrongly."""
+    from ..bench.folders import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(brackets, megapixels, missing, jobs, seed, progress=bars)
+    tell(result, quiet, as_json)
+
+
 @bench_app.command("speed")
 def bench_speed(
     megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 24.0,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..bench.alignment import AlignmentResult
+    from ..bench.folders import FolderResult
     from ..bench.speed import SpeedResult
     from ..bracket import Bracket, Frame
     from ..methods import Method
@@ -24,7 +25,9 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def tell(report: Report | AlignmentResult | SpeedResult, quiet: bool, as_json: bool) -> None:
+def tell(
+    report: Report | AlignmentResult | FolderResult | SpeedResult, quiet: bool, as_json: bool
+) -> None:
     if as_json:
         print_json(report.as_dict())
     elif not quiet:
