@@ -271,6 +271,12 @@ def test_a_running_job_can_be_cancelled(client: TestClient, bracket: dict[str, A
     assert wait(client, start(client, bracket, method="debevec"))["state"] == "done"
 
 
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient, bracket: dict[str, Any]) -> None:
+    answer = client.patch(f"/api/brackets/{bracket['id']}")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "DELETE, GET"
+
+
 def test_the_offer_is_made_from_the_tables(client: TestClient) -> None:
     offer = client.get("/api/options").json()
     assert [method["name"] for method in offer["methods"]] == list(METHODS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,8 +13,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ghostless.cli import run as run_command
+from tests.files import save_bracket
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -47,6 +50,28 @@ def test_it_serves_until_told_to_end(tmp_path: Path, number: int) -> None:
     assert errors == ""
     assert "removed" in out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_calls_in_the_documentation_work(tmp_path: Path) -> None:
+    page = (SOURCE.parent / "docs" / "web.md").read_text(encoding="utf-8")
+    calls = "".join(re.findall(r"^```bash\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL))
+    assert calls.count("curl") >= 8
+    photos, served = tmp_path / "photos", tmp_path / "served"
+    for path in save_bracket(photos, suffix=".jpg"):
+        path.rename(photos / path.name.replace("frame_", "IMG_"))
+    served.mkdir()
+    process, address = start(served)
+    environment = {**os.environ, "server": address.rstrip("/")}
+    subprocess.run(["bash", "-ec", calls], cwd=photos, env=environment, timeout=60, check=True)
+    for name in ("fused.jpg", "gain_map.jpg", "weights.png"):
+        with Image.open(photos / name) as image:
+            assert image.size == (64, 48)
+    assert (
+        len(list(served.glob("ghostless-web-*/*"))) == 2
+    )  # the lock and an empty folder for uploads
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
@@ -112,6 +113,7 @@ class JobFacts(BaseModel):
 
 def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     meaning = {
+        400: "A body that cannot be read",
         403: "From a page of another origin",
         404: "Unknown, or removed after its time",
         409: "Not done yet, or it failed",
@@ -214,6 +216,16 @@ def _add_errors(app: FastAPI) -> None:
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         return JSONResponse({"detail": in_one_line(error.errors())}, 422)
 
+    @app.exception_handler(405)
+    async def wrong_method(request: Request, error: HTTPException) -> JSONResponse:
+        # Starlette names the methods of one route only; an address may have several.
+        allowed: set[str] = set()
+        for route in app.routes:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                allowed |= getattr(route, "methods", None) or set()
+        headers = {"allow": ", ".join(sorted(allowed))}
+        return JSONResponse({"detail": error.detail}, 405, headers)
+
     @app.exception_handler(QueueFullError)
     async def full(request: Request, error: QueueFullError) -> JSONResponse:
         detail = "expected a free place in the queue, found none; try again when a job is done"
@@ -255,7 +267,7 @@ def _add_brackets(app: FastAPI) -> None:
         UPLOAD_PATH,
         status_code=201,
         summary="Upload the photos of one scene",
-        responses=_problems(413, 429, 507),
+        responses=_problems(400, 413, 429, 507),
     )
     async def upload(
         request: Request,
@@ -285,7 +297,7 @@ def _add_jobs(app: FastAPI) -> None:
         UPLOAD_PATH + "/{bracket}/jobs",
         status_code=202,
         summary="Fuse a bracket",
-        responses=_problems(404, 413, 429, 507),
+        responses=_problems(400, 404, 413, 429, 507),
     )
     async def fuse(request: Request, bracket: Id, wanted: FuseRequest) -> JobFacts:  # type: ignore[valid-type]
         found = _bracket(request, bracket)
@@ -308,7 +320,7 @@ def _add_jobs(app: FastAPI) -> None:
         "/api/jobs/{job}/exports",
         status_code=202,
         summary="Write a result in another format",
-        responses=_problems(404, 409, 413, 429, 507),
+        responses=_problems(400, 404, 409, 413, 429, 507),
     )
     async def export(request: Request, job: Id, wanted: ExportRequest) -> JobFacts:  # type: ignore[valid-type]
         found = _done_job(request, job)
