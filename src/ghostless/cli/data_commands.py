@@ -113,6 +113,7 @@ def render(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Render scenes in HDR for 'simulate': true depth, parallax and motion; resumes."""
     from ..render.engine import RenderSettings
@@ -131,7 +132,9 @@ def render(
             overwrite=overwrite,
             progress=lambda share: bars("scenes", share),
         )
-    if not quiet:
+    if as_json:
+        print_json({"output": str(out), "scenes": [str(folder) for folder in folders]})
+    elif not quiet:
         print(f"{len(folders)} scene{'s' if len(folders) > 1 else ''} in {out}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .complete import network_names
-from .show import tell
+from .show import print_json
 
 
 def export(
@@ -37,4 +37,8 @@ def export(
     from ..export import ExportSettings, export_onnx
 
     settings = ExportSettings(weights=weights, check=check, overwrite=overwrite)
-    tell(export_onnx(network, out, settings), quiet, as_json)
+    report = export_onnx(network, out, settings)
+    if as_json:
+        print_json(report.as_dict())
+    elif not quiet:
+        print(report.as_text())
