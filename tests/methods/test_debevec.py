@@ -232,3 +232,25 @@ def test_progress_rises_to_one() -> None:
     fuse(make_stack(make_radiance(200, 600), [-2, 0, 2]), SRGB, progress=told.append)
     assert told == sorted(told)
     assert told[-1] == 1
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_what_was_re_exposed_leaves_no_seam_in_the_shadows(filled: bool) -> None:
+    # A camera that crushes shadows: code 3 where sRGB would have 8. The brighter frame knows the
+    # light, and holds the reference's content, re-exposed, where its own was found ghosted.
+    reference = np.full((24, 24, 3), 3, np.uint8)
+    brighter = np.full((24, 24, 3), 60, np.uint8)
+    confidence = np.full((24, 24), 255, np.uint8)
+    confidence[8:16, 8:16] = 0
+    stack = Stack(
+        (Frame(reference, stops=0.0), Frame(brighter, stops=4.0)),
+        0,
+        confidence=(None, confidence),
+        filled=filled,
+    )
+    merged = fuse(stack, SRGB).pixels
+    inside, outside = float(merged[12, 12, 1]), float(merged[2, 2, 1])
+    if filled:
+        assert inside == pytest.approx(outside, rel=0.02)
+    else:
+        assert inside < 0.5 * outside

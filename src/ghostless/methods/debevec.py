@@ -46,6 +46,8 @@ _BLACK_FLOOR = 1e-4
 # APS-C camera at base ISO (full well about 25,000 electrons, range of 10 stops at noise 1).
 _SHOT_VARIANCE = 4e-5
 _READ_VARIANCE = 1e-6
+# sRGB code of the reference, and its light, up to which what was re-exposed from it counts.
+_DARK_TO, _DARK_TO_LINEAR = 0.2, 0.033
 # Sum of the frames' clipping weights from which the darkest frame is no longer needed.
 _ENOUGH = 1.0
 # Light above this would overflow sums; nothing in nature is as bright beside what just clips.
@@ -100,7 +102,7 @@ def fuse(
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        masks = [stack.weight(index, rows) for index in range(len(stack.frames))]
+        masks = [_mask(stack, index, rows) for index in range(len(stack.frames))]
         lights, trusts, unclipped = [], [], []
         for frame, exposure in zip(stack.frames, exposures, strict=True):
             light = _light(frame, rows, response)
@@ -122,6 +124,22 @@ def fuse(
         reference.height, reference.width, work, pixels=STRIPE_PIXELS, progress=progress
     )
     return Fused(out, "linear", reference.metadata, notes)
+
+
+def _mask(stack: Stack, index: int, rows: slice) -> Plane | None:
+    """Rows of what a frame's weight is multiplied by, (h, W), 0..1; None for 1.
+
+    In frames brighter than the reference, its re-exposed content counts where the reference is
+    dark: there its own codes say the least exactly what light they mean, and a seam would show
+    between what was seen brightly and what the reference alone says.
+    """
+    mask = stack.weight(index, rows)
+    reference = stack.frames[stack.reference]
+    brighter = stack.stops[index] > stack.stops[stack.reference]
+    if mask is None or not (stack.filled and brighter):
+        return mask
+    dark_to = _DARK_TO if reference.transfer == "srgb" else _DARK_TO_LINEAR
+    return np.maximum(mask, 1 - _smooth_step(_brightest_code(reference, rows), 0, dark_to))
 
 
 def _find_response(
