@@ -69,6 +69,7 @@ def test_nothing_held_out_is_trained_on(data: SimulatedData) -> None:
     assert names["held-out"] <= HELD_OUT_SCENES
     pairs = data.held_out_pairs()
     assert len(pairs) == 1
+    assert pairs[0]["radiance"].shape == pairs[0]["target"].shape
     assert all(side % 128 == 0 for side in pairs[0]["target"].shape[-2:])
     assert torch.equal(pairs[0]["over"], data.held_out_pairs()[0]["over"])
     assert "2 HDR pictures of 2 scenes" in data.description
@@ -186,6 +187,7 @@ def test_prepared_references_are_the_target(
     assert pair["target"].shape == (2, 3, 64, 64)
     (held_out,) = data.held_out_pairs()
     assert held_out["under"].shape == (1, 3, 128, 128)
+    assert held_out["radiance"].shape == (1, 3, 128, 128)
     # The reference shows what the frames show.
     grey = [value.mean(1).flatten() for value in (held_out["over"], held_out["target"])]
     assert float(torch.corrcoef(torch.stack(grey))[0, 1]) > 0.5

@@ -86,7 +86,8 @@ class SimulatedData(TrainingData):
             views = self._views["train"]
             return pair_of(views.sample(batch, (patch_pixels, patch_pixels), generator))
         simulator = self._simulator("train", "pairs", (patch_pixels, patch_pixels))
-        return self._pair(simulator, batch, generator)
+        made = self._pair(simulator, batch, generator)
+        return {name: made[name] for name in ("under", "over", "target")}
 
     def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         simulator = self._simulator("train", "brackets", (patch_pixels, patch_pixels))
@@ -158,6 +159,7 @@ class SimulatedData(TrainingData):
             "under": made.frames[:, 0],
             "over": made.frames[:, 1],
             "target": fuse_densely(made.radiance, gap),
+            "radiance": made.radiance,
         }
 
     def _bracket(
