@@ -34,6 +34,7 @@ from .. import pipeline
 from ..errors import GhostlessError, OptionError, OutputError, unknown_name
 from ..io.read import ReadSettings, read_bracket, read_frame, read_image
 from ..io.write import WriteSettings, check_output, write_text
+from ..memory import available_bytes
 from ..methods import METHODS
 from .contenders import Contender, parse_contenders
 from .outside import OUTSIDE
@@ -376,7 +377,7 @@ def _loops(
         "fuse": [job("fuse", scene, who, _FUSE_BYTES_PER_PIXEL) for scene, who in pairs],
         "score": [job("score", scene, who, _SCORE_BYTES_PER_PIXEL) for scene, who in pairs],
     }
-    budget = settings.memory_bytes or _free_bytes() // 2
+    budget = settings.memory_bytes or available_bytes() // 2
     with _one_thread_each():
         for name, jobs in loops.items():
             told = None if progress is None else (lambda share, n=name: progress(n, share))
@@ -454,16 +455,6 @@ def _fits(job: _Job, running: list[_Job], workers: int, budget: int, alone: set[
     if len(running) >= workers or id(job) in alone or any(id(j) in alone for j in running):
         return False
     return sum(j.bytes_needed for j in running) + job.bytes_needed <= budget
-
-
-def _free_bytes() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 4_000_000_000
 
 
 def _pixels(scene: Scene) -> int:
