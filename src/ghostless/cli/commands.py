@@ -13,7 +13,7 @@ from ..errors import OptionError, unknown_name
 from .batch import batch
 from .bench import add_commands as add_suites
 from .complete import alignments, deghost_modes, method_names, operators
-from .data_commands import data_app, render, simulate
+from .data_commands import bench_references, data_app, render, simulate
 from .export import export
 from .options import expand, method_settings, options_from
 from .presets import PresetName, presets
@@ -419,6 +419,9 @@ def bench_speed(
     if out is not None:
         save(result, out)
     tell(result, quiet, as_json)
+
+
+bench_app.command("references")(bench_references)
 
 
 app.command()(train)

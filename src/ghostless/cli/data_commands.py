@@ -215,3 +215,25 @@ def references(
         print_json({"output": str(out), "views": count})
     elif not quiet:
         print(f"{count} views in {out}")
+
+
+def bench_references(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Scenes with a label, laid out like SICE's.")
+    ] = Path("../shared/data/static/sice"),
+    side: Annotated[int, typer.Option(min=176, help="Longer side that is worked at.")] = 512,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how near the references chosen by TMQI come to what people picked."""
+    from ..nn.settings import needs_networks_extra
+
+    with needs_networks_extra("bench references"):
+        from ..data import references as _needed  # noqa: F401
+    from ..bench.references import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            data, longer_side_pixels=side, progress=lambda share: bars("scenes", share)
+        )
+    tell(result, quiet, as_json)

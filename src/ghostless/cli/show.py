@@ -6,17 +6,13 @@ import json
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..bench.alignment import AlignmentResult
-    from ..bench.folders import FolderResult
-    from ..bench.speed import SpeedResult
     from ..bracket import Bracket, Frame
     from ..methods import Method
-    from ..report import Report
 
 _SECONDS_BEFORE_BARS = 1.0
 
@@ -25,9 +21,15 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def tell(
-    report: Report | AlignmentResult | FolderResult | SpeedResult, quiet: bool, as_json: bool
-) -> None:
+class Told(Protocol):
+    """What a command has to tell, in words and in plain values."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+    def as_text(self) -> str: ...
+
+
+def tell(report: Told, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json(report.as_dict())
     elif not quiet:

@@ -175,11 +175,20 @@ def choose_reference(radiance: Radiance, pool: Sequence[str] = tuple(POOL)) -> C
         raise OptionError(
             f"expected pictures of at least 176 x 176 pixels for TMQI, found {radiance.shape[:2]}"
         )
-    displays = [np.clip(POOL[name](radiance), 0, 1) for name in pool]
-    good = passes([_look(display) for display in displays])
+    return choose_among(radiance, render_pool(radiance, pool))
+
+
+def render_pool(radiance: Radiance, pool: Sequence[str] = tuple(POOL)) -> dict[str, Display]:
+    """Renditions (H, W, 3), 0..1, of radiance by the methods of the pool."""
+    return {name: np.clip(POOL[name](radiance), 0, 1) for name in pool}
+
+
+def choose_among(radiance: Radiance, displays: Mapping[str, Display]) -> Choice:
+    """Choose by TMQI among the renditions that pass the guards."""
+    good = passes([_look(display) for display in displays.values()])
     best: Choice | None = None
     most = 0.0
-    for name, display, passed in zip(pool, displays, good, strict=True):
+    for (name, display), passed in zip(displays.items(), good, strict=True):
         if passed:
             quality = tone_mapping_quality(radiance, display * 255)
             score = quality.quality - _LEAD * (name in _OPERATORS)

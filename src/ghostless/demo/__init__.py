@@ -1,8 +1,16 @@
 """The demo: a room at evening that we render ourselves, photographed by hand as someone walks by.
 
-    textures --> room --> render, soft --> photograph --> __main__: fuse, compare, show
+    render.room --> photograph --> bracket/ --> __main__: fuse, compare, show
 
-`python -m ghostless.demo FOLDER` draws the scene, takes the bracket, fuses it with and without
+`python -m ghostless.demo FOLDER` fuses the bracket that comes with the package, with and without
 alignment and deghosting, and measures both against the picture that a tripod and an empty room's
-patience would have given.
+patience would have given. `photograph` is the script that made the bracket.
 """
+
+from pathlib import Path
+
+BRACKET = Path(__file__).parent / "bracket"
+PHOTOS = ("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg")
+# Radiance of the moment of photo REFERENCE, 1 where that photo clips.
+TRUTH = "truth.exr"
+REFERENCE = 1

@@ -1,8 +1,9 @@
-"""Render the demo's bracket, fuse it, compare with the truth, and lay the pictures side by side."""
+"""Fuse the demo's bracket, compare with the truth, and lay the pictures side by side."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from .. import color
 from ..align import AlignSettings
+from ..bracket import Frame, Stack
 from ..deghost import DeghostSettings
 from ..io.read import read_image
 from ..io.write import WriteSettings, write_image
 from ..methods import fuse_stack
 from ..pipeline import FuseOptions, fuse_files
-from .photograph import Scene, take_bracket, true_stack
+from . import BRACKET, PHOTOS, REFERENCE, TRUTH
 
 Picture = NDArray[np.uint8]
 _GAP = 6
@@ -30,15 +33,16 @@ def main(words: Sequence[str] | None = None) -> None:
     """Make the demo in a folder and say where it lies."""
     parser = argparse.ArgumentParser(prog="python -m ghostless.demo", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"))
-    parser.add_argument("--width", type=int, default=1500, help="width of the photos in pixels")
-    given = parser.parse_args(words)
-    print("rendering a room at evening, and someone walking through it ...", flush=True)
-    make_demo(Scene(given.width), given.folder)
+    make_demo(parser.parse_args(words).folder)
 
 
-def make_demo(scene: Scene, folder: Path) -> dict[str, float]:
-    """Write inputs, naive result, ours, the truth and comparisons; return the errors measured."""
-    files = take_bracket(scene, folder / "inputs")
+def make_demo(folder: Path, bracket: Path = BRACKET) -> dict[str, float]:
+    """Write inputs, naive result, ours, the truth and comparisons; return the errors measured.
+
+    bracket: folder with the photos and the truth, as `photograph` writes it.
+    """
+    (folder / "inputs").mkdir(parents=True, exist_ok=True)
+    files = [Path(shutil.copy(bracket / name, folder / "inputs")) for name in PHOTOS]
     print(f"fusing {len(files)} hand-held photos ...", flush=True)
     write = WriteSettings(overwrite=True)
     ours, naive, truth = (folder / f"{name}.jpg" for name in ("ours", "naive", "truth"))
@@ -49,9 +53,12 @@ def make_demo(scene: Scene, folder: Path) -> dict[str, float]:
         write=write,
     )
     fuse_files(files, naive, plain)
-    report = fuse_files(files, ours, FuseOptions(method="mertens", write=write))
-    reference = next(index for index, frame in enumerate(report.frames) if frame.reference)
-    write_image(fuse_stack(true_stack(scene, reference), "mertens"), truth, write)
+    # The truth is of the middle photo's moment.
+    options = FuseOptions(method="mertens", reference=REFERENCE, write=write)
+    report = fuse_files(files, ours, options)
+    radiance = read_image(bracket / TRUTH).pixels
+    stack = tripod_stack(radiance, [frame.stops for frame in report.frames])
+    write_image(fuse_stack(stack, "mertens"), truth, write)
 
     print(report.as_text())
     errors = {}
@@ -62,11 +69,25 @@ def make_demo(scene: Scene, folder: Path) -> dict[str, float]:
             f"{share:6.2%} of pixels visibly wrong (over {_VISIBLE_CODES} codes)"
         )
     pictures = [_read(file) for file in files], _read(naive), _read(ours)
-    _save(compose(*pictures, width=2 * scene.width), folder / "side_by_side.jpg", 92)
-    _save(compose(*pictures, width=min(1200, 2 * scene.width)), folder / "readme.jpg", 80)
+    width = pictures[1].shape[1]
+    _save(compose(*pictures, width=2 * width), folder / "side_by_side.jpg", 92)
+    _save(compose(*pictures, width=min(1200, 2 * width)), folder / "readme.jpg", 80)
     for name in ("inputs", naive.name, ours.name, truth.name, "side_by_side.jpg"):
         print(folder / name)
     return errors
+
+
+def tripod_stack(radiance: NDArray[np.float32], stops: Sequence[float]) -> Stack:
+    """The same exposures of one frozen moment on a tripod, without noise.
+
+    radiance: (H, W, 3), 1 where the reference clips. stops: of each photo.
+    """
+    frames = []
+    for exposure in stops:
+        light = radiance * np.float32(2.0 ** (exposure - stops[REFERENCE]))
+        codes = np.rint(color.linear_to_srgb(np.clip(light, 0, 1)) * 255).astype(np.uint8)
+        frames.append(Frame(codes, stops=exposure, stops_source="user"))
+    return Stack(tuple(frames), reference=REFERENCE)
 
 
 def compare(picture: Picture, truth: Picture) -> tuple[float, float]:

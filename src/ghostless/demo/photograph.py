@@ -1,44 +1,62 @@
-"""The demo's camera: shake, noise, clipping, an 8-bit JPEG with EXIF; and the truth behind it."""
+"""Make the demo's bracket anew: render the room, photograph it by hand, and keep the truth.
+
+    python -m ghostless.demo.photograph src/ghostless/demo/bracket
+
+It needs the extras `render` and `networks` and some minutes. `make demo` does not need it: the
+bracket comes with the package.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
+import OpenEXR
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from .. import color
-from ..bracket import Frame, Stack
-from .render import Array, Camera, LightMaps, Painter, Tracer
-from .room import build_room, still_life, walker
-from .soft import draw, through_lens
+from ..data.camera import CameraModel, CameraSettings
+from ..render.engine import Camera, Rendering, RenderSettings, World, render
+from ..render.room import build_room, walker
+from ..render.shapes import Array, Vector
+from . import PHOTOS, REFERENCE, TRUTH
 
-# The scene is drawn this much finer than it is photographed, with room for the shake.
-_SUPERSAMPLING = 1.2
-_MARGIN = 1.06
+_EYE, _TURN_DEGREES = (2.35, 1.42, 0.25), (-1.5, 1.5, 0.0)
 _FOCAL_WIDTHS = 0.69
-_EYE = (2.35, 1.42, 0.25)
+_WALKER_Z_METRES = 3.25
+# Radiance that the middle photo clips at is 1 / this.
 _SENSOR_GAIN = 2.4
-_SHOT_NOISE = 9e-5
-_READ_NOISE = 1.5e-3
-_ISO = 800
-_APERTURE = 4.0
+_SENSOR = CameraSettings(
+    responses=("srgb",),
+    noise_share=1.0,
+    shot_noise=(9e-5, 9e-5),
+    read_noise=(1.5e-3, 1.5e-3),
+    white_balance=(1.0, 1.0),
+    jpeg_share=0.0,
+)
+_ISO, _APERTURE = 800, 4.0
+_JPEG_QUALITY = 93
+# Of OpenEXR's lossy DWAB: half a percent of the light, in a third of the bytes.
+_EXR_LEVEL = 20.0
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One photo of the hand-held bracket: when it was taken, how long, and how the camera shook.
+    """One photo of the hand-held bracket: how long, how the hand shook, and who was where.
 
-    stops: exposure against the middle shot. shake_degrees: yaw, pitch, roll.
-    walker_x: where the passer-by was, metres; phase: of the stride.
+    stops: exposure against the middle shot. shake_degrees: pitch, yaw, roll.
+    shift_metres: of the camera. walker_x: of the passer-by, metres; phase: of the stride.
     """
 
     stops: float
-    shake_degrees: tuple[float, float, float]
+    shake_degrees: Vector
+    shift_metres: Vector
     walker_x: float
     phase: float
 
@@ -48,84 +66,67 @@ class Shot:
 
 
 SHOTS = (
-    Shot(-3.0, (0.70, -0.45, 0.55), 1.42, 0.08),
-    Shot(0.0, (0.0, 0.0, 0.0), 2.32, 0.30),
-    Shot(3.0, (-0.85, 0.60, -0.80), 3.22, 0.62),
+    Shot(-3.0, (-0.45, 0.70, 0.55), (0.003, -0.002, 0.001), 1.42, 0.08),
+    Shot(0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 2.32, 0.30),
+    Shot(3.0, (0.60, -0.85, -0.80), (-0.004, 0.003, -0.002), 3.22, 0.62),
 )
-_WALKER_Z = 3.25
 
 
-def _turn(degrees: tuple[float, float, float]) -> NDArray[np.float64]:
-    yaw, pitch, roll = np.deg2rad(degrees)
-    about_y, _ = cv2.Rodrigues(np.array([0.0, yaw, 0.0]))
-    about_x, _ = cv2.Rodrigues(np.array([pitch, 0.0, 0.0]))
-    about_z, _ = cv2.Rodrigues(np.array([0.0, 0.0, roll]))
-    return np.asarray(about_y @ about_x @ about_z, np.float64)
+def main(words: Sequence[str] | None = None) -> None:
+    """Render, photograph and store the bracket."""
+    parser = argparse.ArgumentParser(prog="python -m ghostless.demo.photograph")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--width", type=int, default=1200, help="width of the photos in pixels")
+    parser.add_argument("--samples", type=int, default=24, help="light paths per pixel")
+    given = parser.parse_args(words)
+    settings = RenderSettings(samples=given.samples)
+    lights = [seen.radiance for seen in render_shots(build_room(), given.width, settings)]
+    for file in store(lights, given.folder):
+        print(file, f"{file.stat().st_size / 1e6:.2f} MB")
 
 
-def _lens(width: int, height: int, focal_pixels: float) -> NDArray[np.float64]:
-    return np.array(
-        [[focal_pixels, 0, (width - 1) / 2], [0, focal_pixels, (height - 1) / 2], [0, 0, 1.0]]
-    )
-
-
-class Scene:
-    """The rendered room with the passer-by at each shot's moment.
-
-    radiances: one (H, W, 3) float32 per shot, wider and finer than the photos.
-    """
-
-    def __init__(self, width: int = 1500) -> None:
-        self.width, self.height = width, width * 2 // 3
-        self.focal_pixels = _FOCAL_WIDTHS * width
-        fine = _SUPERSAMPLING
+def render_shots(room: World, width: int, settings: RenderSettings) -> list[Rendering]:
+    """What the camera sees at each shot's moment, in a room of furniture and a passer-by."""
+    seen = []
+    for number, shot in enumerate(SHOTS):
+        passer_by = walker(shot.walker_x, _WALKER_Z_METRES, shot.phase)
+        world = replace(room, things=(*room.things, passer_by))
         camera = Camera(
-            _EYE,
-            yaw_degrees=1.5,
-            pitch_degrees=-1.5,
-            width=int(self.width * fine * _MARGIN),
-            height=int(self.height * fine * _MARGIN),
-            focal_pixels=self.focal_pixels * fine,
+            _sum(_EYE, shot.shift_metres),
+            _sum(_TURN_DEGREES, shot.shake_degrees),
+            width,
+            width * 2 // 3,
+            _FOCAL_WIDTHS * width,
         )
-        self.camera = camera
-        maps = LightMaps(Tracer(build_room()))
-        empty = Painter(maps, camera).paint()
-        for group in still_life():
-            draw(empty, maps, group)
-
-        def with_walker(shot: Shot) -> Array:
-            painting = empty.copy()
-            draw(painting, maps, walker(shot.walker_x, _WALKER_Z, shot.phase))
-            return through_lens(painting.light + painting.sun)
-
-        self.radiances = [with_walker(shot) for shot in SHOTS]
-
-    def view(self, moment: int, shake_degrees: tuple[float, float, float]) -> Array:
-        """Radiance (height, width, 3) at one shot's moment through a camera turned by a shake."""
-        fine = _lens(self.camera.width, self.camera.height, self.camera.focal_pixels)
-        photo = _lens(self.width, self.height, self.focal_pixels)
-        to_fine = fine @ _turn(shake_degrees) @ np.linalg.inv(photo)
-        return np.asarray(
-            cv2.warpPerspective(
-                self.radiances[moment],
-                to_fine,
-                (self.width, self.height),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            ),
-            np.float32,
-        )
+        seen.append(render(world, camera, replace(settings, seed=number)))
+    return seen
 
 
-def expose(radiance: Array, stops: float, seed: int | None = None) -> NDArray[np.uint8]:
-    """Photograph radiance: sensor noise (none without a seed), clipping, sRGB curve, 8 bits."""
-    light = radiance * np.float32(_SENSOR_GAIN * 2.0**stops)
-    if seed is not None:
-        random = np.random.default_rng(seed)
-        spread = np.sqrt(np.clip(light, 0, 2) * np.float32(_SHOT_NOISE) + _READ_NOISE**2)
-        light = light + spread * random.standard_normal(light.shape, dtype=np.float32)
-    codes = color.linear_to_srgb(np.clip(light, 0, 1))
-    return np.rint(codes * 255).astype(np.uint8)
+def _sum(a: Vector, b: Vector) -> Vector:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def store(lights: Sequence[Array], folder: Path) -> list[Path]:
+    """Photograph one radiance (H, W, 3) per shot; write the photos and the reference's light."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / name for name in (*PHOTOS, TRUTH)]
+    for number, (light, shot) in enumerate(zip(lights, SHOTS, strict=True)):
+        image = Image.fromarray(expose(light, shot.stops, seed=100 + number))
+        image.save(files[number], quality=_JPEG_QUALITY, subsampling=0, exif=_exif(shot, number))
+    truth = np.asarray(lights[REFERENCE] * np.float32(_SENSOR_GAIN), np.float16)
+    header = {"compression": OpenEXR.DWAB_COMPRESSION, "dwaCompressionLevel": _EXR_LEVEL}
+    OpenEXR.File(header, {"RGB": truth}).write(str(files[-1]))
+    return files
+
+
+def expose(light: Array, stops: float, seed: int) -> NDArray[np.uint8]:
+    """Photograph radiance (H, W, 3): sensor noise, clipping, sRGB curve, 8 bits."""
+    camera = CameraModel(_SENSOR)
+    generator = torch.Generator().manual_seed(seed)
+    exposed = torch.from_numpy(light * np.float32(_SENSOR_GAIN * 2.0**stops))
+    planes = exposed.permute(2, 0, 1)[None, None]
+    display = camera.photograph(planes, camera.draw(1, generator), generator)
+    return np.asarray((display[0, 0] * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 def _exif(shot: Shot, number: int) -> Image.Exif:
@@ -140,28 +141,5 @@ def _exif(shot: Shot, number: int) -> Image.Exif:
     return exif
 
 
-def take_bracket(scene: Scene, folder: Path) -> list[Path]:
-    """Photograph the scene by hand; returns the JPEG files written, dark to bright."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for number, shot in enumerate(SHOTS):
-        pixels = expose(scene.view(number, shot.shake_degrees), shot.stops, seed=100 + number)
-        file = folder / f"IMG_{number + 1}.jpg"
-        Image.fromarray(pixels).save(file, quality=93, subsampling=0, exif=_exif(shot, number))
-        files.append(file)
-    return files
-
-
-def true_stack(scene: Scene, reference: int) -> Stack:
-    """The same exposures of one frozen moment on a tripod, with the same camera's noise.
-
-    The moment and the camera's direction are those of shot `reference`.
-    """
-    radiance = scene.view(reference, SHOTS[reference].shake_degrees)
-    frames = tuple(
-        Frame(
-            expose(radiance, shot.stops, seed=200 + number), stops=shot.stops, stops_source="user"
-        )
-        for number, shot in enumerate(SHOTS)
-    )
-    return Stack(frames, reference=reference)
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -242,14 +242,15 @@ def _seen(mi: Any, scene: Any, camera: Camera, of_shape: Array) -> tuple[Array, 
     back = np.linalg.inv(camera.pose)
     points = seen[..., :3] * np.array([-1.0, 1, 1])
     depth = np.where(hit, points @ back[2, :3] + back[2, 3], np.inf)
-    index = np.where(hit, seen[..., 4].astype(int) - 1, 0)
-    return depth.astype(np.float32), np.where(hit, of_shape[index], NOTHING).astype(np.uint8)
+    # Mitsuba counts from 1, and 0 is nothing: the last of ours.
+    return depth.astype(np.float32), of_shape[seen[..., 4].astype(int) - 1]
 
 
 def _names_of_shapes(scene: Any, world: World, names: Sequence[str]) -> Array:
-    """Index in `names` of each of Mitsuba's shapes, whose order is its own."""
+    """Index in `names` of each of Mitsuba's shapes, whose order is its own; NOTHING at the end."""
     numbers = [int(shape.id().removeprefix("thing_")) for shape in scene.shapes()]
-    return np.array([names.index(world.things[number].name) for number in numbers])
+    of_shape = [names.index(world.things[number].name) for number in numbers]
+    return np.array([*of_shape, NOTHING], np.uint8)
 
 
 # Meshes and surfaces ------------------------------------------------------------------------------
