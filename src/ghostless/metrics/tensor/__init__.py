@@ -87,7 +87,8 @@ class TensorImages:
     @cached_property
     def window_similarities(self) -> tuple[Tensor, Tensor]:
         """Qc_exact and Qy_exact, (B,) each."""
-        return fusion.exact_window_similarities(*self.sources, self.fused)
+        first, second = self.sources
+        return fusion.exact_window_similarities(first, second, self.fused)
 
 
 def grey(rgb: Tensor) -> Tensor:
