@@ -18,7 +18,6 @@ from .bracket import Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure import assign_stops, choose_reference
-from .highlights import extend_highlights
 from .io.read import ReadSettings, read_bracket
 from .io.write import (
     WriteSettings,
@@ -263,10 +262,10 @@ def _radiance(
 ) -> Fused:
     """The scene's radiance: the result itself if it is linear, else merged from the same frames."""
     if fused.space == "linear":
-        return extend_highlights(fused, stack)
+        return fused
     if _deghosts_itself(method, options):
         stack = deghost_stack(stack, options.deghost)
-    return extend_highlights(fuse_stack(stack, "debevec", progress=progress), stack)
+    return fuse_stack(stack, "debevec", progress=progress)
 
 
 def _reference_of(bracket: Bracket, wanted: int | None) -> int:

@@ -254,3 +254,24 @@ def test_what_was_re_exposed_leaves_no_seam_in_the_shadows(filled: bool) -> None
         assert inside == pytest.approx(outside, rel=0.02)
     else:
         assert inside < 0.5 * outside
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_clipped_thing_takes_the_light_that_a_darker_frame_was_filled_with(filled: bool) -> None:
+    reference = np.full((24, 24, 3), 255, np.uint8)
+    darker = np.full((24, 24, 3), 200, np.uint8)
+    confidence = np.full((24, 24), 255, np.uint8)
+    confidence[8:16, 8:16] = 0
+    stack = Stack(
+        (Frame(darker, stops=-3.0), Frame(reference, stops=0.0)),
+        1,
+        confidence=(confidence, None),
+        filled=filled,
+    )
+    merged = fuse(stack, SRGB).pixels
+    inside, outside = float(merged[12, 12, 1]), float(merged[2, 2, 1])
+    assert outside > 3
+    if filled:
+        assert inside == pytest.approx(outside, rel=0.02)
+    else:
+        assert inside == pytest.approx(1, rel=0.02)

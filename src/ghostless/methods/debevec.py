@@ -84,9 +84,10 @@ def fuse(
 ) -> Fused:
     """Merge 1 to 20 aligned frames of known exposure into scene radiance.
 
-    stack: frames of any type and transfer, exposures known; masks are honoured. Where the mask
-        hides the only frame that does not clip, the next darker one is shown, blended as softly as
-        the mask is; where all frames are masked, the reference.
+    stack: frames of any type and transfer, exposures known; masks are honoured, but where the
+        reference is too dark or clipped to say much: there a filled frame counts all the same.
+        Where the mask hides the only frame that does not clip, the next darker one is shown,
+        blended as softly as the mask is; where all frames are masked, the reference.
     progress: called with the fraction done, 0..1.
     Returns a linear image, (H, W, 3) float32, >= 0 and finite, 1.0 = what just clips in the
         reference, with the reference's metadata.
@@ -129,17 +130,20 @@ def fuse(
 def _mask(stack: Stack, index: int, rows: slice) -> Plane | None:
     """Rows of what a frame's weight is multiplied by, (h, W), 0..1; None for 1.
 
-    In frames brighter than the reference, its re-exposed content counts where the reference is
-    dark: there its own codes say the least exactly what light they mean, and a seam would show
-    between what was seen brightly and what the reference alone says.
+    Where a frame was filled, its pixels hold the reference's content, re-exposed. They count where
+    the reference itself says little: in its shadows, for brighter frames, and where it clips, for
+    darker ones (which then hold what surrounds the clipped thing lets one expect). A seam would
+    show otherwise between what another frame saw and what the reference alone says.
     """
     mask = stack.weight(index, rows)
-    reference = stack.frames[stack.reference]
-    brighter = stack.stops[index] > stack.stops[stack.reference]
-    if mask is None or not (stack.filled and brighter):
+    if mask is None or not stack.filled:
         return mask
-    dark_to = _DARK_TO if reference.transfer == "srgb" else _DARK_TO_LINEAR
-    return np.maximum(mask, 1 - _smooth_step(_brightest_code(reference, rows), 0, dark_to))
+    reference = stack.frames[stack.reference]
+    brightest = _brightest_code(reference, rows)
+    if stack.stops[index] > stack.stops[stack.reference]:
+        dark_to = _DARK_TO if reference.transfer == "srgb" else _DARK_TO_LINEAR
+        return np.maximum(mask, 1 - _smooth_step(brightest, 0, dark_to))
+    return np.maximum(mask, _smooth_step(brightest, *_clip_range(reference)))
 
 
 def _find_response(
