@@ -7,7 +7,7 @@ CHROMIUM ?=
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-slow test-web test-install lint format picture clean
+.PHONY: help demo docs test test-slow test-web test-install lint format picture clean
 
 help:
 	@echo "make demo       fuse a hand-held bracket with a moving subject into demo/"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint       check style and types"
 	@echo "make format     put the code into the project's format"
 	@echo "make picture    make the README's picture again"
+	@echo "make docs       make the pictures and figures of docs/ again, from the demo and docs/results.json"
 
 # A stamp is newer than what it was installed from, so that nothing is installed twice.
 $(BIN)/python:
@@ -40,6 +41,10 @@ demo: $(VENV)/core.stamp
 picture: demo
 	mkdir -p docs/images
 	cp demo/readme.jpg docs/images/demo.jpg
+
+docs: picture $(VENV)/dev.stamp
+	$(BIN)/python docs/pictures.py demo/inputs
+	$(BIN)/python docs/renew.py
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS)

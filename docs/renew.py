@@ -1,0 +1,333 @@
+"""Renew the figures on the pages of docs/ from docs/results.json, and that file from benchmarks.
+
+    python docs/renew.py                              fill the pages from results.json
+    python docs/renew.py collect mefb=DIR sice=DIR    make results.json from folders that
+                                                      'ghostless bench' wrote, then fill
+
+A page says where figures go by comments that stand alone on a line, closed by `<!-- /... -->`:
+
+    <!-- facts: METHOD -->                 its entry in the table of methods
+    <!-- measured: METHOD -->              what the tables say about one method, and its speed
+    <!-- table: NAME, PROTOCOL -->         a whole table
+    <!-- duels: NAME, PROTOCOL: A, B -->   on which metrics A is better than B, and on which worse
+    <!-- places: NAME, PROTOCOL -->        where ours and the outside programs stand in a long table
+    <!-- operators -->                     the table of tone-mapping operators
+    <!-- made -->                          when, where and at which commit the tables were made
+
+What stands between the two comments is replaced. NAME is the one given to `collect`; a suite that
+was run on the darkest and brightest photos too has further tables "NAME, PROTOCOL, two frames".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+RESULTS = DOCS / "results.json"
+_MARK = re.compile(r"^<!-- (\w+)(?:: (.+?))? -->\n.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
+_SUITES = {
+    "mefb": "MEFB, still pairs",
+    "sice": "SICE, still scenes",
+    "kalantari": "moving scenes",
+    "simulated": "simulated brackets",
+    "folder": "other brackets",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command")
+    collecting = commands.add_parser("collect", help="make results.json from benchmark folders")
+    collecting.add_argument("folders", nargs="+", metavar="NAME=DIR")
+    given = parser.parse_args()
+    if given.command == "collect":
+        folders = dict(word.split("=", 1) for word in given.folders)
+        RESULTS.write_text(as_json(collect(folders)), encoding="utf-8")
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for page in sorted(DOCS.rglob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = filled(before, results)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"renewed {page.relative_to(DOCS.parent)}")
+
+
+# ---- from benchmarks to results.json ----
+
+
+def collect(folders: dict[str, str]) -> dict[str, Any]:
+    """Return tables by "NAME, PROTOCOL", and speeds, of folders that 'ghostless bench' wrote."""
+    from ghostless.bench.results import higher_is_better, is_comparable, load_results
+
+    tables, speeds = {}, {}
+    for name, folder in folders.items():
+        results = load_results(Path(folder))
+        about, where = results.about, results.about["environment"]
+        speeds |= {(speed.name, speed.quality): vars(speed) for speed in results.speeds}
+        for table in results.tables:
+            headline, rows = about["headline"], []
+            for row in table.by_rank:
+                means = {m: table.means.get((row.label, m)) for m in table.metrics}
+                if not any(means.values()):
+                    continue
+                main = means.get(headline)  # none where no scene has a truth for it
+                rows.append(
+                    {
+                        "method": row.label,
+                        "kind": {"method": "ours"}.get(row.kind, row.kind),
+                        "mean_rank": _short(table.mean_ranks.get(row.label)),
+                        "interval": main and [_short(main.low), _short(main.high)],
+                        "scores": {
+                            metric: [_short(mean.value), mean.rank if is_comparable(metric) else 0]
+                            for metric, mean in means.items()
+                            if mean is not None
+                        },
+                    }
+                )
+            tables[f"{name}, {table.name}"] = {
+                "suite": about["suite"],
+                "protocol": table.protocol,
+                "frames": table.frames,
+                "scenes": len(table.scenes),
+                "headline": headline,
+                "began": about["began"],
+                "commits": list(results.commits),
+                "device": where["device"],
+                "threads": where["threads"],
+                "better": {m: "higher" if higher_is_better(m) else "lower" for m in table.metrics},
+                "rows": rows,
+            }
+    return {"tables": tables, "speed": list(speeds.values())}
+
+
+def as_json(results: dict[str, Any]) -> str:
+    """JSON with one line for each row, so that a change can be read."""
+    text = json.dumps(results, indent=1)
+    return re.sub(r"\n {5,}|\n {4}(?=\})", " ", text) + "\n"
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.9g}")
+
+
+# ---- from results.json to the pages ----
+
+
+def filled(page: str, results: dict[str, Any]) -> str:
+    """The page with everything between its comments made anew."""
+
+    def fill(match: re.Match[str]) -> str:
+        kind, what = match[1], match[2] or ""
+        if kind == "printed":  # by docs/pictures.py
+            return match[0]
+        lines = "\n".join(_MAKERS[kind](results, *(what.split(": ") if what else ())))
+        start = match[0].partition("\n")[0]
+        return f"{start}\n\n{lines}\n\n<!-- /{kind} -->"
+
+    return _MARK.sub(fill, page)
+
+
+def facts(results: dict[str, Any], name: str) -> list[str]:
+    """What the table of methods says about one, for those who choose."""
+    from ghostless.methods import METHODS
+
+    method = METHODS[name]
+    low, high = method.frames
+    at_once = f", {method.frames_at_once} at a time" if method.frames_at_once else ""
+    ways = {
+        "streamed": "a few rows at a time, exact",
+        "stripes": "in tiles that overlap, exact; from 1.5 megapixels on a CPU over a proxy "
+        "(`--quality`)",
+        "whole": "as a whole",
+    }
+    rows = {
+        "frames": f"{low} to {high}{at_once}",
+        "exposures": "must be known" if method.needs_stops else "need not be known",
+        "result": {"display": "a picture", "linear": "scene radiance"}[method.output],
+        "moving things": "rejects them by itself" if method.deghosts else "are replaced before it",
+        "large images": ways[method.large_images],
+        "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
+        "parameters": ", ".join(f"{part} {n:,}" for part, n in method.parameters.items()),
+        "paper": method.paper,
+    }
+    return _table(["", ""], [[what, told] for what, told in rows.items() if told])
+
+
+def operators(results: dict[str, Any]) -> list[str]:
+    """The table of tone-mapping operators."""
+    from ghostless.tonemap import OPERATORS
+
+    rows = [[f"`{name}`", found.summary, found.paper] for name, found in OPERATORS.items()]
+    return _table(["`--tone-map`", "it is", "paper"], rows)
+
+
+def measured(results: dict[str, Any], method: str) -> list[str]:
+    """What the tables say about one method, and its speed."""
+    heads = ["scenes", "settings", "metric", "this method", "first there", "place", "by all"]
+    rows: dict[tuple[str, str], list[str]] = {}
+    # A later run of the same settings on the same scenes takes the place of an earlier one.
+    for table in sorted(results["tables"].values(), key=lambda table: table["began"]):
+        for place, row in enumerate(table["rows"], start=1):
+            label, _, settings = row["method"].partition(":")
+            if label != method:
+                continue
+            # A display result has no score against radiance; its first score stands for it then.
+            metric = next(m for m in (table["headline"], *row["scores"]) if m in row["scores"])
+            others = [other for other in table["rows"] if metric in other["scores"]]
+            first = min(others, key=lambda other: other["scores"][metric][1])
+            rows[_scenes(table), settings] = [
+                _scenes(table),
+                f"`{settings}`" if settings else "default",
+                _arrow(table, metric),
+                _with_interval(table, row, metric),
+                "this" if first is row else f"{_name(first)} {_value(first, metric)}",
+                f"{row['scores'][metric][1]:g} of {len(others)}",
+                f"{place} of {len(table['rows'])}",
+            ]
+    in_order = [rows[key] for key in sorted(rows)]
+    lines = _table(heads, in_order) if rows else ["No run of the benchmark has this method yet."]
+    if rows:
+        lines += ["", '"By all" is the place by the mean rank over all metrics of the table.']
+    speeds = [speed for speed in results["speed"] if speed["name"] == method]
+    if speeds:
+        heads = ["quality", "megapixels", "seconds per megapixel", "peak GB", "device", "its paper"]
+        lines += ["", *_table(heads, [_speed(speed) for speed in speeds])]
+    card = DOCS.parent / "src" / "ghostless" / "weights" / f"{method}.md"
+    if card.exists():
+        where = f"../../{card.relative_to(DOCS.parent)}"
+        lines += [
+            "",
+            f"How its weights were trained, and scores on held-out scenes: [card]({where}).",
+        ]
+    picture = DOCS / "images" / f"{method}.jpg"
+    if picture.exists():
+        told = f"The demo's bracket by exposure fusion, and by {method}"
+        lines += ["", f"![{told}](../images/{picture.name})"]
+    return lines
+
+
+def _speed(speed: dict[str, Any]) -> list[str]:
+    return [
+        (speed["quality"] or "-") + (" (random weights)" if speed["random_weights"] else ""),
+        f"{speed['megapixels']:g}",
+        f"{speed['seconds_per_megapixel']:.3g}",
+        f"{speed['peak_bytes'] / 1e9:.2f}",
+        speed["device"],
+        speed["published"] or "-",
+    ]
+
+
+def whole_table(results: dict[str, Any], name: str) -> list[str]:
+    """A whole table: the best of each column bold."""
+    table = results["tables"][name]
+    metrics = list(table["better"])
+    rows = []
+    for row in table["rows"]:
+        rank = row["mean_rank"]
+        cells = [_name(row), row["kind"], "-" if rank is None else f"{rank:.2f}"]
+        for metric in metrics:
+            cell = _with_interval(table, row, metric)
+            best = row["scores"].get(metric, [0, 0])[1] == 1
+            cells.append(f"**{cell}**" if best else cell)
+        rows.append(cells)
+    return _table(["method", "kind", "mean rank", *(_arrow(table, m) for m in metrics)], rows)
+
+
+def duels(results: dict[str, Any], name: str, pair: str) -> list[str]:
+    """On which metrics one method is better than another, and on which worse."""
+    rows = {row["method"]: row["scores"] for row in results["tables"][name]["rows"]}
+    # Settings have commas too, but no blank after them.
+    one, other = pair.split(", ")
+    ranks = {m: (rows[one][m][1], rows[other][m][1]) for m in rows[one] if m in rows[other]}
+    better = [metric for metric, (a, b) in ranks.items() if a < b]
+    worse = [metric for metric, (a, b) in ranks.items() if a > b]
+    told = [
+        f"{word} on {len(metrics)} ({', '.join(metrics)})"
+        for word, metrics in (("better", better), ("worse", worse))
+        if metrics
+    ]
+    return [f"- `{one}` against `{other}`: {', '.join(told)}."]
+
+
+def places(results: dict[str, Any], name: str) -> list[str]:
+    """Where ours and the outside programs stand in a long table."""
+    table = results["tables"][name]
+    metric, rows = table["headline"], table["rows"]
+    having = [row for row in rows if metric in row["scores"]]
+    by_metric = sorted(having, key=lambda row: row["scores"][metric][1])
+    lines = []
+    for what, order in ((metric, by_metric), ("mean rank", rows)):
+        told = [
+            f"{row['method']} {place}"
+            for place, row in enumerate(order, start=1)
+            if row["kind"] != "published"
+        ]
+        lines.append(f"- Places by {what} among all {len(order)}: {', '.join(told)}.")
+    return lines
+
+
+def made(results: dict[str, Any]) -> list[str]:
+    """When, where and at which commit the tables were made."""
+    return [
+        f"- {name}: commit {', '.join(table['commits'])}, begun {table['began']}, "
+        f"{table['device']}, {table['threads']} thread each"
+        for name, table in results["tables"].items()
+    ]
+
+
+_MAKERS = {
+    "facts": facts,
+    "operators": operators,
+    "measured": measured,
+    "table": whole_table,
+    "duels": duels,
+    "places": places,
+    "made": made,
+}
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _scenes(table: dict[str, Any]) -> str:
+    words = [_SUITES[table["suite"]], str(table["scenes"])]
+    if table["frames"] == "two":
+        words.append("darkest and brightest photo")
+    if table["protocol"] == "as-published":
+        words.append("saved as JPEG 75, beside published methods")
+    return ", ".join(words)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return row["method"] if row["kind"] == "published" else f"`{row['method']}`"
+
+
+def _arrow(table: dict[str, Any], metric: str) -> str:
+    return f"{metric} {'↑' if table['better'][metric] == 'higher' else '↓'}"
+
+
+def _value(row: dict[str, Any], metric: str) -> str:
+    return _number(row["scores"][metric][0]) if metric in row["scores"] else "-"
+
+
+def _with_interval(table: dict[str, Any], row: dict[str, Any], metric: str) -> str:
+    if metric != table["headline"] or metric not in row["scores"]:
+        return _value(row, metric)
+    low, high = row["interval"]
+    return f"{_value(row, metric)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1 or abs(value) >= 1e5 else f"{value:.5g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The figures on the pages of docs/ are those of docs/results.json, and that comes from runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ghostless.methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+def _renew() -> Any:
+    spec = importlib.util.spec_from_file_location("renew_docs", DOCS / "renew.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+renew = _renew()
+
+
+def write_run(folder: Path) -> None:
+    """A folder as 'ghostless bench' writes it: two scenes, two metrics, three methods."""
+    contenders = [("mertens", "method"), ("mertens:levels=3", "method"), ("enfuse", "outside")]
+    about = {
+        "suite": "mefb",
+        "headline": "MEF_SSIM",
+        "began": "2030-01-02 03:04:05 UTC",
+        "skipped": {},
+        "published": {"OLD": {"one": {"MEF_SSIM": 0.5}, "two": {"MEF_SSIM": 0.7}}},
+        "seed": 0,
+        "frames": "all",
+        "still": True,
+        "environment": {"device": "CPU", "threads": 1, "versions": {}},
+        "scenes": ["one", "two"],
+        "protocols": ["lossless", "as-published"],
+        "metrics": ["MEF_SSIM", "Qcv"],
+        "contenders": [
+            {"label": label, "slug": str(number), "kind": kind}
+            for number, (label, kind) in enumerate(contenders)
+        ],
+    }
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(about))
+    for number, _ in enumerate(contenders):
+        for scene, lift in (("one", 0.0), ("two", 0.1)):
+            scores = {"MEF_SSIM": 0.8 - 0.1 * number + lift, "Qcv": 300.0 - 50 * number}
+            metrics = {"lossless": scores, "as-published": scores}
+            for part, record in (
+                ("fused", {"seconds": 2.0, "megapixels": 1.0, "environment": {"commit": "abc"}}),
+                ("scores", {"metrics": metrics}),
+            ):
+                file = folder / part / str(number) / f"{scene}.json"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(record))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> dict[str, Any]:
+    write_run(tmp_path / "run")
+    text = renew.as_json(renew.collect({"some": str(tmp_path / "run")}))
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def fill(text: str, results: dict[str, Any]) -> list[str]:
+    lines: list[str] = renew.filled(text, results).splitlines()
+    return [line for line in lines if line]
+
+
+def test_every_page_agrees_with_the_results() -> None:
+    results = json.loads((DOCS / "results.json").read_text(encoding="utf-8"))
+    for page in DOCS.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert renew.filled(text, results) == text, f"{page.name}: run make docs"
+
+
+def test_every_method_has_a_page_with_its_facts_and_figures() -> None:
+    assert {page.stem for page in (DOCS / "methods").iterdir()} == set(METHODS)
+    for name in METHODS:
+        text = (DOCS / "methods" / f"{name}.md").read_text(encoding="utf-8")
+        headings = ("The paper says", "We built", "Use it", "We measured")
+        places = [text.index(f"\n## {heading}\n") for heading in headings]
+        assert places == sorted(places)
+        assert text.count(f"<!-- facts: {name} -->\n") == 1
+        assert text.count(f"<!-- measured: {name} -->\n") == 1
+
+
+def test_a_table_is_what_was_measured(results: dict[str, Any]) -> None:
+    page = "before\n\n<!-- table: some, lossless -->\nold figures\n<!-- /table -->\nafter\n"
+    assert fill(page, results) == [
+        "before",
+        "<!-- table: some, lossless -->",
+        "| method | kind | mean rank | MEF_SSIM ↑ | Qcv ↓ |",
+        "| --- | --- | --- | --- | --- |",
+        "| `mertens` | ours | 2.00 | **0.85 (0.8 to 0.9)** | 300 |",
+        "| `mertens:levels=3` | ours | 2.00 | 0.75 (0.7 to 0.8) | 250 |",
+        "| `enfuse` | outside | 2.00 | 0.65 (0.6 to 0.7) | **200** |",
+        "<!-- /table -->",
+        "after",
+    ]
+
+
+def test_a_method_s_lines_are_its_own(results: dict[str, Any]) -> None:
+    lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", results)
+    rows = [line for line in lines if line.startswith("| MEFB")]
+    assert rows[0].startswith("| MEFB, still pairs, 2 | default | MEF_SSIM ↑ | 0.85 (0.8 to 0.9) |")
+    assert rows[0].endswith("| this | 1 of 3 | 1 of 3 |")
+    assert rows[1].startswith("| MEFB, still pairs, 2 | `levels=3` |")
+    assert "| `mertens` 0.85 | 2 of 3 |" in rows[1]
+    assert sum("beside published methods" in row for row in rows) == 2
+    assert "1 of 4" in rows[2]
+    nothing = fill("<!-- measured: dpgn -->\n<!-- /measured -->\n", results)
+    assert nothing[1] == "No run of the benchmark has this method yet."
+
+
+def test_the_later_run_counts(results: dict[str, Any]) -> None:
+    later = json.loads(json.dumps(results["tables"]["some, lossless"]))
+    later["began"] = "2031-01-02 03:04:05 UTC"
+    later["rows"][0]["scores"]["MEF_SSIM"][0] = 0.99
+    both = {**results, "tables": {"later, lossless": later, **results["tables"]}}
+    lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", both)
+    assert any("| default | MEF_SSIM ↑ | 0.99 (" in line for line in lines)
+    assert not any(
+        "| default | MEF_SSIM ↑ | 0.85 (" in line and "JPEG" not in line for line in lines
+    )
+
+
+def test_duels_places_and_where_they_come_from(results: dict[str, Any]) -> None:
+    page = (
+        "<!-- duels: some, lossless: mertens, enfuse -->\n<!-- /duels -->\n"
+        "<!-- places: some, as-published -->\n<!-- /places -->\n<!-- made -->\n<!-- /made -->\n"
+    )
+    lines = fill(page, results)
+    assert "- `mertens` against `enfuse`: better on 1 (MEF_SSIM), worse on 1 (Qcv)." in lines
+    assert "- Places by MEF_SSIM among all 4: mertens 1, mertens:levels=3 2, enfuse 3." in lines
+    assert (
+        "- some, lossless: commit abc, begun 2030-01-02 03:04:05 UTC, CPU, 1 thread each" in lines
+    )
+
+
+def test_speed_is_told_where_it_was_measured(results: dict[str, Any]) -> None:
+    speed = {
+        "name": "mertens",
+        "quality": "",
+        "megapixels": 24.0,
+        "seconds_per_megapixel": 0.0581,
+        "share": None,
+        "peak_bytes": 1_040_000_000,
+        "device": "CPU, 2 cores",
+        "published": "",
+        "random_weights": False,
+    }
+    lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", {**results, "speed": [speed]})
+    assert "| - | 24 | 0.0581 | 1.04 | CPU, 2 cores | - |" in lines
+
+
+def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:
+    with pytest.raises(KeyError):
+        renew.filled("<!-- tabel: some, lossless -->\n<!-- /tabel -->\n", results)
