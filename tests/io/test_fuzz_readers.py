@@ -156,3 +156,15 @@ def test_thousands_of_damaged_files_of_a_format(name: str, tmp_path: Path) -> No
     # Damage that is never noticed, or always, would mean that nothing was tried.
     assert counts["refused"] > ROUNDS // 20
     assert counts["picture"] > 0
+
+
+def test_a_raw_photo_without_colours_is_grey(tmp_path: Path) -> None:
+    """As cameras without colour filters write it; damage can turn any DNG into one."""
+    data = samples.dng_bytes()
+    with_filters, linear = (struct.pack("<HHIHH", 262, 3, 1, n, 0) for n in (32803, 34892))
+    assert data.count(with_filters) == 1
+    path = tmp_path / "grey.dng"
+    path.write_bytes(data.replace(with_filters, linear))
+    pixels = read_frame(path).pixels
+    assert pixels.shape == (30, 40, 3)
+    assert np.ptp(pixels.astype(int), axis=2).max() == 0

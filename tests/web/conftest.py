@@ -76,3 +76,9 @@ def done(client: TestClient, bracket: dict[str, Any]) -> dict[str, Any]:
     job = wait(client, started.json())
     assert job["state"] == "done", job
     return job
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the fuzzer out of quick runs: importing it takes longer than they do."""
+    is_fuzzer = collection_path.name == "test_schema_fuzz.py"
+    return True if is_fuzzer and "not web" in config.option.markexpr else None

@@ -79,7 +79,10 @@ def decode_raw(path: Path, balance: WhiteBalance) -> NDArray[np.uint16]:
                 highlight_mode=rawpy.HighlightMode.Clip,
             )
         )
-    return np.asarray(pixels)
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+        raise Damaged(f"its pixels come out in the shape {pixels.shape}")
+    # Sensors without colour filters give one channel.
+    return np.asarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
 
 
 def _read_exif(path: Path) -> ExifBlock:
