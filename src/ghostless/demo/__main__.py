@@ -57,7 +57,8 @@ def make_demo(folder: Path, bracket: Path = BRACKET) -> dict[str, float]:
     options = FuseOptions(method="mertens", reference=REFERENCE, write=write)
     report = fuse_files(files, ours, options)
     radiance = read_image(bracket / TRUTH).pixels
-    stack = tripod_stack(radiance, [frame.stops for frame in report.frames])
+    stops = [frame.stops for frame in report.frames if frame.stops is not None]
+    stack = tripod_stack(radiance, stops)
     write_image(fuse_stack(stack, "mertens"), truth, write)
 
     print(report.as_text())

@@ -35,6 +35,7 @@ Random = np.random.Generator
 Range = tuple[float, float]
 
 _GROUND_METRES = 60.0
+_DRAWN_SURFACES = 3
 # What is brighter than this, against the mean, would leave single bright pixels all over.
 _MOST_LIGHT = 4000.0
 
@@ -163,13 +164,12 @@ def _vector(values: NDArray[np.float64]) -> Vector:
 
 
 def _painter(random: Random, surfaces: Sequence[Array]) -> Callable[[], Surface]:
-    """Draws surfaces: given ones and drawn ones, matte or shiny."""
+    """Draws surfaces: given ones and a few drawn ones, matte or shiny."""
+    drawn = [_drawn(random) for _ in range(_DRAWN_SURFACES)]
 
     def paint() -> Surface:
-        if surfaces and random.random() < 0.7:
-            albedo = surfaces[int(random.integers(len(surfaces)))]
-        else:
-            albedo = _drawn(random)
+        pool = surfaces if surfaces and random.random() < 0.7 else drawn
+        albedo = pool[int(random.integers(len(pool)))]
         # None is whiter than paint or blacker than velvet.
         albedo = np.clip(albedo * random.uniform(0.6, 1.2), 0.02, 0.85)
         roughness = 1.0 if random.random() < 0.6 else float(random.uniform(0.15, 0.6))

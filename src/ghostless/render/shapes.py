@@ -224,7 +224,8 @@ def leaf(root: Vector, way: Array, length: float, width: float, droop: float) ->
     along = np.linspace(0, 1, 9)[:, None]
     side = _unit(np.cross(way, np.array([0.0, 1.0, 0.0])))
     spine = np.array(root) + length * (along * way - along**2 * droop * np.array([0.0, 1.0, 0.0]))
-    half = width * np.sin(np.pi * along**0.8) * (1 - 0.3 * along)
+    # Not quite pointed: a point has no normal.
+    half = width * np.maximum(np.sin(np.pi * along**0.8) * (1 - 0.3 * along), 0.02)
     across = np.linspace(-1, 1, 5)[:, None]
     lift = np.array([0.0, 0.35, 0.0]) * across**2
     points = spine[:, None] + half[:, None] * (across * side + lift)
@@ -295,7 +296,7 @@ def grown(limbs: Sequence[Limb], *, voxel_metres: float, blend_metres: float = 0
         distance = limb.distance(points)
         mix = np.clip(0.5 + 0.5 * (field - distance) / blend_metres, 0, 1)
         field = field + mix * (distance - field) - blend_metres * mix * (1 - mix)
-    vertices, faces, normals, _ = marching_cubes(field, 0.0, spacing=(voxel_metres,) * 3)
+    vertices, faces, inwards, _ = marching_cubes(field, 0.0, spacing=(voxel_metres,) * 3)
     vertices = np.asarray(vertices + low, np.float32)
     nearest = np.argmin([limb.distance(vertices) for limb in limbs], axis=0)
     colours = np.zeros_like(vertices)
@@ -303,4 +304,4 @@ def grown(limbs: Sequence[Limb], *, voxel_metres: float, blend_metres: float = 0
         of_limb = nearest == index
         colours[of_limb] = limb.colours(vertices[of_limb])
     texture = np.asarray(vertices[:, :2], np.float32)
-    return Mesh(vertices, _unit(np.asarray(normals)), texture, faces, colours)
+    return Mesh(vertices, -_unit(np.asarray(inwards)), texture, faces, colours)
