@@ -13,6 +13,7 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def prose(page: Path) -> str:
 
 def shell_lines(page: Path) -> list[str]:
     """Every line of a shell block, fenced or indented, continued lines joined."""
-    fenced = [b.text for b in blocks(page) if b.language in ("sh", "bash", "console", "shell")]
+    fenced = [b.text for b in blocks(page) if b.language in ("", "sh", "bash", "console")]
     indented = re.findall(r"(?:^    \S.*\n)+", prose(page), re.MULTILINE)
     lines = "\n".join(fenced + indented).replace("\\\n", " ").splitlines()
     return [line.strip().removeprefix("$ ") for line in lines if line.strip()]
@@ -181,7 +182,8 @@ def test_snippets_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    install(page, photos, monkeypatch)
+    if any(block.comment.startswith("file:") for block in blocks(page)):
+        install(page, photos, monkeypatch)
     for words in commands(page):
         if runs(words):
             assert cli.run(words) == 0, (words, capsys.readouterr().err)
@@ -196,6 +198,17 @@ def test_snippets_run(
         code = compile("\n" * block.line + block.text, name_of(page), "exec")
         if not block.comment.startswith("not run:"):
             exec(code, namespace)
+
+
+def test_what_info_prints_has_the_columns_shown(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = re.search(
+        r"<!-- printed: info -->\n\n```\n(.*)\n", (ROOT / "docs" / "quickstart.md").read_text()
+    )
+    assert shown is not None
+    assert cli.run(["info", "photos"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == shown[1].split()
 
 
 @pages(lambda page: True)
@@ -273,18 +286,17 @@ def test_targets_and_extras_exist(page: Path) -> None:
 
 def install(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Method]:
     """Do with the blocks of a page what it tells a reader to do with files of the package."""
-    added = []
-    inside = dict(vars(methods))
+    table = Path(methods.__file__).read_text(encoding="utf-8")
+    start, end = "METHODS: dict[str, Method] = {\n", "    )\n}\n"
+    assert table.count(start) == table.count(end) == 1
     for block in blocks(page, "python"):
-        where = block.comment.removeprefix("file:").strip()
         if not block.comment.startswith("file:"):
             continue
-        if where.endswith("in METHODS"):
-            (entry,) = eval(f"({block.text})", inside)
-            monkeypatch.setitem(METHODS, entry.name, entry)
-            added.append(entry)
-        elif where.endswith("above METHODS"):
-            exec(block.text, inside)
+        where = block.comment.removeprefix("file:").strip()
+        if where.endswith(", above METHODS"):
+            table = table.replace(start, f"{block.text}\n\n{start}")
+        elif where.endswith(", in METHODS"):
+            table = table.replace(end, textwrap.indent(block.text, " " * 8) + end)
         else:
             file = folder / Path(where).name
             file.write_text(block.text)
@@ -296,6 +308,11 @@ def install(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[M
             monkeypatch.setitem(sys.modules, name, module)
             monkeypatch.setattr(methods, name.rpartition(".")[2], module, raising=False)
             spec.loader.exec_module(module)
+    changed: dict[str, Any] = {"__name__": methods.__name__, "__package__": methods.__package__}
+    exec(compile(table, methods.__file__, "exec"), changed)
+    added = [entry for name, entry in changed["METHODS"].items() if name not in METHODS]
+    for entry in added:
+        monkeypatch.setitem(METHODS, entry.name, entry)
     return added
 
 
