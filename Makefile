@@ -43,7 +43,7 @@ picture: demo
 	cp demo/readme.jpg docs/images/demo.jpg
 
 docs: picture $(VENV)/dev.stamp
-	$(BIN)/python docs/pictures.py demo/inputs
+	$(BIN)/python docs/pictures.py
 	$(BIN)/python docs/renew.py
 
 test: $(VENV)/dev.stamp
