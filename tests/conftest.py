@@ -23,3 +23,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the real photos in ../shared/data")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def networks_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have networks compute alike on every CPU; tests of precision say which they want."""
+    monkeypatch.setattr(
+        "ghostless.nn.settings._multiplies_in_bfloat16", lambda device: device.type == "cuda"
+    )

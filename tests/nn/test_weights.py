@@ -18,6 +18,7 @@ from ghostless.nn import weights  # noqa: E402
 from ghostless.nn.blocks import ConvBlock  # noqa: E402
 from ghostless.nn.settings import (  # noqa: E402
     NetworkSettings,
+    _multiplies_in_bfloat16,
     choose_device,
     choose_dtype,
     needs_networks_extra,
@@ -222,7 +223,6 @@ def test_a_network_is_loaded_once_until_its_file_changes(network, saved):
         network.second.conv.bias += 1
     weights.save_weights(network, saved, INFO)
     assert weights.load_network(KIND, settings).network is not first.network
-    assert first.dtype == torch.float32
 
 
 @pytest.mark.slow
@@ -251,9 +251,18 @@ def test_settings_are_checked():
     with pytest.raises(OptionError, match="device"):
         choose_device("cuda:99")
     assert choose_device("cpu") == torch.device("cpu")
-    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
+    assert choose_dtype("float32", torch.device("cuda")) == torch.float32
     assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
     assert choose_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "has"),
+    [({"avx512_bf16": True}, True), ({"avx512_bf16": False}, False)],
+)
+def test_a_cpu_computes_in_bfloat16_where_it_has_it(monkeypatch, capabilities, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert _multiplies_in_bfloat16(torch.device("cpu")) is has
 
 
 def test_a_missing_package_is_named_with_its_cure():

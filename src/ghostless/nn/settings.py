@@ -32,7 +32,9 @@ class NetworkSettings:
     quality: "full" runs the network on every pixel, "fast" on a proxy of about a megapixel whose
         result is carried to the full size; "auto" is full on a CPU up to 1.5 megapixels and on a
         GPU as long as its memory lasts.
-    precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 on CUDA devices.
+    precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 where the device
+        multiplies in it, which is two to three times as fast and moves an 8-bit result by less
+        than a code.
     compile: compile the network's blocks for the device (torch.compile) when they first run. That
         takes longer than a photo does, and pays off over a batch on a GPU; where no compiler is at
         hand the network runs as it is.
@@ -94,5 +96,15 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     import torch
 
     if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" else "float32"
+        precision = "bfloat16" if _multiplies_in_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _multiplies_in_bfloat16(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return True
+    # Without these instructions a CPU emulates, slower than it computes in float32.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
