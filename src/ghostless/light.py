@@ -40,7 +40,7 @@ def scale_light(fused: Fused, gains: Gains) -> Fused:
         else:
             pixels[start:stop] = color.linear_to_srgb(_curve(color.srgb_to_linear(rows), factors))
 
-    for_each_stripe(*fused.pixels.shape[:2], work)
+    for_each_stripe(fused.pixels.shape[0], fused.pixels.shape[1], work)
     return Fused(pixels, fused.space, fused.metadata, fused.notes)
 
 

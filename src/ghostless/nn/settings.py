@@ -106,5 +106,5 @@ def _multiplies_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return True
     # Without these instructions a CPU emulates, slower than it computes in float32.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
