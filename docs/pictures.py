@@ -147,7 +147,7 @@ def read(name: str) -> Picture:
 
 
 def codes(display: NDArray[Any]) -> Picture:
-    return np.rint(np.clip(display, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(display, 0, 1) * 255), np.uint8)
 
 
 def to_srgb(light: NDArray[Any]) -> NDArray[Any]:

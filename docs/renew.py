@@ -11,6 +11,7 @@ A page says where figures go by comments that stand alone on a line, closed by `
     <!-- table: NAME, PROTOCOL -->         a whole table
     <!-- duels: NAME, PROTOCOL: A, B -->   on which metrics A is better than B, and on which worse
     <!-- places: NAME, PROTOCOL -->        where ours and the outside programs stand in a long table
+    <!-- speed -->                         the speeds of all methods
     <!-- operators -->                     the table of tone-mapping operators
     <!-- made -->                          when, where and at which commit the tables were made
 
@@ -23,12 +24,21 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS / "results.json"
 _MARK = re.compile(r"^<!-- (\w+)(?:: (.+?))? -->\n.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
+_SPEED_HEADS = [
+    "quality",
+    "megapixels",
+    "seconds per megapixel",
+    "peak GB",
+    "device",
+    "its paper",
+]
 _SUITES = {
     "mefb": "MEFB, still pairs",
     "sice": "SICE, still scenes",
@@ -64,12 +74,17 @@ def main() -> None:
 def collect(folders: dict[str, str]) -> dict[str, Any]:
     """Return tables by "NAME, PROTOCOL", and speeds, of folders that 'ghostless bench' wrote."""
     from ghostless.bench.results import higher_is_better, is_comparable, load_results
+    from ghostless.bench.speed import load_rows
 
-    tables, speeds = {}, {}
+    tables: dict[str, Any] = {}
+    speeds: dict[tuple[str, str], Any] = {}
     for name, folder in folders.items():
+        timed = load_rows(Path(folder))
+        speeds |= {(row.name, row.quality): vars(row) for row in timed}
+        if timed and not (Path(folder) / "run.json").exists():
+            continue  # 'ghostless bench speed' alone
         results = load_results(Path(folder))
         about, where = results.about, results.about["environment"]
-        speeds |= {(speed.name, speed.quality): vars(speed) for speed in results.speeds}
         for table in results.tables:
             headline, rows = about["headline"], []
             for row in table.by_rank:
@@ -194,10 +209,9 @@ def measured(results: dict[str, Any], method: str) -> list[str]:
     lines = _table(heads, in_order) if rows else ["No run of the benchmark has this method yet."]
     if rows:
         lines += ["", '"By all" is the place by the mean rank over all metrics of the table.']
-    speeds = [speed for speed in results["speed"] if speed["name"] == method]
-    if speeds:
-        heads = ["quality", "megapixels", "seconds per megapixel", "peak GB", "device", "its paper"]
-        lines += ["", *_table(heads, [_speed(speed) for speed in speeds])]
+    own = [speed for speed in results["speed"] if speed["name"] == method]
+    if own:
+        lines += ["", *_table(_SPEED_HEADS, [_speed(speed) for speed in own])]
     card = DOCS.parent / "src" / "ghostless" / "weights" / f"{method}.md"
     if card.exists():
         where = f"../../{card.relative_to(DOCS.parent)}"
@@ -210,6 +224,12 @@ def measured(results: dict[str, Any], method: str) -> list[str]:
         told = f"The demo's bracket by exposure fusion, and by {method}"
         lines += ["", f"![{told}](../images/{picture.name})"]
     return lines
+
+
+def speed(results: dict[str, Any]) -> list[str]:
+    """The speeds of all methods."""
+    rows = [[f"`{row['name']}`", *_speed(row)] for row in results["speed"]]
+    return _table(["method", *_SPEED_HEADS], rows) if rows else ["Not measured yet."]
 
 
 def _speed(speed: dict[str, Any]) -> list[str]:
@@ -281,9 +301,10 @@ def made(results: dict[str, Any]) -> list[str]:
     ]
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[..., list[str]]] = {
     "facts": facts,
     "operators": operators,
+    "speed": speed,
     "measured": measured,
     "table": whole_table,
     "duels": duels,

@@ -161,6 +161,21 @@ def test_speed_is_told_where_it_was_measured(results: dict[str, Any]) -> None:
     }
     lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", {**results, "speed": [speed]})
     assert "| - | 24 | 0.0581 | 1.04 | CPU, 2 cores | - |" in lines
+    lines = fill("<!-- speed -->\n<!-- /speed -->\n", {**results, "speed": [speed]})
+    assert "| `mertens` | - | 24 | 0.0581 | 1.04 | CPU, 2 cores | - |" in lines
+
+
+def test_speeds_are_taken_from_a_folder_of_their_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "speed").mkdir()
+    cost = {"name": "mertens", "median_seconds": 1.4, "peak_bytes": 1_040_000_000}
+    told = {"megapixels": 20.0, "cores": 2, "costs": [cost], "networks": []}
+    (tmp_path / "speed" / "speed.json").write_text(json.dumps(told))
+    folders = {name: str(tmp_path / name) for name in ("speed", "run")}
+    found = renew.collect(folders)
+    assert list(found["tables"]) == ["run, lossless", "run, as-published"]
+    (row,) = found["speed"]
+    assert row["seconds_per_megapixel"] == pytest.approx(0.07)
 
 
 def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:
