@@ -12,6 +12,7 @@ import torch
 
 from ghostless import color
 from ghostless.data.panoramas import from_radiance
+from ghostless.data.rendered import RenderedScene, load_rendered
 from ghostless.data.splits import HELD_OUT_SCENES
 from ghostless.train import samples
 from ghostless.train.quality import mef_ssim, psnr, scale_space_loss
@@ -61,6 +62,34 @@ def test_brackets_light_and_radiance_are_in_one_unit(data: SimulatedData) -> Non
     for sample in range(4):
         ratio = (middle[sample] / truth[sample].clamp(min=1e-6))[well[sample]].median()
         assert 0.98 < float(ratio) < 1.02
+
+
+def test_some_brackets_show_rendered_scenes(data: SimulatedData) -> None:
+    # Two planes of light, six stops apart, that no panorama has: their brackets are told by it.
+    light = np.full((3, 64, 64, 3), 1.0, np.float32)
+    light[:, :, 32:] = 64.0
+    still = np.broadcast_to(np.eye(4), (3, 4, 4)).copy()
+    camera = np.array([[32.0, 0, 31.5], [0, 32.0, 31.5], [0, 0, 1]])
+    scene = RenderedScene(
+        "planes",
+        "planes",
+        "train",
+        light,
+        np.full((3, 64, 64), 0.2, np.float32),
+        np.zeros((3, 64, 64), np.uint8),
+        np.broadcast_to(camera, (3, 3, 3)).copy(),
+        still,
+        still[None],
+    )
+    both = SimulatedData(data.pictures["train"], rendered=load_rendered([scene]))
+    generator = torch.Generator().manual_seed(0)
+    made = [both.brackets(1, 64, generator)["radiance"][0, 1] for _ in range(24)]
+    edges = [float((r[:, -8:].mean() / r[:, :8].mean()).log2().abs()) for r in made]
+    rendered = sum(abs(edge - 6) < 0.1 for edge in edges)
+    assert 0 < rendered < 16
+    assert "1 rendered scenes" in both.description
+    large = [both.brackets(1, 128, generator)["radiance"].shape[-1] for _ in range(4)]
+    assert large == [128] * 4
 
 
 def test_nothing_held_out_is_trained_on(data: SimulatedData) -> None:

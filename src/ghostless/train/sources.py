@@ -19,6 +19,9 @@ from torch import Tensor
 
 from ..data.panoramas import MANIFEST, Panoramas, load_packed
 from ..data.references import ReferenceBatch, ReferenceSettings, ReferenceViews
+from ..data.rendered import FOLDER as RENDERED_FOLDER
+from ..data.rendered import PACKED as RENDERED_MANIFEST
+from ..data.rendered import RenderedScenes, RenderedSimulator, load_rendered, read_packed
 from ..data.simulate import BracketSimulator, SimulationSettings
 from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from .samples import Batch, TrainingData
@@ -29,6 +32,9 @@ PAIR_GAP_STOPS = (2.0, 8.0)
 BRACKET_GAP_STOPS = (1.5, 3.5)
 # What an aligner leaves between frames.
 REST_PIXELS, REST_DEGREES, REST_PERSPECTIVE_PIXELS = 1.5, 0.1, 0.5
+# Share of the batches that show rendered scenes, where there are any: fewer scenes than pictures,
+# but with parallax, which an aligner cannot take out.
+RENDERED_SHARE = 0.25
 # Exposures of the clean bracket that a reference is fused from where none are prepared.
 _DENSE_FRAMES = 7
 HELD_OUT_SIZE = (384, 512)
@@ -46,9 +52,17 @@ class SimulatedData(TrainingData):
 
     pictures: HDR pictures and surfaces of both splits, on the device.
     references: folder of prepared views, or None.
+    rendered: scenes of the training split on the same device, for brackets, or None.
     """
 
-    def __init__(self, pictures: Panoramas, references: Path | None = None) -> None:
+    def __init__(
+        self,
+        pictures: Panoramas,
+        references: Path | None = None,
+        rendered: RenderedScenes | None = None,
+    ) -> None:
+        self._rendered = rendered
+        self._rendered_simulators: dict[int, RenderedSimulator] = {}
         self._views: dict[str, ReferenceViews] = {}
         if references is not None:
             for split in SPLITS:
@@ -79,6 +93,8 @@ class SimulatedData(TrainingData):
         if self._views:
             counts = " and ".join(f"{len(views)} ({split})" for split, views in self._views.items())
             kind = f"prepared for {counts} views"
+        if self._rendered is not None:
+            parts.append(f"{len(self._rendered)} rendered scenes (train)")
         return f"brackets simulated from HDR pictures; {'; '.join(parts)}; references: {kind}"
 
     def pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
@@ -90,8 +106,27 @@ class SimulatedData(TrainingData):
         return {name: made[name] for name in ("under", "over", "target")}
 
     def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        if self._rendered is not None and patch_pixels <= min(self._rendered.size):
+            coin = torch.rand((), generator=generator, device=self.device)
+            if float(coin) < RENDERED_SHARE:
+                return self._bracket(self._rendered_simulator(patch_pixels), batch, generator)
         simulator = self._simulator("train", "brackets", (patch_pixels, patch_pixels))
         return self._bracket(simulator, batch, generator)
+
+    def _rendered_simulator(self, patch_pixels: int) -> RenderedSimulator:
+        if patch_pixels not in self._rendered_simulators:
+            assert self._rendered is not None
+            settings = SimulationSettings(
+                size=(patch_pixels, patch_pixels),
+                frames=(3, 3),
+                gap_stops=BRACKET_GAP_STOPS,
+                reference=1,
+                ghosts=False,
+            )
+            self._rendered_simulators[patch_pixels] = RenderedSimulator(
+                settings, self._rendered, registered=True
+            )
+        return self._rendered_simulators[patch_pixels]
 
     def held_out_pairs(self) -> Sequence[Batch]:
         if not self._views:
@@ -164,7 +199,7 @@ class SimulatedData(TrainingData):
 
     def _bracket(
         self,
-        simulator: BracketSimulator,
+        simulator: BracketSimulator | RenderedSimulator,
         batch: int,
         generator: torch.Generator,
         view: int | None = None,
@@ -231,7 +266,12 @@ def _load(folder: Path, device: torch.device) -> Panoramas:
 
 def open_data(folder: Path, device: torch.device) -> TrainingData:
     """Training data from a folder that `ghostless data pack` wrote, with its references if any."""
-    references = folder / REFERENCES_FOLDER
+    references, scenes = folder / REFERENCES_FOLDER, folder / RENDERED_FOLDER
+    rendered = None
+    if (scenes / RENDERED_MANIFEST).is_file():
+        rendered = load_rendered(read_packed(scenes), split="train").to(device)
     return SimulatedData(
-        _load(folder, device), references if (references / MANIFEST).is_file() else None
+        _load(folder, device),
+        references if (references / MANIFEST).is_file() else None,
+        rendered,
     )
