@@ -159,9 +159,12 @@ def test_slow_brackets_set_by_hand_are_found_with_the_pixels() -> None:
 def test_other_lens_focal_length_size_or_camera_is_another_bracket(
     facts: dict[str, object],
 ) -> None:
-    shoot = Shoot(facts={"lens": "lens", "focal_length_mm": 24.0}).bracket((-2.0, 0.0))
-    shoot.facts = {**shoot.facts, **facts}
-    shoot.bracket((2.0, 4.0))
+    usual: dict[str, object] = {"lens": "lens", "focal_length_mm": 24.0}
+    shoot = Shoot(facts=usual).bracket((-4.0, -2.0, 0.0)).bracket((2.0, 4.0, 6.0))
+    assert names(grouped(shoot)) == [tuple(photo.name for photo in shoot.photos)]
+    shoot = Shoot(facts=usual).bracket((-4.0, -2.0, 0.0))
+    shoot.facts = {**usual, **facts}
+    shoot.bracket((2.0, 4.0, 6.0))
     assert sorted(names(grouped(shoot))) == sorted(shoot.truth)
 
 

@@ -51,10 +51,10 @@ _HALF_OF_COUNTER: Final = 5000  # after 9999 cameras go on with 1
 # The longest series that cameras take by themselves.
 _USUAL_MOST_FRAMES: Final = 9
 
-_BRACKET_COST: Final = 1.0
 _KNOWN_PATTERN_COST: Final = 0.6
 _INTERRUPTED_COST: Final = 1.2
-_NEW_PATTERN_COST: Final = 0.5  # where other patterns are known already
+_ALIKE_COST: Final = 1.2  # of no known pattern, but of one scene
+_NEW_PATTERN_COST: Final = 1.5
 _PAIR_COST: Final = 0.6  # two photos of different exposure are no pattern yet
 _UNTOLD_COST: Final = 0.9  # for each gap between photos that only stand beside each other
 _GUESS_COST: Final = 1.05  # the same where nothing at all speaks for any of them
@@ -616,11 +616,11 @@ class _Row:
             return math.inf  # a broken file is no reason to give up photos that need it not
         if vocabulary.longer(segment.stops) is not None:
             return segment.between + _INTERRUPTED_COST
-        cost = segment.between + segment.cost + _BRACKET_COST
+        cost = segment.between + segment.cost
         if segment.alike:
-            return cost  # exposures that differ, of one scene: it need not be a known pattern
-        cost += _PAIR_COST if count == 2 else 0.0
-        return cost + (_NEW_PATTERN_COST if vocabulary.patterns else 0.0)
+            # Exposures that differ, of one scene: it need hardly be a known pattern.
+            return cost + _ALIKE_COST
+        return cost + _NEW_PATTERN_COST + (_PAIR_COST if count == 2 else 0.0)
 
     # Cutting
 
