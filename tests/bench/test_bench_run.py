@@ -174,12 +174,14 @@ def test_markdown_and_csv_hold_the_same_numbers(small: tuple[Path, Path]) -> Non
     assert "<img" not in html_page(results, pictures=False)
 
 
-def test_radiance_is_scored_against_its_truth(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["truth.exr", "truth/truth.exr"])
+def test_radiance_is_scored_against_its_truth(tmp_path: Path, place: str) -> None:
     folder = tmp_path / "data" / "scene"
     radiance = scenes.make_radiance(176, 192, seed=5)
     save_bracket(folder, height=176, width=192, seed=5)
     # Twice as bright: methods know radiance only up to a factor.
-    write_image(Fused(np.float32(2) * radiance.astype(np.float32), "linear"), folder / "truth.exr")
+    (folder / place).parent.mkdir(exist_ok=True, parents=True)
+    write_image(Fused(np.float32(2) * radiance.astype(np.float32), "linear"), folder / place)
     settings = BenchSettings(metrics=("PSNR_mu", "TMQI", "MI"), workers=1, still=True)
     run(
         "simulated", "debevec,mertens,opencv-debevec", tmp_path / "out", tmp_path / "data", settings

@@ -166,7 +166,8 @@ def _mefb(folder: Path, frames: Frames) -> tuple[Scene, ...]:
 def _brackets(folder: Path, frames: Frames) -> tuple[Scene, ...]:
     """Find a bracket in every subfolder that holds two photos or more, or in the folder itself.
 
-    A true image beside the photos (truth.exr, HDRImg.hdr, label.jpg ...) is told from them by name.
+    A true image (truth.exr, HDRImg.hdr, label.jpg ...), beside the photos or in their folder
+    "truth", is told from them by name.
     """
     inside = _subfolders(folder)
     scenes = [scene for place in inside if (scene := _bracket(place, frames)) is not None]
@@ -177,7 +178,10 @@ def _brackets(folder: Path, frames: Frames) -> tuple[Scene, ...]:
 
 def _bracket(place: Path, frames: Frames) -> Scene | None:
     files = images_in(place)
-    display, radiance = _named(files, _TRUE_DISPLAY), _named(files, _TRUE_RADIANCE)
+    # `ghostless simulate` keeps its answers in a folder of their own.
+    answers = images_in(place / "truth") if (place / "truth").is_dir() else []
+    display = _named([*files, *answers], _TRUE_DISPLAY)
+    radiance = _named([*files, *answers], _TRUE_RADIANCE)
     # Linear files beside photos are results or truths of other names.
     photos = [
         file
