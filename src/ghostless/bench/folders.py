@@ -165,7 +165,17 @@ def _grouping(
 
 
 def _brackets_per_minute(shoot: Path, out: Path, plan: Path, jobs: int) -> float:
-    words: list[str | Path] = ["batch", shoot, "--plan", plan, "-o", out, "--jobs", str(jobs), "--json"]
+    words: list[str | Path] = [
+        "batch",
+        shoot,
+        "--plan",
+        plan,
+        "-o",
+        out,
+        "--jobs",
+        str(jobs),
+        "--json",
+    ]
     start = time.perf_counter()
     done = json.loads(_command(*words))["counts"]["done"]
     return 60 * float(done) / (time.perf_counter() - start)
