@@ -18,7 +18,7 @@ from ghostless.errors import OptionError
 from ghostless.nn.weights import NetworkKind, load_weights
 from ghostless.train.ema import Average
 from ghostless.train.engine import CHECKPOINT, Run, RunSettings
-from ghostless.train.export import finish, ship
+from ghostless.train.export import card, finish, ship
 from ghostless.train.recipe import Moment, Phase, Player, Recipe, Table, Validation, cosine
 from ghostless.train.watch import DivergedError, FiniteWatch, warning_if_not_falling
 
@@ -352,8 +352,11 @@ def test_finished_weights_and_card(tmp_path: Path) -> None:
     assert info.recipe["steps"] == 8
     assert set(info.scores) == {"error"}
     text = second.with_suffix(".md").read_text()
-    for wanted in ("stand-in", "It is a test.", "CPU", "error", "| 8 |", "bfloat16"):
+    for wanted in ("stand-in", "It is a test.", "CPU", "error", "| 8 |", "of 8 planned"):
         assert wanted in text
+    assert "A short run" not in text
+    long = replace(phases()[1], steps=1000)
+    assert "A short run" in card(long, info, 1, 1, tmp_path / "run")
     shipped = ship([first, second], tmp_path / "weights")
     assert [path.name for path in shipped] == ["small-first.safetensors", "small.safetensors"]
     assert (tmp_path / "weights" / "small.md").read_text() == text

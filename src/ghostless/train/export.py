@@ -72,7 +72,7 @@ def card(phase: Phase, info: WeightsInfo, parameters: int, size_bytes: int, fold
         "Storage": f"bfloat16 kernels, {size_bytes / 1e6:.1f} MB",
         "Data": info.data,
         "Preset": recipe.get("preset", ""),
-        "Steps": f"best of {phase.steps:,} at step {recipe.get('step', 0):,}",
+        "Steps": _steps(phase, recipe),
         "Hardware": recipe.get("hardware", ""),
         "Time": f"{float(recipe.get('seconds', 0)) / 60:.1f} minutes until then, validation "
         "and, where there were several, earlier phases included",
@@ -86,6 +86,16 @@ def card(phase: Phase, info: WeightsInfo, parameters: int, size_bytes: int, fold
     lines += ["", "## Recipe", "", f"`{json.dumps(recipe, sort_keys=True)}`"]
     lines += ["", "## Known failures", "", phase.known_failures or "None written down.", ""]
     return "\n".join(lines)
+
+
+def _steps(phase: Phase, recipe: Mapping[str, Any]) -> str:
+    """How long the network had learnt when it was best, and whether that was long."""
+    step = int(recipe.get("step", 0))
+    batch = int(phase.batch or recipe.get("batch", 0))
+    text = f"{step:,} of {phase.steps:,} planned, {batch} samples each; the best by validation"
+    if step < phase.steps // 10:
+        text += ". A short run: expect much of a longer one"
+    return text
 
 
 def _curve(phase: Phase, folder: Path) -> list[str]:
