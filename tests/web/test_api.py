@@ -167,7 +167,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method_settings": {"contrast": -1}}, "contrast exponent of 0 or more"),
     ({"method_settings": {"contrast": "much"}}, "settings of mertens: contrast"),
     ({"method_settings": {"colour": 1}}, "settings of mertens: colour"),
-    ({"method": "chen-chuang", "method_settings": {"weights": "/etc/passwd"}}, "chen-chuang"),
+    ({"method": "chen-chuang", "method_settings": {"weights": "/etc/passwd"}}, "weights: files"),
+    ({"method": "lcndr", "method_settings": {"quality": "best"}}, "settings of lcndr: quality"),
     ({"stops_file": "/etc/passwd"}, "stops_file"),
     ({"save_stages": "/tmp/x"}, "save_stages"),
     ({"report": "/tmp/x.json"}, "report"),
@@ -269,6 +270,19 @@ def test_a_running_job_can_be_cancelled(client: TestClient, bracket: dict[str, A
     assert client.get(f"/api/jobs/{job['id']}").status_code == 404
     # The worker was ended with it; the next job gets a new one.
     assert wait(client, start(client, bracket, method="debevec"))["state"] == "done"
+
+
+@pytest.mark.slow
+def test_a_network_fuses_with_the_weights_that_ship(
+    client: TestClient, bracket: dict[str, Any]
+) -> None:
+    settings = {"quality": "full", "precision": "float32"}
+    job = wait(client, start(client, bracket, method="lcndr", method_settings=settings))
+    assert job["state"] == "done", job
+    wrong = {"quality": "full", "colour": 1}
+    job = wait(client, start(client, bracket, method="lcndr", method_settings=wrong))
+    assert job["state"] == "failed"
+    assert "settings of lcndr: colour" in job["error"]
 
 
 def test_a_wrong_method_is_told_the_right_ones(client: TestClient, bracket: dict[str, Any]) -> None:

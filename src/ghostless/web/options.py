@@ -120,7 +120,8 @@ def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> 
 def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
     """Raise OptionError or BracketError for what can be told to be wrong without starting a job.
 
-    Settings of networks are not looked at: they live in modules that import torch.
+    Of a network's settings only those that all networks have are looked at: its own live in a
+    module that imports torch. The job itself looks at all.
     """
     method = choose_method(request["method"], Path("result.jpg"))
     why_not = _why_not(method)
@@ -136,9 +137,20 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
             f"found {request['reference']}"
         )
     check_operator(request["tone_map"]["operator"])
-    plain = request if not method.needs_torch else {**request, "method_settings": {}}
-    fuse_options(plain, pixels=1)
+    if method.needs_torch:
+        _check_network_settings(method, request["method_settings"])
+        request = {**request, "method_settings": {}}
+    fuse_options(request, pixels=1)
     return method
+
+
+def _check_network_settings(method: Method, wanted: dict[str, Any]) -> None:
+    """Refuse settings that name files, and wrong values of those that all networks have."""
+    for name in wanted:
+        if _names_a_file(name):
+            raise OptionError(f"settings of {method.name}: {name}: files are not taken by name")
+    common = {field.name for field in dataclasses.fields(NetworkSettings)}
+    _check_values(method, NetworkSettings, {k: v for k, v in wanted.items() if k in common})
 
 
 def write_settings(request: dict[str, Any]) -> WriteSettings:
@@ -157,7 +169,11 @@ def write_settings(request: dict[str, Any]) -> WriteSettings:
 def _method_settings(method: Method, wanted: dict[str, Any]) -> Any:
     if not wanted:
         return None
-    settings_class = method.load()[1]
+    return _check_values(method, method.load()[1], wanted)
+
+
+def _check_values(method: Method, settings_class: type[Any], wanted: dict[str, Any]) -> Any:
+    """Make settings of what a client wants; raise OptionError where that is wrong."""
     try:
         checked = model_of(settings_class).model_validate(wanted)
     except ValidationError as error:
