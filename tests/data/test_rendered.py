@@ -13,6 +13,7 @@ import torch
 from ghostless.cli import run
 from ghostless.data.camera import CameraSettings
 from ghostless.data.rendered import (
+    FOLDER,
     NOTHING,
     RenderedScene,
     RenderedSimulator,
@@ -256,6 +257,19 @@ def test_scenes_come_back_from_files_and_packed(rendered: Path, tmp_path: Path) 
         assert np.abs(np.log2(back.radiance / scene.radiance)).max() < stops
     with pytest.raises(FileReadError, match="ghostless render"):
         pack_rendered([tmp_path], tmp_path / "other")
+
+
+def test_data_pack_packs_scenes_beside_the_pictures(
+    rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    light = np.exp2(np.random.default_rng(0).uniform(-4, 2, (32, 64, 3))).astype(np.float32)
+    (tmp_path / "hdr").mkdir()
+    cv2.imwrite(str(tmp_path / "hdr" / "meadow.hdr"), light)
+    out = tmp_path / "packed"
+    words = ["data", "pack", str(tmp_path / "hdr"), "-o", str(out), "--rendered", str(rendered)]
+    assert run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rendered_scenes"] == 2
+    assert [scene.name for scene in read_packed(out / FOLDER)] == ["one", "two"]
 
 
 def test_simulate_takes_scenes_and_writes_their_answers(rendered: Path, tmp_path: Path) -> None:

@@ -167,6 +167,8 @@ def pack(
 
     with needs_networks_extra("data pack"):
         from ..data.panoramas import pack as pack_folders
+        from ..data.rendered import FOLDER, pack_rendered
+    scenes: list[str] = []
     with Bars(quiet) as bars:
         entries = pack_folders(
             folders,
@@ -175,13 +177,23 @@ def pack(
             overwrite=overwrite,
             progress=lambda share: bars("pictures", share),
         )
+        if rendered is not None:
+            scenes = pack_rendered(
+                [rendered],
+                out / FOLDER,
+                overwrite=overwrite,
+                progress=lambda share: bars("rendered scenes", share),
+            )
     held_out = sum(entry.split == "held-out" for entry in entries)
     size = sum((out / entry.file).stat().st_size for entry in entries)
     if as_json:
         facts = {"pictures": len(entries), "held_out": held_out, "bytes": size}
-        print_json({"output": str(out), **facts})
+        print_json({"output": str(out), **facts, "rendered_scenes": len(scenes)})
     elif not quiet:
-        print(f"{len(entries)} pictures in {size / 1e6:.1f} MB, {held_out} of them held out")
+        beside = f"; {len(scenes)} rendered scenes beside them" if scenes else ""
+        print(
+            f"{len(entries)} pictures in {size / 1e6:.1f} MB, {held_out} of them held out{beside}"
+        )
 
 
 @data_app.command()
