@@ -165,6 +165,7 @@ def test_ablations(options, outputs, merging_blocks):
         ({"scales": 2}, (80, 140)),
         ({"scales": 4, "auxiliary_outputs": False}, (24, 640)),
         ({"merging": False}, (24, 400)),
+        ({"adds_to": "merge"}, (24, 400)),
     ],
 )
 def test_tiles_give_the_whole_images_result(options, size):
@@ -244,19 +245,55 @@ def test_mu_law_is_its_equation_and_comes_back():
     assert torch.autograd.gradcheck(inverse_mu_law, linear.clone().requires_grad_(True))
 
 
+def inputs_of(radiance, architecture, exposures=(1.0, 4.0, 16.0), change=None):
+    """Inputs of three frames of a scene, and their light; change: applied to the bright frame."""
+    lights = [(radiance * exposure).clamp(0, 1) for exposure in exposures]
+    if change is not None:
+        lights[2] = change(lights[2])
+    displays = [light.pow(1 / 2.2) for light in lights]
+    times = [torch.full((1, 1, 1, 1), exposure).to(radiance) for exposure in exposures]
+    return hdr_gan.network_inputs(displays, lights, times, architecture)
+
+
 def test_inputs_of_one_scene_agree_whatever_the_exposure():
-    light = torch.rand(1, 3, 4, 4) * 0.2
-    for exposure in (1.0, 4.0):
-        display = (light * exposure) ** (1 / 2.2)
-        x = hdr_gan.network_input(display, light * exposure, exposure, SMALL)
-        torch.testing.assert_close(x[:, :3], display * 2 - 1)
-        torch.testing.assert_close(x[:, 3:], mu_law(light) * 2 - 1)
-        linear = hdr_gan.network_input(
-            display, light * exposure, exposure, replace(SMALL, in_hdr=True)
+    radiance = torch.rand(1, 3, 4, 4) / 16
+    displays = [(radiance * exposure).pow(1 / 2.2) for exposure in (1, 4, 16)]
+    found = inputs_of(radiance, SMALL)
+    linear = inputs_of(radiance, replace(SMALL, in_hdr=True))
+    paper = inputs_of(radiance, replace(SMALL, curve="gamma"))
+    for number, display in enumerate(displays):
+        torch.testing.assert_close(found[number][:, :3], display * 2 - 1)
+        torch.testing.assert_close(found[number][:, 3:], mu_law(radiance) * 2 - 1)
+        torch.testing.assert_close(linear[number][:, 3:], radiance * 2 - 1)
+        torch.testing.assert_close(paper[number], found[number], rtol=1e-4, atol=1e-5)
+
+
+def test_untrained_it_gives_the_merge_that_it_adds_to():
+    added = replace(SMALL, adds_to="merge")
+    radiance = torch.rand(1, 3, 16, 16)
+    paper, frames = inputs_of(radiance, SMALL), inputs_of(radiance, added)
+    for number in (0, 2):
+        torch.testing.assert_close(frames[number], paper[number])
+    torch.testing.assert_close(frames[1][:, :3], paper[1][:, :3])
+    assert not torch.equal(frames[1], paper[1])
+    network = Generator(added)
+    for output in network(*frames):
+        torch.testing.assert_close(
+            hdr_gan.radiance_of_output(output, added), radiance, rtol=5e-3, atol=1e-5
         )
-        torch.testing.assert_close(linear[:, 3:], light * 2 - 1)
-        paper = hdr_gan.network_input(display, None, exposure, replace(SMALL, curve="gamma"))
-        torch.testing.assert_close(paper[:, 3:], x[:, 3:], rtol=1e-4, atol=1e-5)
+    assert count_parameters(network) == count_parameters(Generator(SMALL))
+
+
+def test_outputs_added_to_a_merge_stay_radiance():
+    added = replace(SMALL, adds_to="merge")
+    output = torch.tensor([-1.5, -1.0, 0.0, 1.0, 1.5])
+    found = hdr_gan.radiance_of_output(output, added)
+    assert found[0] == found[1] == 0
+    assert found[3] == found[4]
+    with pytest.raises(OptionError, match="adds_to"):
+        HdrGanArchitecture(adds_to="mean")
+    with pytest.raises(OptionError, match="out_hdr"):
+        HdrGanArchitecture(adds_to="merge", out_hdr=True)
 
 
 def test_outputs_are_mu_law_or_linear():

@@ -39,6 +39,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Weights to start from: a file, or 'shipped'."),
+    ] = None,
     compile_networks: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Default: yes on CUDA devices.")
     ] = None,
@@ -83,6 +87,7 @@ def train(
         precision=chosen,
         seed=seed,
         resume=resume,
+        start=start,
         compile=compile_networks,
         channels_last=channels_last,
         changes=tuple(changes or ()),

@@ -191,7 +191,7 @@ def _chen_chuang() -> GraphSource:
 def _hdr_gan() -> GraphSource:
     import torch
 
-    from .hdr_gan import FRAMES, GENERATOR, Generator, network_input, radiance_of_output
+    from .hdr_gan import FRAMES, GENERATOR, Generator, network_inputs, radiance_of_output
 
     class Module(torch.nn.Module):
         def __init__(self, network: Generator) -> None:
@@ -205,16 +205,18 @@ def _hdr_gan() -> GraphSource:
             bright: torch.Tensor,
             stops: torch.Tensor,
         ) -> torch.Tensor:
-            how = self.network.architecture
-            exposures = torch.exp2(stops - stops[:, :1])
-            inputs = [
-                network_input(
-                    frame, _linear_of_srgb(frame), exposures[:, i].reshape(-1, 1, 1, 1), how
-                )
-                for i, frame in enumerate((dark, reference, bright))
-            ]
-            radiance = radiance_of_output(self.network.reconstruct(*inputs), how)
-            return radiance * exposures[:, 1].reshape(-1, 1, 1, 1)
+            frames = [dark, reference, bright]
+            exposures = torch.exp2(stops - stops[:, :1]).reshape(-1, FRAMES, 1, 1, 1)
+            inputs = network_inputs(
+                frames,
+                [_linear_of_srgb(frame) for frame in frames],
+                exposures.unbind(1),
+                self.network.architecture,
+            )
+            radiance = radiance_of_output(
+                self.network.reconstruct(*inputs), self.network.architecture
+            )
+            return radiance * exposures[:, 1]
 
     return GraphSource(
         GENERATOR,

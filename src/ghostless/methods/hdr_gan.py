@@ -17,6 +17,10 @@ Differs from the paper, mostly as the authors' published program does:
       first axis (`ref_index=0` in train/losses.py).
     - Two frames: the reference stands in for the missing one. More than three: nearest gaps to the
       trained ones first, see `choose_triplets`.
+    - `adds_to="merge"`, which the weights that ship have: the outputs are added to a merge of the
+      frames that keeps to the reference (nn/merge.py). The network gets it in place of the
+      reference's radiance, of which the display half of that input says as much. The last layers
+      then have no spectral norm and no tanh, and begin at 0.
     - The four-scale and two-scale ablations continue the nested pattern; without merging blocks the
       three frames' features are joined as they are. The paper draws both in a figure only.
 The network reads a scene as wide as its darkest frame: what clips there is clipped in the result.
@@ -41,6 +45,7 @@ from ..nn import fullsize
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
 from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import PaddedFrame, Progress, Region, Tile
+from ..nn.merge import merge_towards_reference
 from ..nn.mu_law import inverse_mu_law, mu_law
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.settings import NetworkSettings
@@ -65,6 +70,7 @@ class HdrGanArchitecture:
     out_hdr: take the output as linear, as the paper says.
     curve: "own" linearises frames by their transfer curve, "gamma" by the paper's power of 2.2.
     base_channels: of the first scale; each further one has twice as many.
+    adds_to: "nothing" as in the paper, or "merge", an image that the outputs are added to.
     """
 
     scales: int = 3
@@ -74,12 +80,19 @@ class HdrGanArchitecture:
     out_hdr: bool = False
     curve: Literal["own", "gamma"] = "own"
     base_channels: int = 32
+    adds_to: Literal["nothing", "merge"] = "nothing"
 
     def __post_init__(self) -> None:
         if self.scales not in HALO_PIXELS:
             raise OptionError(f"scales: expected 2, 3 or 4, found {self.scales}")
         if self.curve not in ("own", "gamma"):
             raise OptionError(f"curve: expected own or gamma, found {self.curve!r}")
+        if self.adds_to not in ("nothing", "merge"):
+            raise OptionError(f"adds_to: expected nothing or merge, found {self.adds_to!r}")
+        if self.adds_to == "merge" and self.out_hdr:
+            raise OptionError(
+                "adds_to: merge works in the mu-law domain; it cannot go with out_hdr"
+            )
         if not 1 <= self.base_channels <= 512:
             raise OptionError(f"base_channels: expected 1 to 512, found {self.base_channels}")
 
@@ -180,11 +193,12 @@ class UpBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Reconstructs radiance from three frames, each given as six channels by `network_input`.
+    """Reconstructs radiance from three frames, each given as six channels by `network_inputs`.
 
     dark, reference, bright: (B, 6, H, W), -1..1, sides multiples of `architecture.size_multiple`.
     Returns the outputs, (B, 3, H, W) each, -1..1, in the mu-law domain (linear with out_hdr); the
-    paper keeps the second, `kept_output`.
+    paper keeps the second, `kept_output`. Added to a merge they may leave -1..1, and a loss pulls
+    them back.
     """
 
     def __init__(self, architecture: HdrGanArchitecture | None = None) -> None:
@@ -210,13 +224,21 @@ class Generator(nn.Module):
         first_head = 1 if architecture.auxiliary_outputs else scales - 1
         self.heads = nn.ModuleDict(
             {
-                str(step): _conv(channels[0], 3, 1, activation="none")
+                str(step): ConvBlock(
+                    channels[0], 3, 1, activation="none", spectral=architecture.adds_to == "nothing"
+                )
                 for step in range(first_head, scales)
             }
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
+        if architecture.adds_to == "merge":
+            for head in self.heads.values():
+                assert isinstance(head, ConvBlock)
+                nn.init.zeros_(head.conv.weight)
+                if head.conv.bias is not None:
+                    nn.init.zeros_(head.conv.bias)
 
     @property
     def kept_output(self) -> int:
@@ -250,9 +272,10 @@ class Generator(nn.Module):
         del features, joined
         finest = self._decode(own, merged)
         # Full precision: the darks of the mu-law domain need more than 8 bits of mantissa.
-        return [
-            torch.tanh(in_full_precision(self.heads[head], finest[int(head) - 1])) for head in heads
-        ]
+        found = [in_full_precision(self.heads[head], finest[int(head) - 1]) for head in heads]
+        if self.architecture.adds_to == "merge":
+            return [frames[1][:, 3:] + change for change in found]
+        return [torch.tanh(output) for output in found]
 
     def _decode(self, own: Sequence[Tensor], merged: Sequence[Tensor]) -> list[Tensor]:
         """The nested decoders' nodes at full size, step by step."""
@@ -306,26 +329,33 @@ GENERATOR = NetworkKind(
 # Into the network's domain and back
 
 
-def network_input(
-    display: Tensor,
-    light: Tensor | None,
-    relative_exposure: float | Tensor,
+def network_inputs(
+    displays: Sequence[Tensor],
+    lights: Sequence[Tensor],
+    exposures: Sequence[Tensor],
     architecture: HdrGanArchitecture,
-) -> Tensor:
-    """Six channels, -1..1, from a frame: itself and its radiance (equation 2).
+) -> list[Tensor]:
+    """Six channels, -1..1, from each of dark, reference and bright: the frame and its radiance.
 
-    display: (B, 3, H, W), 0..1, as stored. light: the same linearised, 0..1; not needed with the
-        curve "gamma". relative_exposure: exposure time over that of the darkest frame, >= 1; a
-        tensor (B, 1, 1, 1) for several scenes.
+    displays: (B, 3, H, W), 0..1, as stored. lights: the same linearised, 0..1; not looked at with
+        the curve "gamma". exposures: exposure time over that of the darkest frame, >= 1, each
+        (B, 1, 1, 1).
+    With `adds_to="merge"` the reference's radiance is that of all frames merged.
     """
     if architecture.curve == "gamma":
-        light = display.pow(PAPER_GAMMA)
-    elif light is None:
-        raise ValueError("expected linear light beside the display values")
-    radiance: Tensor = light / relative_exposure
+        lights = [display.pow(PAPER_GAMMA) for display in displays]
+    # Equation 2.
+    radiances = [light / exposure for light, exposure in zip(lights, exposures, strict=True)]
+    if architecture.adds_to == "merge":
+        radiances[1] = merge_towards_reference(displays, lights, exposures)
     if not architecture.in_hdr:
-        radiance = mu_law(radiance)
-    return torch.cat([display, radiance], dim=1) * 2 - 1
+        radiances = [mu_law(radiance) for radiance in radiances]
+    elif architecture.adds_to == "merge":
+        radiances[1] = mu_law(radiances[1])
+    return [
+        torch.cat([display, radiance], dim=1) * 2 - 1
+        for display, radiance in zip(displays, radiances, strict=True)
+    ]
 
 
 def compressed_output(output: Tensor, architecture: HdrGanArchitecture) -> Tensor:
@@ -335,7 +365,7 @@ def compressed_output(output: Tensor, architecture: HdrGanArchitecture) -> Tenso
 
 def radiance_of_output(output: Tensor, architecture: HdrGanArchitecture) -> Tensor:
     """Radiance, 0..1, from an output, -1..1; 1 is where the darkest frame clips."""
-    unit = (output + 1) / 2
+    unit = ((output + 1) / 2).clamp(0, 1)
     return unit if architecture.out_hdr else inverse_mu_law(unit)
 
 
@@ -468,10 +498,7 @@ def _fuse_triplet(
     exposures: list[float] = [2.0 ** (stop - stops[0]) for stop in stops]
 
     def reconstruct(tile: Tile) -> Tensor:
-        inputs = [
-            _read_input(frame, exposure, tile.outer, loaded.device, architecture)
-            for frame, exposure in zip(frames, exposures, strict=True)
-        ]
+        inputs = _read_inputs(frames, exposures, tile.outer, loaded.device, architecture)
         output = generator.reconstruct(*inputs)
         # From 1.0 = the darkest frame clips to 1.0 = the reference clips.
         return radiance_of_output(output, architecture) * exposures[1]
@@ -494,19 +521,23 @@ def _cropped(tile: Tile, height: int, width: int) -> Region:
     return Region(inner.top, min(inner.bottom, height), inner.left, min(inner.right, width))
 
 
-def _read_input(
-    frame: Frame,
-    exposure: float,
+def _read_inputs(
+    frames: Sequence[Frame],
+    exposures: Sequence[float],
     region: Region,
     device: torch.device,
     architecture: HdrGanArchitecture,
-) -> Tensor:
-    padded = PaddedFrame(frame)
-    display = fullsize.to_tensor(padded.display(region), device)
-    light = None
-    if architecture.curve == "own":
-        light = fullsize.to_tensor(np.clip(padded.linear(region), 0, 1), device)
-    return network_input(display, light, exposure, architecture)
+) -> list[Tensor]:
+    displays, lights = [], []
+    for frame in frames:
+        padded = PaddedFrame(frame)
+        displays.append(fullsize.to_tensor(padded.display(region), device))
+        light = displays[-1]
+        if architecture.curve == "own":
+            light = fullsize.to_tensor(np.clip(padded.linear(region), 0, 1), device)
+        lights.append(light)
+    times = [torch.full((1, 1, 1, 1), exposure, device=device) for exposure in exposures]
+    return network_inputs(displays, lights, times, architecture)
 
 
 def _need(inner: Sequence[Frame], region: Region) -> NDArray[np.float32]:

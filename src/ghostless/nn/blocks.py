@@ -5,6 +5,7 @@ Sizes follow one rule for every kernel: with `padding="same"` an output side is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -15,6 +16,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 Norm = Literal["none", "instance", "batch", "batch_tf"]
 Activation = Literal["none", "relu", "leaky_0.2", "leaky_0.01", "swish", "sigmoid", "tanh"]
 PaddingMode = Literal["zeros", "reflect", "replicate"]
+
+# Enough for a largest singular value to three digits from a random start.
+_POWER_ITERATIONS = 30
 
 _ACTIVATIONS: dict[str, tuple[type[nn.Module], dict[str, float]]] = {
     "none": (nn.Identity, {}),
@@ -166,6 +170,27 @@ def folded_state(network: nn.Module) -> dict[str, Tensor]:
     for module, mode in modes.items():
         module.training = mode
     return state
+
+
+@torch.no_grad()
+def load_folded_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Fill a network, its spectral norms in place, from what `folded_state` gives.
+
+    The estimates of the largest singular values, which such a state lacks, are made anew.
+    """
+    rest = dict(state)
+    for name, module in network.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            module.weight = rest.pop(f"{name}.weight" if name else "weight")  # type: ignore[assignment]
+            mode = module.training
+            module.train()
+            for _ in range(_POWER_ITERATIONS):
+                _ = module.weight  # in training mode every look takes one power iteration
+            module.training = mode
+    missing, surplus = network.load_state_dict(rest, strict=False)
+    missing = [name for name in missing if "parametrizations.weight" not in name]
+    if missing or surplus:
+        raise KeyError(*missing, *surplus)
 
 
 def count_parameters(network: nn.Module) -> int:

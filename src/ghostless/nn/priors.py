@@ -276,11 +276,12 @@ def weighted_detail(
 
 
 def fuse_images(priors: Priors) -> Tensor:
-    """Exposure fusion of the images that priors of the paper's form were made of.
+    """Exposure fusion of the images that priors were made of, (B, 3, H, W), not clipped.
 
-    Over as many scales as they have and the base below. Returns (B, 3, H, W), not clipped.
+    Over as many scales as they have and the base below.
     """
-    assert priors.base is not None
+    if priors.base is None:  # fused first: content is what is left of the image without its detail
+        return priors.content[0] + priors.detail[0]
     return collapse([*priors.detail, priors.base])
 
 

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
     add("--seed", type=int, default=0)
     add("--resume", action="store_true")
+    add("--start", help="weights to start from: a file, or 'shipped'")
     add("--compile", action=argparse.BooleanOptionalAction)
     add("--channels-last", action=argparse.BooleanOptionalAction)
     add("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE")

@@ -21,8 +21,9 @@ METHODS = ("chen-chuang", "mef-gan", "lcndr", "hdr-gan", "dpgn")
 class TrainOptions:
     """The command's words; None leaves the preset's number.
 
-    stage: only this phase of a method that has several. changes: NAME=VALUE of the recipe's
-        numbers. finish: write usable weights and their card at the end, or when the time is over.
+    stage: only this phase of a method that has several. start: weights to start from, a path or
+    "shipped". changes: NAME=VALUE of the recipe's numbers. finish: write usable weights and their
+    card at the end, or when the time is over.
     ship: copy those into the package's folder of weights.
     """
 
@@ -37,6 +38,7 @@ class TrainOptions:
     precision: Precision = "auto"
     seed: int = 0
     resume: bool = False
+    start: str | None = None
     compile: bool | None = None
     channels_last: bool | None = None
     changes: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
         precision=options.precision,
         seed=options.seed,
         resume=options.resume,
+        start=options.start,
         compile=options.compile,
         channels_last=options.channels_last,
         quiet=options.quiet,

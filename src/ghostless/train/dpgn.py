@@ -2,14 +2,16 @@
 
 Preset "paper": multi-scale squared errors and a 70 x 70 PatchGAN (weight 0.01, not given in the
 paper), generator and discriminator in turns, Adam at 1e-4.
-Preset "default": half the width (10.9 of 43.7 million parameters), no discriminator, no dropout;
-multi-scale squared errors, mean absolute error, SSIM and MEF-SSIM.
+Preset "default": the network adds to exposure fusion; half the width (10.9 of 43.7 million
+parameters), no discriminator, no dropout; multi-scale squared errors, mean absolute error, SSIM and
+MEF-SSIM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +37,7 @@ class DpgnRecipe(Recipe):
     adversarial_weight: float = 0.0
     likeness_weight: float = 1.0
     mef_ssim_weight: float = 0.5
+    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "prior"})
 
 
 PRESETS: Mapping[str, DpgnRecipe] = {
@@ -52,6 +55,7 @@ PRESETS: Mapping[str, DpgnRecipe] = {
         adversarial_weight=0.01,
         likeness_weight=0.0,
         mef_ssim_weight=0.0,
+        architecture={},
     ),
     "default": DpgnRecipe(),
 }

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import OptionError
+from ..nn.blocks import load_folded_state
 from ..nn.settings import Precision
 from ..nn.weights import WeightsInfo, find_weights, load_weights, save_weights
 from .device import Devices, open_devices
@@ -64,6 +65,7 @@ class RunSettings:
     minutes: stop cleanly, with a checkpoint, when these are over.
     device, precision, devices, backend: see `device.open_devices`.
     resume: go on from the folder's checkpoint; without one the run starts anew.
+    start: weights to start from, a path or "shipped", of the run's one phase; None for random ones.
     compile, channels_last: None for yes on CUDA devices, no elsewhere.
     quiet: no progress on the screen.
     """
@@ -75,6 +77,7 @@ class RunSettings:
     backend: str = "auto"
     seed: int = 0
     resume: bool = False
+    start: str | None = None
     compile: bool | None = None
     channels_last: bool | None = None
     quiet: bool = False
@@ -157,6 +160,9 @@ class Run:
         self.method, self.recipe, self.phases, self.settings = method, recipe, phases, settings
         self.folder = folder
         self.started = time.monotonic()
+        if settings.start is not None and len(phases) > 1:
+            names = ", ".join(phase.name for phase in phases)
+            raise OptionError(f"start: expected one stage to start, found several: {names}")
         self.devices = open_devices(
             settings.device, settings.precision, settings.devices, cast(Any, settings.backend)
         )
@@ -280,6 +286,8 @@ class Run:
                 device=self.device, memory_format=self.table.memory_format
             )
             if player.name == phase.export_player:
+                if saved is None and self.settings.start is not None:
+                    _start_from(network, phase, self.settings.start)
                 self.average = Average(network, self.recipe.ema_decay)
             rate = player.rate(Moment(0, 0))
             optimiser: torch.optim.Optimizer = (
@@ -400,6 +408,7 @@ class Run:
                 "seconds": round(self.state.seconds + self._seconds()),
                 "hardware": hardware(self.device),
                 "seed": self.settings.seed,
+                "start": self.settings.start,
             },
             data=self.data.description,
             commit=program_commit(),
@@ -420,6 +429,7 @@ class Run:
         asked = {"method": self.method, **dataclasses.asdict(self.recipe)}
         asked["phases"] = [f"{phase.name}: {phase.steps} steps" for phase in self.phases]
         asked["seed"] = self.settings.seed
+        asked["start"] = self.settings.start
         return asked
 
     def _open_checkpoint(self) -> Mapping[str, Any] | None:
@@ -492,6 +502,21 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _start_from(network: nn.Module, phase: Phase, start: str) -> None:
+    """Fill a network from a weights file of the same architecture."""
+    path = find_weights(phase.export, None if start == "shipped" else start)
+    trained, _ = load_weights(phase.export, path)
+    wanted = dataclasses.asdict(cast(Any, network.architecture))
+    found = dataclasses.asdict(trained.architecture)
+    unlike = [name for name, value in wanted.items() if found[name] != value]
+    if unlike:
+        changes = ", ".join(f"{name} = {found[name]!r}" for name in unlike)
+        raise OptionError(
+            f"start: {path} has {changes}; set the same by --set or start from other weights"
+        )
+    load_folded_state(network, trained.state_dict())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

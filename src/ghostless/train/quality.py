@@ -15,6 +15,8 @@ from ..metrics import tensor as metrics
 from ..nn.ycbcr import luma
 from .losses import ssim
 
+_SIDE_FOR_THREE_SCALES = 44
+
 
 def psnr(image: Tensor, target: Tensor) -> float:
     """Peak signal-to-noise ratio in dB, peak 1; 100 for equal images."""
@@ -22,18 +24,19 @@ def psnr(image: Tensor, target: Tensor) -> float:
     return min(100.0, -10 * math.log10(max(error, 1e-10)))
 
 
-def mef_ssim(first: Tensor, second: Tensor, fused: Tensor, scales: int = 1) -> Tensor:
+def mef_ssim(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
     """Structural similarity (B,) of a fused luma to the best of two sources, differentiable.
 
-    first, second, fused: (B, 1, H, W), 0..1. scales: 1 for the finest only (sides of at least 11),
-    3 as the benchmark has it (44); see `metrics.tensor.mef_ssim`.
+    first, second, fused: (B, 1, H, W), 0..1, sides of at least 11. At three scales, as the
+    benchmark has it, where the sides allow (44), else at the finest; see `metrics.tensor.mef_ssim`.
     """
+    scales = 3 if min(fused.shape[-2:]) >= _SIDE_FOR_THREE_SCALES else 1
     return metrics.mef_ssim([first * 255, second * 255], fused * 255, scales)
 
 
-def mef_ssim_loss(under: Tensor, over: Tensor, fused: Tensor, scales: int = 1) -> Tensor:
+def mef_ssim_loss(under: Tensor, over: Tensor, fused: Tensor) -> Tensor:
     """1 - MEF-SSIM of RGB images, on their luma."""
-    return (1 - mef_ssim(luma(under), luma(over), luma(fused), scales)).mean()
+    return (1 - mef_ssim(luma(under), luma(over), luma(fused))).mean()
 
 
 def likeness_loss(fused: Tensor, target: Tensor) -> Tensor:
