@@ -345,6 +345,7 @@ ABLATIONS: dict[str, Ablation] = {
                 recipe={"adversarial_weight": 0.0},
                 published=_hdr_gan(43.729, 41.013, 0.9903, 0.9858),
             ),
+            Variant("added to a merge", architecture={"adds_to": "merge"}),
         ),
         tables={
             "Structure and supervision (table II)": (
@@ -355,6 +356,7 @@ ABLATIONS: dict[str, Ablation] = {
                 "full",
             ),
             "Discriminator (table III)": ("without discriminator", "full"),
+            "What the outputs are added to (ours)": ("added to a merge", "full"),
         },
         metrics=_HDR_METRICS,
         batch=2,
@@ -382,6 +384,7 @@ ABLATIONS: dict[str, Ablation] = {
                 architecture={"content_priors": False},
                 published=_dpgn(0.8014, 0.6113, 0.5767),
             ),
+            Variant("added to exposure fusion", architecture={"adds_to": "prior"}),
         ),
         tables={
             "Priors (table 2)": (
@@ -389,7 +392,11 @@ ABLATIONS: dict[str, Ablation] = {
                 "CPG encoder only",
                 "DPG decoder only",
                 "CPG encoder, DPG decoder",
-            )
+            ),
+            "What the output is added to (ours)": (
+                "added to exposure fusion",
+                "CPG encoder, DPG decoder",
+            ),
         },
         metrics=(*_TONE_METRICS, "PSNR", "SSIM", "MEF_SSIM"),
         batch=4,
