@@ -1,7 +1,10 @@
-"""How much memory there is to work with."""
+"""How much memory there is to work with, and how much a process holds."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,42 @@ def test_the_smaller_of_both_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.available_bytes() == 3_000
     monkeypatch.setattr(memory, "_left_in_control_group", lambda: None)
     assert memory.available_bytes() == 5_000
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@linux_only
+def test_what_a_process_holds_and_held_is_known() -> None:
+    memory.forget_peak()
+    before = memory.resident_bytes()
+    block = bytes(bytearray(b"1") * 100_000_000)
+    assert 80e6 < memory.resident_bytes() - before < 150e6
+    del block
+    held, peak = memory.resident_bytes(), memory.peak_resident_bytes()
+    assert peak - held > 80e6
+    memory.forget_peak()
+    if os.access("/proc/self/clear_refs", os.W_OK):
+        assert memory.peak_resident_bytes() < peak - 80e6
+
+
+@linux_only
+def test_other_processes_are_known_until_they_end() -> None:
+    code = "block = b'1' * 50_000_000; del block; print(flush=True); input()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert 1e6 < memory.resident_bytes(child.pid) < 45e6
+        assert 50e6 < memory.peak_resident_bytes(child.pid) < 90e6
+        child.communicate(b"\n")
+    assert memory.resident_bytes(child.pid) == memory.peak_resident_bytes(child.pid) == 0
+
+
+def test_without_proc_the_system_is_asked_for_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = memory.peak_resident_bytes()
+    monkeypatch.setattr(memory, "_linux_bytes", lambda file, name: None)
+    assert memory.resident_bytes() == 0
+    assert memory.peak_resident_bytes(1) == 0
+    if sys.platform != "win32":
+        assert memory.peak_resident_bytes() > 0.9 * known

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .bracket import Stack
+from .memory import forget_peak, peak_resident_bytes
 
 Progress = Callable[[str, float], None]
 
@@ -169,32 +168,9 @@ class Journal:
             if self._progress is not None:
                 self._progress(name, min(max(fraction, 0.0), 1.0))
 
-        _reset_peak_memory()
+        forget_peak()
         start = time.perf_counter()
         tell(0.0)
         yield tell
         tell(1.0)
-        self.stages.append(StageCost(name, time.perf_counter() - start, _peak_memory_bytes()))
-
-
-def _reset_peak_memory() -> None:
-    # Linux forgets its high-water mark when 5 is written here (proc(5)); elsewhere it only grows.
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _peak_memory_bytes() -> int:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        self.stages.append(StageCost(name, time.perf_counter() - start, peak_resident_bytes()))

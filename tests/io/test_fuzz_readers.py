@@ -25,6 +25,7 @@ from ghostless.bracket import Fused
 from ghostless.errors import FileReadError
 from ghostless.io.read import ReadSettings, read_frame
 from ghostless.io.write import write_hdr_image
+from ghostless.memory import resident_bytes
 
 from . import samples
 
@@ -75,11 +76,6 @@ def mutated(data: bytes, dice: random.Random) -> bytes:
     else:  # more than there was
         spoiled += dice.randbytes(size)
     return bytes(spoiled)
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def read_damaged(name: str, rounds: int, seed: int) -> dict[str, int]:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError, GhostlessError
+from ..memory import peak_resident_bytes
 
 _TIME_LIMIT_SECONDS = 1800
 
@@ -173,16 +174,13 @@ class _ChildMemory:
         while not self._end.wait(0.05):
             try:
                 pids = {
-                    pid
+                    int(pid)
                     for task in children.iterdir()
                     for pid in (task / "children").read_text().split()
                 }
-                for pid in pids:
-                    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                        if line.startswith("VmHWM:"):
-                            self.peak_bytes = max(self.peak_bytes, int(line.split()[1]) * 1024)
             except OSError:
-                continue  # a child that just ended, or a system without /proc
+                continue  # a thread that just ended, or a system without /proc
+            self.peak_bytes = max([self.peak_bytes, *map(peak_resident_bytes, pids)])
 
 
 def _call(arguments: Sequence[str]) -> None:

@@ -36,6 +36,7 @@ from ..errors import (
     unknown_name,
 )
 from ..io.write import WriteSettings, write_text
+from ..memory import peak_resident_bytes
 from ..methods import METHODS
 from ..stripes import Progress, core_count
 from . import networks
@@ -530,7 +531,7 @@ def _wait_for(process: subprocess.Popen[bytes]) -> int:
     end = time.perf_counter() + _TIME_LIMIT_SECONDS
     pause, seen = 0.001, 0
     while True:
-        seen = max(seen, _peak_bytes(process.pid))
+        seen = max(seen, peak_resident_bytes(process.pid))
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -542,16 +543,6 @@ def _wait_for(process: subprocess.Popen[bytes]) -> int:
             )
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
-
-
-def _peak_bytes(pid: int | str) -> int:
-    """Highest resident memory of a process so far, 0 where the system does not say."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    lines = [line.split() for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(lines[0][1]) * 1024 if lines else 0
 
 
 def _measure(contender: _Contender) -> tuple[float, int, dict[str, Any]]:
@@ -653,7 +644,7 @@ def _fuse_in_memory(kind: str, name: str, files: Sequence[str]) -> dict[str, flo
         start = time.perf_counter()
         fuse(stack, settings_class())
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_bytes": _peak_bytes("self")}
+    return {"seconds": seconds, "peak_bytes": peak_resident_bytes()}
 
 
 def _main(arguments: Sequence[str]) -> None:
@@ -663,7 +654,7 @@ def _main(arguments: Sequence[str]) -> None:
     elif task == "network":
         name, quality, *files = rest
         facts = networks.measure(name, cast(Any, quality), files, _stops(len(files)))
-        print(json.dumps({**facts, "peak_bytes": _peak_bytes("self")}))
+        print(json.dumps({**facts, "peak_bytes": peak_resident_bytes()}))
     else:
         print(json.dumps(_fuse_in_memory(task, rest[0], rest[1:])))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GhostlessError
+from ..memory import resident_bytes
 
 logger = logging.getLogger("ghostless.web")
 
@@ -84,7 +85,7 @@ class Worker:
         finally:
             work.cancel()
             watch.cancel()
-            if not work.done() or work.cancelled() or _resident_bytes(process.pid) > _IDLE_BYTES:
+            if not work.done() or work.cancelled() or resident_bytes(process.pid) > _IDLE_BYTES:
                 await self.end()
 
     async def _converse(
@@ -128,14 +129,5 @@ class Worker:
 
 async def _outgrown(process: asyncio.subprocess.Process, memory_bytes: int) -> None:
     """Return once the process takes more memory than it may; never where that is not known."""
-    while _resident_bytes(process.pid) <= memory_bytes:
+    while resident_bytes(process.pid) <= memory_bytes:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-
-
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process in bytes, 0 where the system does not tell."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
