@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ghostless import color
 from ghostless.data.panoramas import from_radiance
 from ghostless.data.rendered import RenderedScene, load_rendered
 from ghostless.data.splits import HELD_OUT_SCENES
 from ghostless.train import samples
 from ghostless.train.quality import mef_ssim, psnr, scale_space_loss
-from ghostless.train.sources import SimulatedData, fuse_densely, srgb_from_linear
+from ghostless.train.sources import SimulatedData, fuse_densely
 
 
 @pytest.fixture(autouse=True)
@@ -102,12 +101,6 @@ def test_nothing_held_out_is_trained_on(data: SimulatedData) -> None:
     assert all(side % 128 == 0 for side in pairs[0]["target"].shape[-2:])
     assert torch.equal(pairs[0]["over"], data.held_out_pairs()[0]["over"])
     assert "2 HDR pictures of 2 scenes" in data.description
-
-
-def test_srgb_is_the_standards() -> None:
-    light = torch.linspace(0, 1, 256)
-    expected = torch.from_numpy(color.linear_to_srgb(light.numpy()))
-    assert torch.allclose(srgb_from_linear(light), expected, atol=1e-6)
 
 
 def test_dense_fusion_of_a_flat_scene_shows_its_well_exposed_tone() -> None:

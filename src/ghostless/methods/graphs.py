@@ -191,6 +191,7 @@ def _chen_chuang() -> GraphSource:
 def _hdr_gan() -> GraphSource:
     import torch
 
+    from ..nn.srgb import srgb_to_linear
     from .hdr_gan import FRAMES, GENERATOR, Generator, network_inputs, radiance_of_output
 
     class Module(torch.nn.Module):
@@ -209,7 +210,7 @@ def _hdr_gan() -> GraphSource:
             exposures = torch.exp2(stops - stops[:, :1]).reshape(-1, FRAMES, 1, 1, 1)
             inputs = network_inputs(
                 frames,
-                [_linear_of_srgb(frame) for frame in frames],
+                [srgb_to_linear(frame) for frame in frames],
                 exposures.unbind(1),
                 self.network.architecture,
             )
@@ -247,14 +248,6 @@ def _hdr_gan() -> GraphSource:
             "with its own stops. What clips in the darkest frame is clipped in the result.",
         ),
     )
-
-
-def _linear_of_srgb(display: torch.Tensor) -> torch.Tensor:
-    """Linear light of display values, 0..1: the torch twin of `color.srgb_to_linear`."""
-    import torch
-
-    high = ((display + 0.055) / 1.055).pow(2.4)
-    return torch.where(display <= 0.04045, display / 12.92, high)
 
 
 def _homography() -> GraphSource:

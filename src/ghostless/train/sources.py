@@ -24,6 +24,7 @@ from ..data.rendered import PACKED as RENDERED_MANIFEST
 from ..data.rendered import RenderedScenes, RenderedSimulator, load_rendered, read_packed
 from ..data.simulate import BracketSimulator, SimulationSettings
 from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
+from ..nn.srgb import linear_to_srgb
 from .samples import Batch, TrainingData
 
 # From the darker to the brighter frame of a pair, as between the ends of a photographer's bracket.
@@ -225,13 +226,6 @@ def pair_of(made: ReferenceBatch) -> Batch:
     }
 
 
-def srgb_from_linear(light: Tensor) -> Tensor:
-    """sRGB values, 0..1, of linear light, which is clipped to 0..1 (IEC 61966-2-1)."""
-    light = light.clamp(0, 1)
-    high = 1.055 * light.clamp_min(1e-8).pow(1 / 2.4) - 0.055
-    return torch.where(light <= 0.0031308, light * 12.92, high)
-
-
 def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
     """Exposure fusion (B, 3, H, W) of clean exposures from the darker to the brighter frame.
 
@@ -240,7 +234,7 @@ def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
     steps = torch.linspace(0, 1, _DENSE_FRAMES, device=radiance.device)
     gains = torch.exp2(gap_stops.view(-1, 1) * steps)
     frames = [
-        srgb_from_linear(radiance * gains[:, number].view(-1, 1, 1, 1))
+        linear_to_srgb((radiance * gains[:, number].view(-1, 1, 1, 1)).clamp_max(1))
         for number in range(_DENSE_FRAMES)
     ]
     weights = mertens_weights(frames)
