@@ -12,10 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
-from .complete import method_names
 from .options import method_settings, options_from
 from .presets import PresetName
 from .show import Bars, print_json
+from .words import (
+    Align,
+    Crop,
+    Deghost,
+    Depth,
+    Device,
+    JpegQuality,
+    Json,
+    MaxPixels,
+    MethodName,
+    Quiet,
+    ToneMap,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -77,48 +90,27 @@ def batch(
         typer.Option(metavar="local|auto|ray://HOST:PORT", help="Fuse on a Ray cluster."),
     ] = None,
     preset: PresetName = None,
-    method: Annotated[
-        str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
-    ] = "auto",
-    align: Annotated[
-        str, typer.Option(metavar="auto|homography|affine|shift|flow|network|none")
-    ] = "auto",
-    crop: Annotated[
-        bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
-    ] = False,
-    deghost: Annotated[
-        str, typer.Option(metavar="auto|on|off", help="Replace what moved between frames.")
-    ] = "auto",
-    tone_map: Annotated[
-        str, typer.Option(help="Operator that brings a linear result to a display file.")
-    ] = "auto",
+    method: MethodName = "auto",
+    align: Align = "auto",
+    crop: Crop = False,
+    deghost: Deghost = "auto",
+    tone_map: ToneMap = "auto",
     hdr: Annotated[
         bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")
     ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),
-    ] = None,
-    jpeg_quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF files.")
-    ] = 95,
-    depth: Annotated[
-        int | None, typer.Option(min=8, help="Bits per channel, where the format has a choice.")
-    ] = None,
+    weights: Weights = None,
+    device: Device = None,
+    jpeg_quality: JpegQuality = 95,
+    depth: Depth = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Fuse all again, and replace any file in the way.")
     ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Also save the account of every file as JSON.")
     ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse files with more pixels than this.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    max_pixels: MaxPixels = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
     start = time.monotonic()

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import OptionError
 from .show import Bars, print_json
+from .words import Json, Packed, Quiet, TrainedMethod, TrainingDevice
 
 if TYPE_CHECKING:
     from ..bench.results import Results
@@ -21,7 +22,7 @@ _SUITES = {
     "folder": "Any folder of brackets; a true picture beside the photos is used where it is.",
 }
 
-OutFolder = Annotated[
+ResultsFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results; resumed if there.")
 ]
 Methods = Annotated[
@@ -50,8 +51,6 @@ MemoryGigabytes = Annotated[
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Fuse and score again what is there.")]
 Pictures = Annotated[bool, typer.Option(help="Show the pictures in the page.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 def add_commands(bench_app: typer.Typer) -> None:
@@ -66,7 +65,7 @@ def _command(suite: str) -> Any:
     """Make the command of one suite; suites share their options but for what only one has."""
 
     def command(
-        out: OutFolder,
+        out: ResultsFolder,
         data: Data = None,
         methods: Methods = "mertens,debevec,opencv-mertens",
         metrics: Metrics = None,
@@ -139,13 +138,9 @@ def report(
 
 
 def ablation(
-    method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
-    ],
-    data: Annotated[
-        Path, typer.Option(metavar="PACKED", help="Folder that 'ghostless data pack' wrote.")
-    ],
-    out: OutFolder,
+    method: TrainedMethod,
+    data: Packed,
+    out: ResultsFolder,
     preset: Annotated[
         str, typer.Option(help="Whose losses: the paper's, or the default ones.")
     ] = "paper",
@@ -160,7 +155,7 @@ def ablation(
         str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
     ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    device: TrainingDevice = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from ..errors import OptionError, unknown_name
 from .batch import batch
 from .bench import add_commands as add_suites
-from .complete import alignments, deghost_modes, method_names, operators
 from .data_commands import bench_references, data_app, render, simulate
 from .export import export
 from .options import expand, method_settings, options_from
@@ -21,6 +20,27 @@ from .score import ScoreCommand, metrics, score
 from .serve import serve
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 from .train import train
+from .words import (
+    Align,
+    Crop,
+    Deghost,
+    Depth,
+    Device,
+    Files,
+    JpegQuality,
+    Json,
+    MaxPixels,
+    MethodName,
+    OutFolder,
+    Overwrite,
+    Quiet,
+    Reference,
+    ReportFile,
+    Stops,
+    StopsFile,
+    ToneMap,
+    Weights,
+)
 
 
 class _Group(TyperGroup):
@@ -48,54 +68,6 @@ bench_app = typer.Typer(
 )
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
-
-# ---- words that several commands share ----
-
-Files = Annotated[
-    list[Path], typer.Argument(metavar="FILES", help="The photos of one bracket, or a folder.")
-]
-Stops = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A,B,...",
-        help="Exposure of each file in stops, in the order of the files: -2,0,2.",
-    ),
-]
-StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbers.")]
-Align = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|homography|affine|shift|flow|network|none",
-        autocompletion=alignments,
-        help="How frames may be registered.",
-    ),
-]
-Crop = Annotated[
-    bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
-]
-Deghost = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|on|off",
-        autocompletion=deghost_modes,
-        help="Replace what moved between frames.",
-    ),
-]
-Reference = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|INDEX",
-        help="Frame whose geometry and moving things are kept, counted from 0, dark to bright.",
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")]
-ReportFile = Annotated[Path | None, typer.Option(help="Also save what was done as JSON.")]
-MaxPixels = Annotated[
-    int | None, typer.Option(min=1, help="Refuse files with more pixels than this.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -127,22 +99,14 @@ def fuse(
         typer.Option("--hdr", help="Make the .jpg (gain map) or .avif (PQ) shine on HDR displays."),
     ] = False,
     preset: PresetName = None,
-    method: Annotated[
-        str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
-    ] = "auto",
+    method: MethodName = "auto",
     stops: Stops = None,
     stops_file: StopsFile = None,
     align: Align = "auto",
     crop: Crop = False,
     deghost: Deghost = "auto",
     reference: Reference = "auto",
-    tone_map: Annotated[
-        str,
-        typer.Option(
-            autocompletion=operators,
-            help="Operator that brings a linear result to a display file.",
-        ),
-    ] = "auto",
+    tone_map: ToneMap = "auto",
     contrast: Annotated[
         float | None, typer.Option(help="Weight of local contrast (mertens).")
     ] = None,
@@ -159,19 +123,10 @@ def fuse(
             help="Run a network on every pixel or on a proxy, carried to full size.",
         ),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),
-    ] = None,
-    jpeg_quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF files.")
-    ] = 95,
-    depth: Annotated[
-        int | None, typer.Option(min=8, help="Bits per channel, where the format has a choice.")
-    ] = None,
+    weights: Weights = None,
+    device: Device = None,
+    jpeg_quality: JpegQuality = 95,
+    depth: Depth = None,
     overwrite: Overwrite = False,
     report: ReportFile = None,
     save_stages: Annotated[

@@ -9,12 +9,7 @@ import typer
 
 from ..errors import OptionError
 from .show import Bars, print_json, tell
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+from .words import Json, OutFolder, Overwrite, Quiet, Seed
 
 data_app = typer.Typer(
     rich_markup_mode=None, help="Prepare what networks are trained on: pack panoramas, references."
@@ -235,7 +230,7 @@ def bench_references(
     ] = Path("../shared/data/static/sice"),
     side: Annotated[int, typer.Option(min=176, help="Longer side that is worked at.")] = 512,
     quiet: Quiet = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure how near the references chosen by TMQI come to what people picked."""
     from ..nn.settings import needs_networks_extra

@@ -9,6 +9,7 @@ import typer
 
 from .complete import network_names
 from .show import print_json
+from .words import Json, Overwrite, Quiet
 
 
 def export(
@@ -27,11 +28,9 @@ def export(
     check: Annotated[
         bool, typer.Option(help="Compare onnxruntime with torch before the file is written.")
     ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing output files.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Write a network as an ONNX file that any program can run, at any size."""
     from ..export import ExportSettings, export_onnx

@@ -8,6 +8,7 @@ import typer
 
 from .complete import preset_names
 from .show import print_json
+from .words import Json
 
 
 def _choose(ctx: typer.Context, value: str | None) -> str | None:
@@ -42,9 +43,7 @@ PresetName = Annotated[
 ]
 
 
-def presets(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
-) -> None:
+def presets(as_json: Json = False) -> None:
     """Print the presets, yours among them, and what each sets."""
     from ..presets import list_presets, user_folder
 

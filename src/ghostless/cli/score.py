@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from ..errors import InputError, OptionError, SpaceError
 from .options import expand
 from .show import Bars, in_words, print_json
+from .words import Json, MaxPixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,11 +89,9 @@ def score(
             "'ghostless metrics' marks so; else everything with NumPy."
         ),
     ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse files with more pixels than this.")
-    ] = None,
+    max_pixels: MaxPixels = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Score a result against its sources, a true picture, or the scene's radiance."""
     from ..metrics import METRICS, get_metric
@@ -130,9 +129,7 @@ def score(
             print(f"note: left out, for the picture is too small: {', '.join(small)}")
 
 
-def metrics(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
-) -> None:
+def metrics(as_json: Json = False) -> None:
     """Print the table of metrics."""
     from ..metrics import METRICS
 

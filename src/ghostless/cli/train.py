@@ -8,15 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from .show import print_json
+from .words import Packed, TrainedMethod, TrainingDevice
 
 
 def train(
-    method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
-    ],
-    data: Annotated[
-        Path, typer.Option(metavar="PACKED", help="Folder that 'ghostless data pack' wrote.")
-    ],
+    method: TrainedMethod,
+    data: Packed,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="The run's folder.")],
     preset: Annotated[
         str, typer.Option(help="paper: as the paper trains; default: what we found better.")
@@ -30,7 +27,7 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="Stop cleanly after these; go on with --resume.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    device: TrainingDevice = "auto",
     devices: Annotated[
         int, typer.Option(help="How many on this machine; on several use torchrun.")
     ] = 1,

@@ -1,0 +1,97 @@
+"""Words that several commands share: options and arguments that mean the same wherever they stand.
+
+An option whose help differs is written where it is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .complete import alignments, deghost_modes, method_names, operators
+
+# ---- what goes in ----
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILES", help="The photos of one bracket, or a folder.")
+]
+Stops = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="Exposure of each file in stops, in the order of the files: -2,0,2.",
+    ),
+]
+StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbers.")]
+MaxPixels = Annotated[
+    int | None, typer.Option(min=1, help="Refuse files with more pixels than this.")
+]
+Packed = Annotated[
+    Path, typer.Option(metavar="PACKED", help="Folder that 'ghostless data pack' wrote.")
+]
+
+# ---- what is done ----
+
+Align = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|homography|affine|shift|flow|network|none",
+        autocompletion=alignments,
+        help="How frames may be registered.",
+    ),
+]
+Crop = Annotated[
+    bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
+]
+Deghost = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|on|off",
+        autocompletion=deghost_modes,
+        help="Replace what moved between frames.",
+    ),
+]
+Reference = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|INDEX",
+        help="Frame whose geometry and moving things are kept, counted from 0, dark to bright.",
+    ),
+]
+MethodName = Annotated[
+    str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
+]
+ToneMap = Annotated[
+    str,
+    typer.Option(
+        autocompletion=operators, help="Operator that brings a linear result to a display file."
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),
+]
+TrainedMethod = Annotated[
+    str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
+]
+TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+# ---- what comes out ----
+
+OutFolder = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
+JpegQuality = Annotated[
+    int, typer.Option(min=1, max=100, help="Quality of JPEG, WebP and AVIF files.")
+]
+Depth = Annotated[
+    int | None, typer.Option(min=8, help="Bits per channel, where the format has a choice.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")]
+ReportFile = Annotated[Path | None, typer.Option(help="Also save what was done as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
