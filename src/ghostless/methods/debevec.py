@@ -103,11 +103,12 @@ def fuse(
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        masks = [_mask(stack, index, rows) for index in range(len(stack.frames))]
+        codes = [_brightest_code(frame, rows) for frame in stack.frames]
+        of_reference = codes[stack.reference]
+        masks = [_mask(stack, index, rows, of_reference) for index in range(len(stack.frames))]
         lights, trusts, unclipped = [], [], []
-        for frame, exposure in zip(stack.frames, exposures, strict=True):
+        for frame, brightest, exposure in zip(stack.frames, codes, exposures, strict=True):
             light = _light(frame, rows, response)
-            brightest = _brightest_code(frame, rows)
             clip_weight = 1 - _smooth_step(brightest, *_clip_range(frame))
             trusts.append(_trust(light, brightest, frame, float(exposure), settings) * clip_weight)
             unclipped.append(clip_weight)
@@ -127,8 +128,10 @@ def fuse(
     return Fused(out, "linear", reference.metadata, notes)
 
 
-def _mask(stack: Stack, index: int, rows: slice) -> Plane | None:
+def _mask(stack: Stack, index: int, rows: slice, of_reference: Plane) -> Plane | None:
     """Rows of what a frame's weight is multiplied by, (h, W), 0..1; None for 1.
+
+    of_reference: `_brightest_code` of the reference.
 
     Where a frame was filled, its pixels hold the reference's content, re-exposed. They count where
     the reference itself says little: in its shadows, for brighter frames, and where it clips, for
@@ -139,11 +142,10 @@ def _mask(stack: Stack, index: int, rows: slice) -> Plane | None:
     if mask is None or not stack.filled:
         return mask
     reference = stack.frames[stack.reference]
-    brightest = _brightest_code(reference, rows)
     if stack.stops[index] > stack.stops[stack.reference]:
         dark_to = _DARK_TO if reference.transfer == "srgb" else _DARK_TO_LINEAR
-        return np.maximum(mask, 1 - _smooth_step(brightest, 0, dark_to))
-    return np.maximum(mask, _smooth_step(brightest, *_clip_range(reference)))
+        return np.maximum(mask, 1 - _smooth_step(of_reference, 0, dark_to))
+    return np.maximum(mask, _smooth_step(of_reference, *_clip_range(reference)))
 
 
 def _find_response(
