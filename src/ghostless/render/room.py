@@ -24,7 +24,20 @@ from .shapes import (
     rounded_box,
     turned,
 )
-from .surfaces import brick, cloth, octaves, outside, painting, plaster, rug, tint, vector, wood
+from .surfaces import (
+    GOLD,
+    SPINES,
+    brick,
+    cloth,
+    octaves,
+    outside,
+    painting,
+    plaster,
+    rug,
+    tint,
+    vector,
+    wood,
+)
 
 WIDTH, HEIGHT, DEPTH = 5.2, 2.75, 5.2
 _WALL = 0.28
@@ -166,18 +179,6 @@ def _tiled(mesh: Mesh, metres: float) -> Mesh:
 
 # Furniture ----------------------------------------------------------------------------------------
 
-_SPINES = (
-    (0.33, 0.05, 0.04),
-    (0.05, 0.12, 0.24),
-    (0.08, 0.19, 0.10),
-    (0.48, 0.33, 0.10),
-    (0.55, 0.50, 0.40),
-    (0.10, 0.07, 0.06),
-    (0.38, 0.17, 0.06),
-    (0.19, 0.24, 0.27),
-)
-_GOLD = (0.62, 0.47, 0.20)
-
 # Outlines of turned things: radius and height in metres, bottom to top (the bowl's inside after).
 _BOWL = (
     *((0.0, 0.0), (0.06, 0.0), (0.10, 0.02), (0.145, 0.06)),
@@ -229,7 +230,7 @@ def _shelf(
             continue
         tall = (high - low) * random.uniform(0.64, 0.95)
         front = 0.27 - random.uniform(0, 0.035)
-        colour = vector(_SPINES[random.integers(len(_SPINES))]) * random.uniform(0.75, 1.25)
+        colour = vector(SPINES[random.integers(len(SPINES))]) * random.uniform(0.75, 1.25)
         spine = rounded_box((0.04, low, z), (front, low + tall, z + thick - 0.002), 0.006)
         parts.append(spine.coloured(tuple(colour)))
         for band in random.uniform(0.06, 0.94, random.integers(0, 5)):
@@ -238,11 +239,11 @@ def _shelf(
                 box(
                     (front - 0.004, y, z + 0.003),
                     (front + 0.0006, y + random.uniform(0.003, 0.008), z + thick - 0.005),
-                ).coloured(_GOLD)
+                ).coloured(GOLD)
             )
         if thick > 0.03:
             y = low + tall * random.uniform(0.4, 0.62)
-            label = vector(_SPINES[random.integers(len(_SPINES))]) * 0.6
+            label = vector(SPINES[random.integers(len(SPINES))]) * 0.6
             parts.append(
                 box(
                     (front - 0.004, y, z + 0.004), (front + 0.0005, y + 0.06, z + thick - 0.006)

@@ -15,6 +15,19 @@ Image = NDArray[Any]
 Colour = tuple[float, float, float]
 SIZE = 1024
 
+# Albedo of books' spines, and of the gilding on them.
+SPINES: tuple[Colour, ...] = (
+    (0.33, 0.05, 0.04),
+    (0.05, 0.12, 0.24),
+    (0.08, 0.19, 0.10),
+    (0.48, 0.33, 0.10),
+    (0.55, 0.50, 0.40),
+    (0.10, 0.07, 0.06),
+    (0.38, 0.17, 0.06),
+    (0.19, 0.24, 0.27),
+)
+GOLD: Colour = (0.62, 0.47, 0.20)
+
 
 def vector(values: Any) -> Image:
     """Numbers as a float32 array: a colour, a place, a direction."""
@@ -157,19 +170,7 @@ def rug(random: np.random.Generator) -> Image:
 def books(random: np.random.Generator) -> Image:
     """A shelf of book spines, one picture for the whole face (y grows upward from the board)."""
     result = np.full((SIZE, SIZE, 3), 0.012, np.float32)
-    palette = np.array(
-        [
-            (0.33, 0.05, 0.04),
-            (0.05, 0.12, 0.24),
-            (0.08, 0.19, 0.10),
-            (0.48, 0.33, 0.10),
-            (0.55, 0.50, 0.40),
-            (0.10, 0.07, 0.06),
-            (0.38, 0.17, 0.06),
-            (0.19, 0.24, 0.27),
-        ],
-        np.float32,
-    )
+    palette, gold = vector(SPINES), vector(GOLD)
     left = 6
     while left < SIZE - 30:
         width = int(random.integers(26, 62))
@@ -182,7 +183,6 @@ def books(random: np.random.Generator) -> Image:
         across = np.linspace(-1, 1, right - left, dtype=np.float32)
         round_back = (1 - 0.55 * across**4)[None, :, None]
         result[:height, left:right] = colour * round_back
-        gold = np.array((0.62, 0.47, 0.20), np.float32)
         for band in random.uniform(0.08, 0.92, 4):
             row = int(band * height)
             result[row : row + int(random.integers(3, 9)), left:right] = gold * round_back
