@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .bracket import Frame
 from .errors import FileReadError
+from .photo_files import images_in, natural_key
 
 # Largest difference in stops between two frames that anyone means.
 MAX_STOPS = 40.0
@@ -21,23 +22,7 @@ STOPS_FILE_NAMES = (
     "exposure_values.txt",
     "stops.txt",
 )
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".jxl"),
-    *(".hdr", ".exr"),
-    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".raf", ".rw2", ".rwl", ".orf"),
-    *(".pef", ".srw", ".3fr", ".iiq", ".x3f", ".mrw", ".kdc"),
-)
 MAX_STOPS_FILE_BYTES = 65_536
-
-
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key by which IMG_9 comes before IMG_10.
-
-    >>> sorted(["b10.jpg", "b9.jpg"], key=natural_key)
-    ['b9.jpg', 'b10.jpg']
-    """
-    parts = re.split(r"(\d+)", name.casefold())
-    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
 
 
 def find_stops_file(paths: Iterable[Path]) -> Path | None:
@@ -129,10 +114,7 @@ def stops_from_file(path: Path, frames: Sequence[Frame]) -> list[float]:
     order = sorted(range(len(frames)), key=lambda i: natural_key(frames[i].name))
     names = [frame.name for frame in frames]
     if all(frame.path is not None and frame.path.parent == path.parent for frame in frames):
-        photos = sorted(
-            (p.name for p in path.parent.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES),
-            key=natural_key,
-        )
+        photos = [photo.name for photo in images_in(path.parent)]
         if len(photos) > len(frames) and set(names) <= set(photos):
             try:
                 of_all = dict(zip(photos, read_stops_file(path, len(photos)), strict=True))

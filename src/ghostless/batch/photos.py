@@ -19,7 +19,7 @@ from ..io.containers import HEAD_BYTES, Format, sniff, what_it_seems
 from ..io.exif import ExifBlock, parse_exif
 from ..io.metadata import SOFTWARE
 from ..io.read import PhotoFacts, ReadSettings, read_facts
-from ..stops_file import IMAGE_SUFFIXES, natural_key
+from ..photo_files import IMAGE_SUFFIXES, natural_key
 from .grouping import Photo
 
 Prefer = Literal["raw", "jpeg"]

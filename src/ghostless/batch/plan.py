@@ -13,7 +13,7 @@ from ..bracket import MAX_FRAMES
 from ..errors import FileReadError, OptionError
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, check_output, write_text
-from ..stops_file import natural_key
+from ..photo_files import natural_key
 from .grouping import Evidence, GroupSettings, Pair, Photo, group_photos, open_questions
 from .likeness import compare, small_copy
 from .photos import Folder, Status

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import BracketError, FileReadError, OptionError
-from ..stops_file import IMAGE_SUFFIXES, natural_key
+from ..photo_files import IMAGE_SUFFIXES, natural_key
 
 Frames = Literal["all", "two"]
 Protocol = Literal["lossless", "as-published"]

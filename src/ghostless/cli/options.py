@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import BracketError, FileReadError, OptionError
+from ..errors import BracketError, OptionError
 
 if TYPE_CHECKING:
     from ..methods import Method
@@ -101,28 +101,16 @@ def method_settings(method: Method, wanted: dict[str, Any], preset: str | None =
 
 def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:
     """Replace folders by the images in them, by name; an earlier output there is no input."""
-    from ..stops_file import IMAGE_SUFFIXES, natural_key
+    from ..photo_files import images_in
 
     expanded = []
     for path in files:
         if not path.is_dir():
             expanded.append(path)
             continue
-        try:
-            inside = sorted(
-                (
-                    file
-                    for file in path.iterdir()
-                    if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-                ),
-                key=lambda file: natural_key(file.name),
-            )
-        except OSError as error:
-            raise FileReadError(
-                f"{path}: expected a folder of photos, found one that cannot be read "
-                f"({error.strerror}); check its permissions"
-            ) from None
-        inside = [file for file in inside if out is None or file.resolve() != out.resolve()]
+        inside = [
+            file for file in images_in(path) if out is None or file.resolve() != out.resolve()
+        ]
         if not inside:
             raise BracketError(
                 f"{path}: expected a folder with the photos of one bracket, "

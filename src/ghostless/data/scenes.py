@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import FileReadError, OptionError, unknown_name
-from ..stops_file import IMAGE_SUFFIXES, find_stops_file, natural_key, read_stops_file
+from ..photo_files import IMAGE_SUFFIXES, natural_key
+from ..stops_file import find_stops_file, read_stops_file
 
 
 @dataclass(frozen=True)

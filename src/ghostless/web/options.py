@@ -27,9 +27,9 @@ from ..methods import METHODS, Method
 from ..methods.maps import ATTENTION, WEIGHT_MAPS
 from ..nn.settings import NetworkSettings
 from ..nn.weights import has_weights
+from ..photo_files import IMAGE_SUFFIXES
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
-from ..stops_file import IMAGE_SUFFIXES
 from ..tonemap import OPERATORS, ToneMapSettings, check_operator
 from .limits import Limits
 

@@ -1,0 +1,48 @@
+"""Which files of a folder are photos, and the order that they come in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .errors import FileReadError
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".jxl"),
+    *(".hdr", ".exr"),
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".raf", ".rw2", ".rwl", ".orf"),
+    *(".pef", ".srw", ".3fr", ".iiq", ".x3f", ".mrw", ".kdc"),
+)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key by which IMG_9 comes before IMG_10.
+
+    >>> sorted(["b10.jpg", "b9.jpg"], key=natural_key)
+    ['b9.jpg', 'b10.jpg']
+    """
+    parts = re.split(r"(\d+)", name.casefold())
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """List the image files of a folder by name, frame 9 before frame 10; hidden ones left out.
+
+    What is an image is told by its name alone. Raises FileReadError for a folder that cannot be
+    read.
+    """
+    try:
+        inside = list(folder.iterdir())
+    except OSError as error:
+        raise FileReadError(
+            f"{folder}: expected a folder of photos, found one that cannot be read "
+            f"({error.strerror}); check its name and permissions"
+        ) from None
+    images = [
+        path
+        for path in inside
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.is_dir()
+    ]
+    return sorted(images, key=lambda path: natural_key(path.name))
