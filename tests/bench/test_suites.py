@@ -1,4 +1,4 @@
-"""The suites: which scenes a folder holds, the published table, who takes part."""
+"""The suites: which photos of a scene are fused, the published table, who takes part."""
 
 from __future__ import annotations
 
@@ -26,43 +26,12 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_bracket(tmp_path_factory.mktemp("photo"), height=16, width=16)[0]
 
 
-def test_mefb_is_read_in_both_layouts(tmp_path: Path, photo: Path) -> None:
-    copies(tmp_path / "ours" / "House", photo, "under.png", "over.png", "notes.txt")
-    copies(tmp_path / "theirs" / "House", photo, "House_A.png", "House_B.png")
-    for layout, first in (("ours", "under.png"), ("theirs", "House_A.png")):
-        (scene,) = SUITES["mefb"].find(tmp_path / layout, "all")
-        assert (scene.name, scene.files[0].name, len(scene.files)) == ("House", first, 2)
-
-
-def test_truth_is_told_from_the_photos(tmp_path: Path, photo: Path) -> None:
-    copies(tmp_path / "s1", photo, "1.png", "2.png", "10.png", "HDRImg.hdr", "ev.txt")
-    copies(tmp_path / "s2", photo, "1.png", "2.png", "truth.exr")
-    first, second = SUITES["kalantari"].find(tmp_path, "all")
-    assert [file.name for file in first.files] == ["1.png", "2.png", "10.png"]
-    assert first.true_radiance == tmp_path / "s1" / "HDRImg.hdr"
-    assert second.true_radiance == tmp_path / "s2" / "truth.exr"
-    assert second.truth is None
-
-
-def test_a_folder_of_photos_is_one_scene(tmp_path: Path) -> None:
-    save_bracket(tmp_path / "one", height=16, width=16)
-    (scene,) = SUITES["folder"].find(tmp_path / "one", "all")
-    assert scene.name == "one"
-
-
 def test_two_frames_are_the_darkest_and_the_brightest(tmp_path: Path, photo: Path) -> None:
     files = save_bracket(tmp_path / "s", height=64, width=64, stops=(0.0, 3.0, -3.0, 1.0))
     shutil.copy(photo, tmp_path / "s" / "label.png")
     (scene,) = SUITES["sice"].find(tmp_path, "two")
     assert scene.files == (files[2], files[1])
     assert scene.truth == tmp_path / "s" / "label.png"
-
-
-def test_sice_is_read_in_its_own_layout(tmp_path: Path, photo: Path) -> None:
-    copies(tmp_path / "7", photo, "1.png", "2.png")
-    copies(tmp_path / "Label", photo, "7.png")
-    (scene,) = SUITES["sice"].find(tmp_path, "all")
-    assert scene.truth == tmp_path / "Label" / "7.png"
 
 
 @pytest.mark.parametrize("suite", SUITES)

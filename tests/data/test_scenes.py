@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ghostless.data.scenes import Scene, read_scenes, split_scenes
-from ghostless.errors import FileReadError, OptionError
+from ghostless.data.scenes import Scene, read_brackets, read_mefb, read_sice, split_scenes
+from ghostless.errors import BracketError, FileReadError, OptionError
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -18,63 +18,78 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
+def names_of(scene: Scene) -> list[str]:
+    return [path.name for path in scene.files]
+
+
 def test_sice_as_published_and_as_kept_beside(tmp_path: Path) -> None:
     published = touch(
         tmp_path / "a", "1/1.JPG", "1/2.JPG", "1/10.JPG", "2/1.JPG", "2/2.JPG", "Label/1.JPG"
     )
-    (scene,) = read_scenes("sice", published)
+    (scene,) = read_sice(published)
     assert scene.name == "1"
-    assert [path.name for path in scene.frames] == ["1.JPG", "2.JPG", "10.JPG"]
-    assert scene.label == published / "Label" / "1.JPG"
-    beside = touch(tmp_path / "b", "007/01.jpg", "007/02.jpg", "007/label.jpg")
-    (scene,) = read_scenes("sice", beside)
-    assert len(scene.frames) == 2
-    assert scene.label == beside / "007" / "label.jpg"
+    assert names_of(scene) == ["1.JPG", "2.JPG", "10.JPG"]
+    assert scene.truth == published / "Label" / "1.JPG"
+    assert scene.has_jpeg_inputs
+    beside = touch(tmp_path / "b", "007/01.png", "007/02.png", "007/label.jpg")
+    (scene,) = read_sice(beside)
+    assert len(scene.files) == 2
+    assert scene.truth == beside / "007" / "label.jpg"
+    assert not scene.has_jpeg_inputs
 
 
-def test_kalantari(tmp_path: Path) -> None:
-    root = touch(tmp_path, "001/a1.tif", "001/a2.tif", "001/a3.tif", "001/HDRImg.hdr")
-    (root / "001" / "exposure.txt").write_text("-2\n0\n2\n")
-    (scene,) = read_scenes("kalantari", root)
-    assert scene.stops == (-2, 0, 2)
-    assert scene.label == root / "001" / "HDRImg.hdr"
-    assert len(scene.frames) == 3
+def test_truth_is_told_from_the_photos(tmp_path: Path) -> None:
+    kalantari = ("007/1.tif", "007/2.tif", "007/10.tif", "007/HDRImg.hdr", "007/exposure.txt")
+    simulated = ("0008/1.jpg", "0008/2.jpg", "0008/truth/truth.exr", "0008/truth/ghosts_1.png")
+    touch(tmp_path, *kalantari, *simulated, "one/1.png", "results/1.exr", "results/2.exr")
+    first, second = read_brackets(tmp_path)
+    assert (first.name, second.name) == ("007", "0008")
+    assert names_of(first) == ["1.tif", "2.tif", "10.tif"]
+    assert names_of(second) == ["1.jpg", "2.jpg"]
+    assert first.true_radiance == tmp_path / "007" / "HDRImg.hdr"
+    assert second.true_radiance == tmp_path / "0008" / "truth" / "truth.exr"
+    assert (first.truth, second.truth) == (None, None)
 
 
-def test_brackets_and_mefb(tmp_path: Path) -> None:
-    root = touch(tmp_path / "sen", "cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "one/1.png")
-    (root / "dog" / "ev.txt").write_text("-1,1")
-    scenes = read_scenes("brackets", root)
-    assert [(scene.name, scene.stops) for scene in scenes] == [("cat", None), ("dog", (-1, 1))]
-    assert [scene.name for scene in read_scenes("brackets", root / "cat")] == ["cat"]
-    pairs = touch(tmp_path / "mefb", "A/over.png", "A/under.jpg", "B/B_A.jpg", "B/B_B.jpg")
-    scenes = read_scenes("mefb", pairs)
-    assert [path.stem for scene in scenes for path in scene.frames] == [
-        "under",
-        "over",
-        "B_A",
-        "B_B",
+def test_a_folder_of_photos_is_one_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = touch(tmp_path, "cat/1.png", "cat/2.png", "cat/truth/truth.png")
+    (scene,) = read_brackets(root / "cat")
+    assert scene.name == "cat"
+    assert scene.truth == root / "cat" / "truth" / "truth.png"
+    monkeypatch.chdir(root / "cat")
+    assert read_brackets(Path())[0].name == "cat"
+
+
+def test_mefb_as_published_and_as_kept_beside(tmp_path: Path) -> None:
+    pairs = ("A/over.png", "A/under.jpg", "A/notes.txt", "B/B_A.jpg", "B/B_B.jpg", "C/C_A.jpg")
+    touch(tmp_path, *pairs, "D_B.jpg", "D_A.jpg")
+    scenes = read_mefb(tmp_path)
+    assert [scene.name for scene in scenes] == ["A", "B", "D"]
+    assert [names_of(scene) for scene in scenes] == [
+        ["under.jpg", "over.png"],
+        ["B_A.jpg", "B_B.jpg"],
+        ["D_A.jpg", "D_B.jpg"],
     ]
 
 
 def test_the_real_folders(shared: Path) -> None:
-    sice = read_scenes("sice", shared / "static" / "sice")
+    sice = read_sice(shared / "static" / "sice")
     assert len(sice) == 11
-    assert all(len(scene.frames) == 5 and scene.label is not None for scene in sice)
-    assert len(read_scenes("mefb", shared / "mefb30")) == 30
-    dynamic = read_scenes("brackets", shared / "dynamic")
+    assert all(len(scene.files) == 5 and scene.truth is not None for scene in sice)
+    assert len(read_mefb(shared / "mefb30")) == 30
+    dynamic = read_brackets(shared / "dynamic")
     assert len(dynamic) == 9
-    assert sum(scene.stops is not None for scene in dynamic) == 5
+    assert {len(scene.files) for scene in dynamic} == {3, 4, 5}
 
 
-def test_wrong_folders_are_answered_in_a_line(tmp_path: Path) -> None:
-    for layout in ("sice", "kalantari", "brackets", "mefb"):
-        with pytest.raises(FileReadError, match="expected a folder of scenes"):
-            read_scenes(layout, tmp_path / "none")
-        with pytest.raises(FileReadError, match="found none"):
-            read_scenes(layout, tmp_path)
-    with pytest.raises(OptionError, match="did you mean 'mefb'"):
-        read_scenes("mfeb", tmp_path)
+@pytest.mark.parametrize("read", [read_sice, read_brackets, read_mefb])
+def test_wrong_folders_are_answered_in_a_line(read, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(FileReadError, match="expected a folder of scenes, found nothing"):
+        read(tmp_path / "none")
+    with pytest.raises(FileReadError, match="expected a folder of scenes, found a file"):
+        read(touch(tmp_path / "files", "note") / "note")
+    with pytest.raises(BracketError, match=r"expected folders with .*, found none"):
+        read(tmp_path)
 
 
 def test_splits_are_by_scene_and_stay_as_data_grow() -> None:

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import pipeline
+from ..data.scenes import Scene
 from ..errors import GhostlessError, OptionError, OutputError, unknown_name
 from ..io.read import ReadSettings, read_bracket, read_frame, read_image
 from ..io.write import WriteSettings, check_output, write_text
@@ -44,7 +45,6 @@ from .suites import (
     SUITES,
     Frames,
     Protocol,
-    Scene,
     Suite,
     chosen_scenes,
     read_published,

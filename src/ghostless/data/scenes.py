@@ -1,115 +1,117 @@
 """Layouts of the data sets that researchers have: scenes of several exposures, some with a truth.
 
-Each function walks a folder and returns its scenes, sorted by name; no picture is read. Splits are
-by scene, never by patch: two patches of one scene on both sides would be memory, not skill.
+Each function walks a folder and returns its scenes, sorted by name; no picture is read. It raises
+FileReadError for a folder that cannot be read and BracketError for one without scenes. Exposures
+are left to `exposure.assign_stops`, which finds the text file that data sets have beside photos.
+
+Splits are by scene, never by patch: two patches of one scene on both sides would be memory, not
+skill.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileReadError, OptionError, unknown_name
-from ..photo_files import IMAGE_SUFFIXES, natural_key
-from ..stops_file import find_stops_file, read_stops_file
+from ..errors import BracketError, FileReadError, OptionError
+from ..photo_files import images_in, natural_key
+
+# What data sets call the true picture: SICE, Kalantari & Ramamoorthi 2017, `ghostless simulate`.
+_TRUE_RADIANCE = ("truth.exr", "truth.hdr", "hdrimg.hdr", "hdrimg.exr", "ref_hdr.hdr", "gt.hdr")
+_TRUE_DISPLAY = ("label.jpg", "label.png", "label.jpeg", "truth.png", "truth.jpg", "gt.png")
+_JPEG = (".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene of a data set.
+    """One bracket of a data set.
 
-    frames: dark to bright where the layout says so, else in natural order of their names.
-    stops: exposure of each frame, None where the data set gives none.
-    label: the picture to reach: a display reference or a true HDR image; None where there is none.
+    files: the photos, in natural order of their names. truth: the true display image, if there is
+    one. true_radiance: the true linear image, if there is one.
     """
 
     name: str
-    frames: tuple[Path, ...]
-    stops: tuple[float, ...] | None = None
-    label: Path | None = None
+    files: tuple[Path, ...]
+    truth: Path | None = None
+    true_radiance: Path | None = None
+
+    @property
+    def has_jpeg_inputs(self) -> bool:
+        """Whether the photos are JPEG files."""
+        return self.files[0].suffix.lower() in _JPEG
 
 
-def read_sice(folder: Path) -> list[Scene]:
-    """SICE: either SCENE/01.jpg ... with SCENE/label.jpg, or as published, SCENE/1.JPG ... and
-    Label/SCENE.JPG beside the scenes.
+def read_mefb(folder: Path) -> tuple[Scene, ...]:
+    """MEFB: NAME/under.* and NAME/over.*, or as published, NAME/NAME_A.* and NAME/NAME_B.*.
+
+    The pairs may also lie in `folder` itself. In the published layout the darker photo may be
+    either of the two.
     """
-    labels = next((sub for sub in _folders(folder) if sub.name.casefold() == "label"), None)
-    by_name = {} if labels is None else {path.stem: path for path in _images(labels)}
     scenes = []
-    for sub in _folders(folder):
-        if sub == labels:
+    for place in [*_subfolders(folder), folder]:
+        by_stem = {file.stem: file for file in images_in(place)}
+        if "under" in by_stem and "over" in by_stem:
+            scenes.append(Scene(place.absolute().name, (by_stem["under"], by_stem["over"])))
             continue
-        images = _images(sub)
-        own = next((path for path in images if path.stem.casefold() == "label"), None)
-        frames = tuple(path for path in images if path != own)
-        label = own or by_name.get(sub.name)
-        if len(frames) >= 2 and label is not None:
-            scenes.append(Scene(sub.name, frames, label=label))
-    return _some(scenes, folder, "SICE scenes: folders of exposures with label.jpg or ../Label")
-
-
-def read_kalantari(folder: Path) -> list[Scene]:
-    """Kalantari and Ramamoorthi 2017: SCENE/*.tif, SCENE/exposure.txt, SCENE/HDRImg.hdr.
-
-    Scenes without HDRImg.hdr have no label.
-    """
-    scenes = []
-    for sub in _folders(folder):
-        images = _images(sub)
-        truth = next((path for path in images if path.stem.casefold() == "hdrimg"), None)
-        frames = tuple(path for path in images if path.suffix.lower() not in (".hdr", ".exr"))
-        stops = _stops_of(frames)
-        if len(frames) >= 2 and stops is not None:
-            scenes.append(Scene(sub.name, frames, stops, truth))
-    return _some(scenes, folder, "folders of three photos with exposure.txt and HDRImg.hdr")
-
-
-def read_brackets(folder: Path) -> list[Scene]:
-    """Brackets without truth, such as Sen's or Tursun's: one bracket, or one in each subfolder.
-
-    Exposures are read from a text file beside the photos, where there is one.
-    """
-    scenes = []
-    for sub in [folder, *_folders(folder)]:
-        frames = tuple(
-            path
-            for path in _images(sub)
-            if path.stem.casefold() not in ("label", "hdrimg", "truth")
-            and path.suffix.lower() not in (".hdr", ".exr")
-        )
-        if len(frames) >= 2:
-            scenes.append(Scene(sub.resolve().name, frames, _stops_of(frames)))
-    return _some(scenes, folder, "photos of one bracket, or folders of them")
-
-
-def read_mefb(folder: Path) -> list[Scene]:
-    """MEFB: PAIR/under.* and PAIR/over.*, or as published, PAIR/PAIR_A.* and PAIR/PAIR_B.*."""
-    scenes = []
-    for sub in _folders(folder):
-        by_stem = {path.stem.casefold(): path for path in _images(sub)}
-        name = sub.name.casefold()
-        for under, over in (("under", "over"), (f"{name}_a", f"{name}_b")):
-            if under in by_stem and over in by_stem:
-                scenes.append(Scene(sub.name, (by_stem[under], by_stem[over])))
-                break
+        for stem, file in by_stem.items():
+            partner = by_stem.get(f"{stem[:-2]}_B")
+            if stem.endswith("_A") and partner is not None:
+                scenes.append(Scene(stem[:-2], (file, partner)))
     return _some(scenes, folder, "folders with under.* and over.*, or NAME_A.* and NAME_B.*")
 
 
-LAYOUTS: Mapping[str, Callable[[Path], list[Scene]]] = {
-    "sice": read_sice,
-    "kalantari": read_kalantari,
-    "brackets": read_brackets,
-    "mefb": read_mefb,
-}
+def read_brackets(folder: Path) -> tuple[Scene, ...]:
+    """A bracket in every subfolder that holds two photos or more, or in the folder itself.
+
+    So lie the sets of Kalantari and Ramamoorthi 2017 (HDRImg.hdr beside three photos), Sen and
+    Tursun (without truth), what `ghostless simulate` writes, and most photographers' own. A true
+    image, beside the photos or in their folder "truth", is told from them by its name.
+    """
+    inside = _subfolders(folder)
+    scenes = [scene for place in inside if (scene := _bracket(place)) is not None]
+    if not scenes and (alone := _bracket(folder)) is not None:
+        scenes = [alone]
+    return _some(scenes, folder, "folders with the photos of one bracket each")
 
 
-def read_scenes(layout: str, folder: Path) -> list[Scene]:
-    """Scenes of a folder in a layout of LAYOUTS; raises OptionError for an unknown layout."""
-    if layout not in LAYOUTS:
-        raise unknown_name("layout", layout, LAYOUTS)
-    return LAYOUTS[layout](folder)
+def _bracket(place: Path) -> Scene | None:
+    files = images_in(place)
+    # `ghostless simulate` keeps its answers in a folder of their own.
+    answers = images_in(place / "truth") if (place / "truth").is_dir() else []
+    display = _named([*files, *answers], _TRUE_DISPLAY)
+    radiance = _named([*files, *answers], _TRUE_RADIANCE)
+    # Linear files beside photos are results or truths of other names.
+    photos = [
+        file
+        for file in files
+        if file not in (display, radiance) and file.suffix.lower() not in (".hdr", ".exr")
+    ]
+    if len(photos) < 2:
+        return None
+    # absolute: "." has no name
+    return Scene(place.absolute().name, tuple(photos), display, radiance)
+
+
+def _named(files: list[Path], names: tuple[str, ...]) -> Path | None:
+    by_name = {file.name.casefold(): file for file in files}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def read_sice(folder: Path) -> tuple[Scene, ...]:
+    """SICE: NAME/01.jpg, 02.jpg ... and NAME/label.*; as published, Label/NAME.* beside NAME/1.JPG.
+
+    Scenes without a label are left out.
+    """
+    labels = next((sub for sub in _subfolders(folder) if sub.name.casefold() == "label"), None)
+    by_stem = {} if labels is None else {file.stem: file for file in images_in(labels)}
+    scenes = [
+        Scene(scene.name, scene.files, truth)
+        for scene in read_brackets(folder)
+        if (truth := scene.truth or by_stem.get(scene.name)) is not None
+    ]
+    return _some(scenes, folder, "folders with photos and label.jpg")
 
 
 def split_scenes(
@@ -140,28 +142,23 @@ def _place(name: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
-def _folders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise FileReadError(f"{folder}: expected a folder of scenes, found none; check its name")
-    inside = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        found = "a file" if folder.exists() else "nothing"
+        raise FileReadError(f"{folder}: expected a folder of scenes, found {found}; check its name")
+    try:
+        inside = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+    except OSError as error:
+        raise FileReadError(
+            f"{folder}: expected a folder of scenes, found one that cannot be read "
+            f"({error.strerror}); check its permissions"
+        ) from None
     return sorted(inside, key=lambda path: natural_key(path.name))
 
 
-def _images(folder: Path) -> list[Path]:
-    inside = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
-    ]
-    return sorted(inside, key=lambda path: natural_key(path.name))
-
-
-def _stops_of(frames: Sequence[Path]) -> tuple[float, ...] | None:
-    side_file = find_stops_file(frames) if frames else None
-    return None if side_file is None else read_stops_file(side_file, len(frames))
-
-
-def _some(scenes: list[Scene], folder: Path, expected: str) -> list[Scene]:
+def _some(scenes: list[Scene], folder: Path, wanted: str) -> tuple[Scene, ...]:
     if not scenes:
-        raise FileReadError(f"{folder}: expected {expected}; found none; check the layout's name")
-    return scenes
+        raise BracketError(
+            f"{folder}: expected {wanted}, found none; check that this is the right folder"
+        )
+    return tuple(scenes)
