@@ -84,10 +84,9 @@ def test_unknown_ends_continue_at_the_same_gain() -> None:
     assert not mapping.known[[0, 255]].any()
     wanted = expected(mapping.levels_at, 1)
     np.testing.assert_allclose(mapping.table, np.repeat(wanted[:, None], 3, 1), atol=0.03)
-    assert (mapping.spread[255] > mapping.spread[120]).all() or wanted[255] == 1
 
 
-def test_what_is_clipped_is_uncertain_when_mapped_to_a_darker_frame() -> None:
+def test_what_is_clipped_is_unknown_when_mapped_to_a_darker_frame() -> None:
     a, b = scenes.make_frames(scenes.make_radiance(120, 160, 1), (1, -1))
     mapping = intensity_mapping(a, b, registered=True)
     assert not mapping.known[255].any()
@@ -114,8 +113,6 @@ def test_any_mapping_is_monotone_finite_and_in_range(
     )
     mapping = intensity_mapping(a, b, registered=registered)
     assert np.isfinite(mapping.table).all()
-    assert np.isfinite(mapping.spread).all()
-    assert (mapping.spread > 0).all()
     assert (np.diff(mapping.table, axis=0) >= 0).all()
     assert mapping.table.min() >= 0
     assert mapping.table.max() <= 1
@@ -139,15 +136,6 @@ def test_integers_floats_and_unit_values_map_alike() -> None:
     assert unit.dtype == np.float32
     np.testing.assert_allclose(mapping.apply(a.pixels), unit * 255, atol=0.51)
     np.testing.assert_allclose(mapping.apply(a.unit()), unit, atol=1e-5)
-    assert mapping.spread_of(a.pixels).shape == a.pixels.shape
-    assert mapping.slope().shape == mapping.table.shape
-
-
-def test_most_pixels_lie_within_twice_the_spread() -> None:
-    a, b = scenes.make_frames(scenes.make_radiance(160, 240, 5), (-1, 0), noise=1.0)
-    mapping = intensity_mapping(a, b, registered=True)
-    off = np.abs(mapping.apply_unit(a.pixels) - b.unit()) / mapping.spread_of(a.pixels)
-    assert 0.85 < float((off < 2).mean()) <= 1.0
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=40))

@@ -22,8 +22,6 @@ Floats = NDArray[np.float32]
 
 SAMPLES = 200_000
 MIN_LEVEL_SAMPLES = 12
-# Quantization alone spreads a code by this much; no estimate of a spread goes below it.
-QUANTIZATION_SPREAD = 0.4 / 255
 
 
 def sample_step(height: int, width: int) -> int:
@@ -81,25 +79,19 @@ def quantiles(histogram: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[n
     return np.clip(np.interp(shares, _cumulated(histogram), edges), 0.0, 1.0)
 
 
-def monotone(
-    values: NDArray[np.float64], weights: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
+def monotone(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the non-decreasing sequence nearest to `values` (pool adjacent violators)."""
-    weights = np.ones_like(values) if weights is None else np.maximum(weights, 1e-9)
     if bool((np.diff(values) >= 0).all()):
         return values
     means: list[float] = []
-    masses: list[float] = []
     lengths: list[int] = []
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        mean, mass, length = value, weight, 1
+    for value in values.tolist():
+        mean, length = value, 1
         while means and means[-1] >= mean:
-            total = masses[-1] + mass
-            mean = (means.pop() * masses[-1] + mean * mass) / total
-            masses.pop()
-            mass, length = total, length + lengths.pop()
+            total = lengths[-1] + length
+            mean = (means.pop() * lengths.pop() + mean * length) / total
+            length = total
         means.append(mean)
-        masses.append(mass)
         lengths.append(length)
     return np.asarray(np.repeat(np.array(means, dtype=np.float64), lengths))
 
@@ -110,55 +102,43 @@ class IntensityMapping:
 
     levels_at: (levels,) source values 0..1 in the source's own coding, where the table stands.
     table: (levels, 3) target values 0..1 in the target's own coding.
-    spread: (levels, 3) standard deviation to be expected of a target value around the table, in
-        the target's coding: noise, quantization, and much where the table is extrapolated.
     known: (levels, 3) bool, where the table rests on samples and not on extrapolation.
     """
 
     levels_at: Floats
     table: Floats
-    spread: Floats
     known: NDArray[np.bool_]
     _lookups: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def slope(self) -> Floats:
-        """Slope (levels, 3) of the table: target change per source change, >= 0."""
-        return np.asarray(np.gradient(self.table, self.levels_at, axis=0), dtype=np.float32)
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Map source pixels (..., 3) to the target's coding, in the type of `pixels`."""
         if pixels.dtype == np.float32:
             return self.apply_unit(pixels)
-        return self._look_up(pixels, self.table, "table", pixels.dtype)
+        return self._look_up(pixels, pixels.dtype)
 
     def apply_unit(self, pixels: NDArray[Any]) -> Floats:
         """Map source pixels (..., 3) of any type to target values, float32 0..1."""
-        return self._look_up(pixels, self.table, "table", np.dtype(np.float32))
+        return self._look_up(pixels, np.dtype(np.float32))
 
-    def spread_of(self, pixels: NDArray[Any]) -> Floats:
-        """Spread to be expected at each mapped pixel (..., 3), float32, target coding."""
-        return self._look_up(pixels, self.spread, "spread", np.dtype(np.float32))
-
-    def _look_up(
-        self, pixels: NDArray[Any], table: Floats, name: str, wanted: np.dtype[Any]
-    ) -> NDArray[Any]:
+    def _look_up(self, pixels: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
         if pixels.dtype == np.float32:
-            unit = np.nan_to_num(pixels, nan=0.0)
-            channels = [np.interp(unit[..., c], self.levels_at, table[:, c]) for c in range(3)]
-            return np.stack(channels, axis=-1).astype(np.float32)
-        key = (name, pixels.dtype, wanted)
+            return self._interpolated(np.nan_to_num(pixels, nan=0.0)).astype(np.float32)
+        key = (pixels.dtype, wanted)
         if key not in self._lookups:
-            self._lookups[key] = self._full_table(table, pixels.dtype, wanted)
+            self._lookups[key] = self._full_table(pixels.dtype, wanted)
         full = self._lookups[key]
         if pixels.dtype == np.uint8 and pixels.ndim == 3:
             return np.asarray(cv2.LUT(np.ascontiguousarray(pixels), full[None]))
         return np.stack([np.take(full[:, c], pixels[..., c]) for c in range(3)], axis=-1)
 
-    def _full_table(
-        self, table: Floats, source: np.dtype[Any], wanted: np.dtype[Any]
-    ) -> NDArray[Any]:
+    def _interpolated(self, unit: NDArray[Any]) -> NDArray[np.float64]:
+        """Target values (..., 3) of source values (..., 3)."""
+        channels = [np.interp(unit[..., c], self.levels_at, self.table[:, c]) for c in range(3)]
+        return np.stack(channels, axis=-1)
+
+    def _full_table(self, source: np.dtype[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
         codes = np.linspace(0.0, 1.0, np.iinfo(source).max + 1)
-        full = np.stack([np.interp(codes, self.levels_at, table[:, c]) for c in range(3)], axis=1)
+        full = self._interpolated(np.broadcast_to(codes[:, None], (len(codes), 3)))
         if wanted == np.float32:
             return full.astype(np.float32)
         return np.rint(np.clip(full, 0, 1) * np.iinfo(wanted).max).astype(wanted)
@@ -201,8 +181,12 @@ def intensity_mapping(
     known = np.empty((levels, 3), bool)
     for c in range(3):
         table[:, c], known[:, c] = match_histograms(source_counts[:, c], target_counts[:, c], at)
-    spread = _spread(source_display, target_display, table, known, keep)
-    return _in_own_coding(source, target, at, table, spread, known)
+    levels_at, values = at.astype(np.float32), table.astype(np.float32)
+    if source.transfer == "linear":
+        levels_at = color.srgb_to_linear(levels_at)
+    if target.transfer == "linear":
+        values = color.srgb_to_linear(values)
+    return IntensityMapping(levels_at, values, known)
 
 
 def match_histograms(
@@ -322,72 +306,3 @@ def _fits(
         fits &= (off <= wide) | (given >= _HIGH)
         fits &= (off >= -wide) | (given <= _LOW)
     return fits
-
-
-def _level_medians(
-    bins: NDArray[np.intp], values: Floats, count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Median and robust standard deviation of `values` in each bin; empty bins interpolated."""
-    joint = np.bincount(
-        bins * 256 + np.rint(values * 255).astype(np.intp), minlength=count * 256
-    ).reshape(count, 256)
-    totals = joint.sum(axis=1)
-    filled = totals > 0
-    cumulated = np.cumsum(joint, axis=1)
-    at = [
-        np.argmax(cumulated >= np.maximum(share * totals, 1)[:, None], axis=1) / 255.0
-        for share in (0.25, 0.5, 0.75)
-    ]
-    places = np.arange(count)
-    centre = np.interp(places, places[filled], at[1][filled])
-    width = np.interp(places, places[filled], (at[2] - at[0])[filled] / 1.349)
-    return centre, width
-
-
-def _spread(
-    source: Floats,
-    target: Floats,
-    table: NDArray[np.float64],
-    known: NDArray[np.bool_],
-    keep: NDArray[np.bool_] | None,
-) -> NDArray[np.float64]:
-    """Spread (levels, 3) of the target around the table, in display values."""
-    levels = len(table)
-    at = np.linspace(0.0, 1.0, levels)
-    spread = np.full((levels, 3), 0.02)
-    if keep is not None:
-        for c in range(3):
-            chosen = keep[:, c]
-            bins = np.rint(source[chosen, c] * 63).astype(np.intp)
-            if len(bins):
-                width = _level_medians(bins, target[chosen, c], 64)[1]
-                spread[:, c] = np.interp(at, np.linspace(0, 1, 64), width)
-    np.maximum(spread, QUANTIZATION_SPREAD, out=spread)
-    # A table that is extrapolated is trusted the less the farther it goes.
-    for c in range(3):
-        if known[:, c].any():
-            nearest = np.interp(at, at[known[:, c]], at[known[:, c]])
-            spread[:, c] += np.abs(table[:, c] - np.interp(nearest, at, table[:, c]))
-    return spread
-
-
-def _in_own_coding(
-    source: Frame,
-    target: Frame,
-    at: NDArray[np.float64],
-    table: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    known: NDArray[np.bool_],
-) -> IntensityMapping:
-    """Turn a mapping between display values into one between the frames' own codings."""
-    levels_at = at.astype(np.float32)
-    if source.transfer == "linear":
-        levels_at = color.srgb_to_linear(levels_at)
-    low = np.clip(table - spread / 2, 0, 1)
-    high = np.clip(table + spread / 2, 0, 1)
-    values = table.astype(np.float32)
-    width = spread.astype(np.float32)
-    if target.transfer == "linear":
-        values = color.srgb_to_linear(values)
-        width = color.srgb_to_linear(high) - color.srgb_to_linear(low) + np.float32(1e-6)
-    return IntensityMapping(levels_at, values, width, known)
