@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,13 @@ from ghostless import color
 from ghostless.bracket import Frame, Stack
 from ghostless.curves import CURVE_STRENGTHS, camera_curve, display_values, light_stops
 from ghostless.errors import BracketError
-from ghostless.response import Response, estimate_response, srgb_response
+from ghostless.response import (
+    Response,
+    estimate_response,
+    find_response,
+    recode_to_srgb,
+    srgb_response,
+)
 
 from . import scenes
 
@@ -163,6 +170,26 @@ def test_srgb_response_is_that_of_the_color_module() -> None:
         linear = srgb_response(levels).to_linear(pixels)
         assert linear.dtype == np.float32
         np.testing.assert_allclose(linear, color.to_linear(pixels, "srgb"), atol=2e-5)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_recoded_frames_hold_the_same_light_as_srgb(depth: int) -> None:
+    stack = shoot(scenes.make_radiance(48, 64), (-2, 0, 2), s_curve, depth)
+    response, notes = find_response(stack, "auto")
+    assert response is not None
+    assert "camera response estimated" in notes[0]
+    recoded = recode_to_srgb(stack, response)
+    assert recoded.stops == stack.stops
+    for before, after in zip(stack.frames, recoded.frames, strict=True):
+        assert after.pixels.dtype == np.uint16
+        wanted = response.to_linear(before.pixels)
+        np.testing.assert_allclose(after.linear(), wanted, rtol=1e-2, atol=2e-6)
+        as_float = replace(before, pixels=before.unit())
+        found = recode_to_srgb(Stack((as_float,), reference=0), response).frames[0]
+        np.testing.assert_allclose(found.linear(), wanted, rtol=1e-3, atol=2e-6)
+    assert find_response(stack, "srgb") == (None, ())
+    raw = replace(stack.frames[0], transfer="linear")
+    assert recode_to_srgb(Stack((raw,), reference=0), response).frames[0] is raw
 
 
 def test_all_types_of_pixels_give_the_same_light() -> None:

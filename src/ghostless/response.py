@@ -16,7 +16,7 @@ frame. The response is found in two steps, both of which need the exposures in s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import color
-from .bracket import Stack
+from .bracket import Frame, Stack
 from .curves import CURVE_STRENGTHS, USUAL_STRENGTH, Values, light_stops, trust, weighted_median
+from .errors import BracketError
 from .intensity import (
     Floats,
     agreeing,
@@ -128,6 +129,54 @@ def estimate_response(stack: Stack) -> Response:
     if not after < _WORTH_WHILE * before:
         return fallback
     return Response(table, "estimated", after, before)
+
+
+ResponseChoice = Literal["auto", "srgb", "estimate"]
+
+
+def find_response(stack: Stack, choice: ResponseChoice) -> tuple[Response | None, tuple[str, ...]]:
+    """Return the response to use, None where the frames' own transfer says it all, and notes.
+
+    choice: "auto" estimates it and keeps sRGB where that fits as well; "srgb" takes codes for plain
+        sRGB; "estimate" is "auto" that raises BracketError where there is too little to tell.
+    """
+    if choice == "srgb" or all(frame.transfer == "linear" for frame in stack.frames):
+        return None, ()
+    response = estimate_response(stack)
+    if response.kind == "srgb":
+        if choice == "estimate" and np.isnan(response.misfit_stops):
+            raise BracketError(
+                "expected frames whose exposures tell the camera's response, found too little "
+                "that two of them show unclipped; use the response 'auto' or 'srgb'"
+            )
+        return None, ()
+    return response, (
+        f"camera response estimated from the frames: they differ by {response.misfit_stops:.2f} "
+        f"stops on average instead of {response.misfit_srgb_stops:.2f} under sRGB",
+    )
+
+
+def recode_to_srgb(stack: Stack, response: Response) -> Stack:
+    """Return the stack as a camera would have stored it whose codes are plain sRGB.
+
+    Display frames of integers get 16 bits, which the finer steps need; linear ones stay.
+    """
+    return replace(stack, frames=tuple(_recoded(frame, response) for frame in stack.frames))
+
+
+def _recoded(frame: Frame, response: Response) -> Frame:
+    pixels = frame.pixels
+    if frame.transfer == "linear":
+        return frame
+    if pixels.dtype == np.float32:
+        light = response.to_linear(pixels)
+        return replace(frame, pixels=np.asarray(color.linear_to_srgb(light), np.float32))
+    levels = int(np.iinfo(pixels.dtype).max) + 1
+    codes = np.repeat(np.arange(levels, dtype=pixels.dtype)[:, None], 3, axis=1)
+    display = color.linear_to_srgb(response.to_linear(codes))
+    table = np.rint(np.clip(display, 0, 1) * 65535).astype(np.uint16)
+    channels = [np.take(table[:, c], pixels[..., c]) for c in range(3)]
+    return replace(frame, pixels=np.stack(channels, axis=-1))
 
 
 @dataclass(frozen=True)

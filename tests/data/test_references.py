@@ -77,7 +77,8 @@ def test_tmqi_chooses_among_what_the_guards_let_through(monkeypatch: pytest.Monk
     monkeypatch.setattr(references, "POOL", pool)
     chosen = choose_reference(radiance, tuple(pool))
     scores = {name: tone_mapping_quality(radiance, picture * 255) for name, picture in made.items()}
-    assert chosen.name == max(("good", "other", "flat"), key=lambda name: scores[name].quality)
+    # "flat" passes, but is none of the two of five that the others are nearest to.
+    assert chosen.name == max(("good", "other"), key=lambda name: scores[name].quality)
     assert chosen.quality == scores[chosen.name]
     looks = [references._look(picture) for picture in made.values()]
     passed = dict(zip(made, references.passes(looks), strict=True))

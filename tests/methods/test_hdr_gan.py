@@ -373,6 +373,32 @@ def test_the_method_does_what_its_network_says(weights):
     assert fused.pixels.std() > 1e-3
 
 
+def test_a_camera_that_is_not_srgb_is_read_by_its_own_curve(tmp_path):
+    """The radiance is that of an sRGB camera's photos of the scene, but for a factor and noise."""
+    weights = tmp_path / "merging.safetensors"  # untrained: it gives the merge
+    save_weights(Generator(replace(SMALL, adds_to="merge")), weights, WeightsInfo("hdr-gan"))
+    radiance = make_radiance(64, 96, range_stops=7)
+    plain = make_stack(radiance, (-2, 0, 2))
+    frames = []
+    for frame in plain.frames:
+        unit = frame.display().astype(np.float64) ** 0.9
+        steep = np.rint((0.4 * unit + 0.6 * (3 * unit**2 - 2 * unit**3)) * 255).astype(np.uint8)
+        frames.append(replace(frame, pixels=steep))
+    steep = replace(plain, frames=tuple(frames))
+    expected = fuse_stack(plain, "hdr-gan", settings(weights)).pixels
+    found = fuse_stack(steep, "hdr-gan", settings(weights))
+    assert any("camera response" in note for note in found.notes)
+    blind = fuse_stack(steep, "hdr-gan", settings(weights, response="srgb")).pixels
+
+    def error(pixels):
+        ratio = np.log2(np.maximum(pixels, 1e-4) / np.maximum(expected, 1e-4))
+        return np.abs(ratio - np.median(ratio)).mean()
+
+    assert error(found.pixels) < 0.5 * error(blind)
+    with pytest.raises(OptionError, match="response"):
+        settings(weights, response="gamma")
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 21), (14, 9)])
 def test_any_size(size, weights):
     pixels = np.ascontiguousarray(make_radiance(32, 32)[: size[0], : size[1]])

@@ -3,7 +3,8 @@
 SICE's references were picked by people from the results of thirteen methods (Cai, Gu, Zhang:
 Learning a deep single image contrast enhancer from multi-exposure images, TIP 2018). Here the pool
 is made from the radiance, which is known, and TMQI picks, after guards against colour casts,
-clipping and dull or glaring pictures.
+clipping, dull or glaring pictures and oddities: what most of the pool agrees on is nearer to what
+people picked than what TMQI likes best, and easier to learn.
 """
 
 from __future__ import annotations
@@ -118,12 +119,6 @@ POOL: Mapping[str, Callable[[Radiance], Display]] = {
     "mantiuk": _operator("mantiuk"),
 }
 
-# TMQI likes pictures of these that are darker and flatter than what people picked for SICE: one of
-# them is taken only where it leads by this much.
-_OPERATORS = frozenset(("reinhard-local", "durand", "mantiuk"))
-_LEAD = 0.03
-
-
 # The guards ---------------------------------------------------------------------------------------
 
 # Shares of pixels that may be white or black in a rendition, beyond the least of the pool.
@@ -132,6 +127,8 @@ _MOST_CLIPPED = 0.02
 _MOST_CAST = 8.0
 # Mean lightness L* within which a picture is neither glaring nor dull.
 _LIGHTNESS = (35.0, 68.0)
+# Share of the pool, the renditions nearest to all others, that TMQI may choose among.
+_CONSENSUS_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -184,18 +181,21 @@ def render_pool(radiance: Radiance, pool: Sequence[str] = tuple(POOL)) -> dict[s
 
 
 def choose_among(radiance: Radiance, displays: Mapping[str, Display]) -> Choice:
-    """Choose by TMQI among the renditions that pass the guards."""
+    """Choose by TMQI among the renditions that pass the guards and are no oddities."""
     good = passes([_look(display) for display in displays.values()])
-    best: Choice | None = None
-    most = 0.0
-    for (name, display), passed in zip(displays.items(), good, strict=True):
-        if passed:
-            quality = tone_mapping_quality(radiance, display * 255)
-            score = quality.quality - _LEAD * (name in _OPERATORS)
-            if best is None or score > most:
-                best, most = Choice(name, display, quality), score
-    assert best is not None
-    return best
+    passed = [name for name, kept in zip(displays, good, strict=True) if kept]
+    apart = {name: _distance(displays[name], [displays[n] for n in passed]) for name in passed}
+    most = max(1, round(_CONSENSUS_SHARE * len(displays)))
+    usual = sorted(passed, key=apart.__getitem__)[:most]
+    return max(
+        (Choice(n, displays[n], tone_mapping_quality(radiance, displays[n] * 255)) for n in usual),
+        key=lambda choice: choice.quality.quality,
+    )
+
+
+def _distance(display: Display, others: Sequence[Display]) -> float:
+    """Mean squared difference of a rendition from others."""
+    return float(np.mean([np.mean(np.square(display - other)) for other in others]))
 
 
 # Prepared views -----------------------------------------------------------------------------------

@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 
 from .. import color
 from ..bracket import Frame, Fused, Stack
-from ..errors import BracketError, OptionError
-from ..exposure import Response, estimate_response
+from ..errors import OptionError
+from ..response import Response, ResponseChoice, find_response
 from ..stripes import STRIPE_PIXELS, Progress, for_each_stripe
 
-ResponseChoice = Literal["auto", "srgb", "estimate"]
 Weighting = Literal["noise", "hat"]
 Plane = NDArray[np.float32]
 
@@ -97,7 +96,7 @@ def fuse(
     stops = np.asarray(stack.stops)
     exposures = np.exp2(stops - stops[stack.reference])
     dark_to_bright = [int(index) for index in np.argsort(stops, kind="stable")]
-    response, notes = _find_response(stack, settings)
+    response, notes = find_response(stack, settings.response)
     reference = stack.frames[stack.reference]
     out = np.empty((reference.height, reference.width, 3), np.float32)
 
@@ -146,26 +145,6 @@ def _mask(stack: Stack, index: int, rows: slice, of_reference: Plane) -> Plane |
         dark_to = _DARK_TO if reference.transfer == "srgb" else _DARK_TO_LINEAR
         return np.maximum(mask, 1 - _smooth_step(of_reference, 0, dark_to))
     return np.maximum(mask, _smooth_step(of_reference, *_clip_range(reference)))
-
-
-def _find_response(
-    stack: Stack, settings: DebevecSettings
-) -> tuple[Response | None, tuple[str, ...]]:
-    """Return the response, None where the frames' own transfer says it all, and notes."""
-    if settings.response == "srgb" or all(f.transfer == "linear" for f in stack.frames):
-        return None, ()
-    response = estimate_response(stack)
-    if response.kind == "srgb":
-        if settings.response == "estimate" and np.isnan(response.misfit_stops):
-            raise BracketError(
-                "expected frames whose exposures tell the camera's response, found too little "
-                "that two of them show unclipped; use the response 'auto' or 'srgb'"
-            )
-        return None, ()
-    return response, (
-        f"camera response estimated from the frames: they differ by {response.misfit_stops:.2f} "
-        f"stops on average instead of {response.misfit_srgb_stops:.2f} under sRGB",
-    )
 
 
 def _light(frame: Frame, rows: slice, response: Response | None) -> NDArray[np.float32]:

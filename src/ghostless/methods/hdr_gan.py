@@ -29,9 +29,9 @@ The network reads a scene as wide as its darkest frame: what clips there is clip
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ from ..nn.mu_law import inverse_mu_law, mu_law
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.settings import NetworkSettings
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..response import ResponseChoice, find_response, recode_to_srgb
 
 FRAMES = 3
 PAPER_GAMMA = 2.2
@@ -387,9 +388,12 @@ class HdrGanSettings(NetworkSettings):
     more_frames: what to do with more than three: "rounds" fuses further triplets where the first
         one clips or is dark, "nearest" takes the gaps nearest to those of the training only,
         "extremes" the darkest and the brightest.
+    response: what display codes mean in light, as of `debevec`: "auto" estimates it and keeps sRGB
+        where that fits as well, "srgb" does not, "estimate" refuses where there is too little.
     """
 
     more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
+    response: ResponseChoice = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -397,6 +401,11 @@ class HdrGanSettings(NetworkSettings):
             raise OptionError(
                 "more_frames: expected one of rounds, nearest, extremes, "
                 f"found {self.more_frames!r}"
+            )
+        if self.response not in get_args(ResponseChoice):
+            raise OptionError(
+                f"response: expected one of {', '.join(get_args(ResponseChoice))}, "
+                f"found {self.response!r}"
             )
 
 
@@ -434,14 +443,17 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
 
     The result has the reference's geometry and moving things. Masks are not used: the network
     itself rejects what does not fit the reference. Returns (H, W, 3) float32, >= 0. Raises
-    BracketError where an exposure is unknown, WeightsError while there are no weights, naming the
-    command that makes them.
+    BracketError where an exposure is unknown, or with response="estimate" if the frames tell too
+    little of it, WeightsError while there are no weights, naming the command that makes them.
     """
     stops = stack.stops
     fullsize.check_finite(stack.frames)
     loaded = load_network(GENERATOR, settings)
     triplets = choose_triplets(stops, stack.reference, settings.more_frames)
-    return fuse_at_quality(
+    response, notes = find_response(stack, settings.response)
+    if response is not None:
+        stack = recode_to_srgb(stack, response)
+    fused = fuse_at_quality(
         stack,
         settings,
         loaded.device,
@@ -449,6 +461,7 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
         map_bytes_per_pixel=0,
         progress=progress,
     )
+    return replace(fused, notes=(*notes, *fused.notes))
 
 
 def _fuse_triplets(
