@@ -145,7 +145,6 @@ BT2020_FROM_BT709 = np.array(
     [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]],
     dtype=np.float64,
 )
-BT709_FROM_BT2020 = np.linalg.inv(BT2020_FROM_BT709)
 # The luminance of SDR white in an HDR picture, cd/m2: Report ITU-R BT.2408, section 2.
 SDR_WHITE_NITS = 203.0
 # SMPTE ST 2084, equations 4.1 and 5.1 (PQ); codes 0..1 stand for 0 to 10,000 cd/m2.

@@ -20,21 +20,18 @@ def test_a_known_shift_is_found_at_any_exposure(gap, dx, dy):
     scene = make_radiance(420, 520, 2)
     first = expose(scene[60:360, 60:460], 0)
     second = expose(scene[60 - dy : 360 - dy, 60 - dx : 460 - dx], gap)
-    found = mtb_shift(_float(first), _float(second))
-    assert (found.dx, found.dy) == (dx, dy)
+    assert mtb_shift(_float(first), _float(second)) == (dx, dy)
 
 
 def test_flat_images_and_noise_do_not_move():
     flat = np.full((64, 64, 3), 120, np.float32)
-    found = mtb_shift(flat, flat)
-    assert (found.dx, found.dy) == (0, 0)
+    assert mtb_shift(flat, flat) == (0, 0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (30, 400)])
 def test_small_images_pass(shape):
     image = _float(expose(make_radiance(*shape, seed=1), 0))
-    found = mtb_shift(image, image)
-    assert (found.dx, found.dy) == (0, 0)
+    assert mtb_shift(image, image) == (0, 0)
 
 
 @pytest.mark.parametrize("pair", ["Memorial", "Office", "ICCV_03", "House"])
@@ -44,10 +41,8 @@ def test_real_pairs(shared, pair):
         _float(cv2.imread(str(next(folder.glob(f"{stem}.*"))))[..., ::-1])
         for stem in ("under", "over")
     ]
-    found = mtb_shift(*images)
-    assert (found.dx, found.dy) == (0, 0)
-    found = mtb_shift(images[0], np.roll(images[1], (-7, 5), axis=(0, 1)))
-    assert (found.dx, found.dy) == (5, -7)
+    assert mtb_shift(*images) == (0, 0)
+    assert mtb_shift(images[0], np.roll(images[1], (-7, 5), axis=(0, 1))) == (5, -7)
 
 
 def test_another_percentile_where_the_median_is_clipped():
@@ -55,5 +50,4 @@ def test_another_percentile_where_the_median_is_clipped():
     first = expose(scene[60:360, 60:460], 2.5)
     second = expose(scene[67:367, 55:455], 3)
     assert np.median(second) == 255
-    found = mtb_shift(_float(first), _float(second))
-    assert (found.dx, found.dy) == (5, -7)
+    assert mtb_shift(_float(first), _float(second)) == (5, -7)

@@ -200,7 +200,7 @@ def test_metadata_is_carried_over_with_care(name: str, depth: int, tmp_path: Pat
 
 def test_what_no_longer_fits_is_dropped() -> None:
     from ghostless.io.exif import ExifBlock, ascii_text, build_exif, long, short
-    from ghostless.io.metadata import carried_exif
+    from ghostless.io.metadata import carried_block
 
     block = ExifBlock(
         {0x0100: long(9999), 0x0112: short(8), 0x0131: ascii_text("Camera"), 0x02BC: short(1),
@@ -208,13 +208,15 @@ def test_what_no_longer_fits_is_dropped() -> None:
         {0x927C: ascii_text("maker's note"), 0xA005: long(7), 0x9214: short(5, 5),
          0x9286: ascii_text("ASCII\0\0\0")},
     )  # fmt: skip
-    block = parse_exif(carried_exif(Metadata(exif=build_exif(block)), 20, 10, srgb=False))
+    carried = carried_block(Metadata(exif=build_exif(block)), 20, 10, srgb=False)
+    block = parse_exif(build_exif(carried))
     assert block.image.keys() == {0x0112, 0x0131}
     assert block.image[0x0112].numbers() == [1]
     assert block.photo.keys() == {0x9000, 0xA001, 0xA002, 0xA003}
     assert block.photo[0xA001].numbers() == [65535]
     long_comment = ExifBlock({}, {0x9286: ascii_text("x" * 90_000), 0x829A: short(1)})
-    kept = parse_exif(carried_exif(Metadata(exif=build_exif(long_comment)), 2, 1, srgb=True))
+    carried = carried_block(Metadata(exif=build_exif(long_comment)), 2, 1, srgb=True)
+    kept = parse_exif(build_exif(carried))
     assert kept.photo.keys() == {0x9000, 0x829A, 0xA001, 0xA002, 0xA003}
 
 

@@ -214,7 +214,7 @@ def _starts(
     scored = pair.level.shape
     shift = mtb_shift(resized(pair.reference, scored), resized(pair.moving, scored))
     start = np.eye(3)
-    start[:2, 2] = np.array([shift.dx, shift.dy]) * 2 / max(scored)
+    start[:2, 2] = np.array(shift) * 2 / max(scored)
     yield "bitmaps", refine(pair.coarse, start, careful)
 
 

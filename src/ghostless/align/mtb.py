@@ -4,7 +4,6 @@ Dynamic Range Photographs from Hand-Held Exposures, JGT 8(2), 2003.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -21,19 +20,6 @@ _MARGIN_CODES = 12.0
 _SMALLEST_SIDE = 8
 # A shift counts only if it removes this share of zero shift's errors.
 _CLEARLY = 0.1
-
-
-@dataclass(frozen=True)
-class MtbShift:
-    """A whole-pixel shift: reference(x, y) shows what moving(x + dx, y + dy) shows.
-
-    errors, errors_unmoved: share of pixels whose bitmaps differ, with the shift and without.
-    """
-
-    dx: int
-    dy: int
-    errors: float
-    errors_unmoved: float
 
 
 def _threshold_percentile(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -94,10 +80,11 @@ def bitmap_difference(reference: NDArray[np.float32], moving: NDArray[np.float32
     return _errors(_bitmaps(first, percentile), _bitmaps(second, percentile), 0, 0)
 
 
-def mtb_shift(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> MtbShift:
+def mtb_shift(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> tuple[int, int]:
     """Find the shift between two images (h, w, 3) RGB, 0..255, up to 63 pixels each way.
 
-    The shift is (0, 0) unless another one removes clearly more than noise.
+    Returns (dx, dy), whole pixels: reference(x, y) shows what moving(x + dx, y + dy) shows. It is
+    (0, 0) unless another shift removes clearly more than noise.
     """
     images = [_grey(image) for image in (reference, moving)]
     pyramid = [images]
@@ -118,6 +105,4 @@ def mtb_shift(reference: NDArray[np.float32], moving: NDArray[np.float32]) -> Mt
         ]
         errors, _, dx, dy = min(tries)
         unmoved = _errors(*maps, 0, 0)
-    if errors >= unmoved * (1 - _CLEARLY):
-        return MtbShift(0, 0, unmoved, unmoved)
-    return MtbShift(dx, dy, errors, unmoved)
+    return (dx, dy) if errors < unmoved * (1 - _CLEARLY) else (0, 0)

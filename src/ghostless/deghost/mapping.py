@@ -64,10 +64,6 @@ class Mapping:
     source_clip: float
     target_clip: float
 
-    def bounds(self, source: Codes) -> tuple[Codes, Codes]:
-        """Interval of target codes for source codes (H, W, 3), nearest level."""
-        return look_up(self.low, source), look_up(self.high, source)
-
     @cached_property
     def fine_table(self) -> NDArray[np.float32]:
         """`expected` at 16 steps per code, (4096, 3), for sources with fractions of codes."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ..bracket import Metadata
 from .exif import (
+    UNDEFINED,
     ExifBlock,
     Tags,
     Value,
@@ -271,21 +272,17 @@ def carried_block(metadata: Metadata, width: int, height: int, *, srgb: bool) ->
 
     Camera, lens, date, artist, copyright, GPS and the exposure stay. The thumbnail, the maker's
     note and what tells of the old pixels go; orientation, size and colour space are written anew.
+    As many of the longest values go as do not fit 65,000 bytes.
     """
     block = compact_block(parse_exif(metadata.exif) if metadata.exif else ExifBlock())
     block.image[_ORIENTATION] = short(1)
     block.image[_SOFTWARE] = ascii_text(SOFTWARE)
     if metadata.lens is not None:
         block.photo.setdefault(_LENS_MODEL, ascii_text(metadata.lens))
-    block.photo.setdefault(_EXIF_VERSION, Value(7, 4, b"0232"))
+    block.photo.setdefault(_EXIF_VERSION, Value(UNDEFINED, 4, b"0232"))
     block.photo[_COLOUR_SPACE] = short(1 if srgb else 0xFFFF)
     block.photo[_PIXELS_X], block.photo[_PIXELS_Y] = long(width), long(height)
     for tags in (block.photo, block.image, block.gps):
         while tags and len(build_exif(block)) > _MAX_EXIF_BYTES:
             del tags[max(tags, key=lambda tag: len(tags[tag].data))]
     return block
-
-
-def carried_exif(metadata: Metadata, width: int, height: int, *, srgb: bool) -> bytes:
-    """The Exif block of a result in bytes, without prefix; at most 65,000 of them."""
-    return build_exif(carried_block(metadata, width, height, srgb=srgb))

@@ -189,12 +189,6 @@ def _shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     return images.gather(2, rows).gather(3, columns)
 
 
-def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Crop the far borders of (..., H, W) so that the sides are multiples."""
-    height, width = (side // multiple * multiple for side in image.shape[-2:])
-    return image[..., :height, :width]
-
-
 def resize(image: Tensor, side: int) -> Tensor:
     """Resize images (B, C, H, W) to squares, averaging where they shrink."""
     return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)

@@ -60,7 +60,6 @@ class Job:
     fraction: float = 0.0
     error: str | None = None
     value: dict[str, Any] = field(default_factory=dict)
-    submitted: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     runner: asyncio.Task[None] | None = None

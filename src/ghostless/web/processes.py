@@ -35,7 +35,6 @@ class Worker:
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
         self._process: asyncio.subprocess.Process | None = None
-        self._ready = False
         self._start_lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -43,7 +42,6 @@ class Worker:
         async with self._start_lock:
             if self._process is not None and self._process.returncode is None:
                 return
-            self._ready = False
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
