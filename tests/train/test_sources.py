@@ -13,6 +13,7 @@ import torch
 from ghostless.data.panoramas import from_radiance
 from ghostless.data.rendered import RenderedScene, load_rendered
 from ghostless.data.splits import HELD_OUT_SCENES
+from ghostless.errors import OptionError
 from ghostless.train import samples
 from ghostless.train.quality import mef_ssim, psnr, scale_space_loss
 from ghostless.train.sources import SimulatedData, fuse_densely
@@ -184,6 +185,17 @@ def test_scale_space_loss_sees_softness_and_colour() -> None:
     assert float(scale_space_loss(soft, image)) > 0.1
     assert float(scale_space_loss(image * 0.8, image)) > 0.02
     assert psnr(image, image) == 100
+
+
+@pytest.mark.parametrize(("name", "missing"), [("mine", "held-out"), ("hotel_room", "train")])
+def test_pictures_of_one_split_alone_are_refused(name: str, missing: str, tmp_path: Path) -> None:
+    from ghostless.data.panoramas import pack
+    from ghostless.train.sources import open_data
+
+    cv2.imwrite(str(tmp_path / f"{name}.hdr"), np.ones((64, 128, 3), np.float32))
+    pack([tmp_path], tmp_path / "packed")
+    with pytest.raises(OptionError, match=f"expected HDR pictures of split '{missing}'"):
+        open_data(tmp_path / "packed", torch.device("cpu"))
 
 
 def test_prepared_references_are_the_target(

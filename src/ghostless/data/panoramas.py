@@ -20,7 +20,15 @@ from torch import Tensor
 
 from .. import color
 from ..errors import FileReadError, InputError, OptionError
-from .splits import HDR_SUFFIXES, SURFACE_SUFFIXES, Split, list_files, scene_of, split_of
+from .splits import (
+    HDR_SUFFIXES,
+    HELD_OUT_SCENES,
+    SURFACE_SUFFIXES,
+    Split,
+    list_files,
+    scene_of,
+    split_of,
+)
 
 Kind = Literal["panorama", "picture", "surface"]
 
@@ -377,5 +385,9 @@ def check_split(panoramas: Panoramas, split: Split) -> Panoramas:
     """Return the pictures of a split; raise OptionError where there is none."""
     chosen = panoramas.select(split=split)
     if not chosen.select(kinds=("panorama", "picture")).entries:
-        raise OptionError(f"expected HDR pictures of split {split!r}, found none; pack more scenes")
+        some = ", ".join(sorted(HELD_OUT_SCENES)[:3])
+        raise OptionError(
+            f"expected HDR pictures of split {split!r}, found none; pack scenes of both splits "
+            f"(held out are {some} and others of data/splits.py)"
+        )
     return chosen

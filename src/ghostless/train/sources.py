@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..data.panoramas import MANIFEST, Panoramas, load_packed
+from ..data.panoramas import MANIFEST, Panoramas, check_split, load_packed
 from ..data.references import ReferenceBatch, ReferenceSettings, ReferenceViews
 from ..data.rendered import FOLDER as RENDERED_FOLDER
 from ..data.rendered import PACKED as RENDERED_MANIFEST
@@ -73,7 +73,7 @@ class SimulatedData(TrainingData):
                     pictures.device,
                     split=split,
                 )
-        self.pictures = {split: pictures.select(split=split) for split in ("train", "held-out")}
+        self.pictures = {split: pictures.select(split=split) for split in SPLITS}
         self._pictures_device = pictures.device
         self._simulators: dict[tuple[str, str, tuple[int, int]], BracketSimulator] = {}
 
@@ -259,13 +259,19 @@ def _load(folder: Path, device: torch.device) -> Panoramas:
 
 
 def open_data(folder: Path, device: torch.device) -> TrainingData:
-    """Training data from a folder that `ghostless data pack` wrote, with its references if any."""
+    """Training data from a folder that `ghostless data pack` wrote, with its references if any.
+
+    Raises OptionError unless there are pictures to train on and held-out ones.
+    """
+    pictures = _load(folder, device)
+    for split in SPLITS:
+        check_split(pictures, split)
     references, scenes = folder / REFERENCES_FOLDER, folder / RENDERED_FOLDER
     rendered = None
     if (scenes / RENDERED_MANIFEST).is_file():
         rendered = load_rendered(read_packed(scenes), split="train").to(device)
     return SimulatedData(
-        _load(folder, device),
+        pictures,
         references if (references / MANIFEST).is_file() else None,
         rendered,
     )
