@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the real photos in ../shared/data")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Have torch work on one thread: quickest for small tensors, and other tests run beside.
+
+    For a whole file: `pytestmark = pytest.mark.usefixtures("one_thread")`.
+    """
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

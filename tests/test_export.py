@@ -39,6 +39,8 @@ from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa
 from .files import contents  # noqa: E402
 from .scenes import make_radiance, make_stack  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {
     "mef-gan": mef_gan.GeneratorArchitecture(
         initial_gamma=0.5, initial_deviation=0.05, merge_channels=16
@@ -49,14 +51,6 @@ SMALL = {
     "hdr-gan": hdr_gan.HdrGanArchitecture(scales=2, base_channels=4),
     "homography": homography.HomographyArchitecture(base_channels=2, hidden=16),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

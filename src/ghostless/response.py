@@ -165,7 +165,7 @@ def recode_to_srgb(stack: Stack, response: Response) -> Stack:
 
 
 def _recoded(frame: Frame, response: Response) -> Frame:
-    pixels = frame.pixels
+    pixels: Any = frame.pixels
     if frame.transfer == "linear":
         return frame
     if pixels.dtype == np.float32:

@@ -24,16 +24,10 @@ from ghostless.train.command import TrainOptions, prepare  # noqa: E402
 
 from ..train.stand_in import StandIn  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = AblationSettings(steps=1, batch=1, patch=32, scenes=2, device="cpu", quiet=True)
 SOME = ("full", "add, add", "1 coordinate-attention block")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,9 @@ from ghostless.nn import homography  # noqa: E402
 from ghostless.nn.blocks import ConvBlock, count_parameters  # noqa: E402
 from ghostless.nn.homography import HomographyArchitecture, HomographyNetwork  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {"base_channels": 2, "hidden": 8}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("pool_last", "count"), [(False, 19_487_496), (True, 6_904_584)])

@@ -181,7 +181,7 @@ def load_folded_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     rest = dict(state)
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):
-            module.weight = rest.pop(f"{name}.weight" if name else "weight")  # type: ignore[assignment]
+            module.weight = rest.pop(f"{name}.weight" if name else "weight")
             mode = module.training
             module.train()
             for _ in range(_POWER_ITERATIONS):
