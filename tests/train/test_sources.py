@@ -19,6 +19,7 @@ from ghostless.train.sources import SimulatedData, fuse_densely
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+
 @pytest.fixture(scope="module")
 def data() -> SimulatedData:
     random = np.random.default_rng(2)
