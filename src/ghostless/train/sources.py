@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from ..data.rendered import FOLDER as RENDERED_FOLDER
 from ..data.rendered import PACKED as RENDERED_MANIFEST
 from ..data.rendered import RenderedScenes, RenderedSimulator, load_rendered, read_packed
 from ..data.simulate import BracketSimulator, SimulationSettings
+from ..data.splits import Split
 from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from ..nn.srgb import linear_to_srgb
 from .samples import Batch, TrainingData
@@ -45,7 +45,7 @@ _MOST_HELD_OUT_VIEWS = 16
 REFERENCES_FOLDER = "references"
 _HELD_OUT_SEED = 20_000
 
-SPLITS: tuple[Literal["train", "held-out"], ...] = ("train", "held-out")
+SPLITS: tuple[Split, ...] = ("train", "held-out")
 
 
 class SimulatedData(TrainingData):
@@ -154,7 +154,7 @@ class SimulatedData(TrainingData):
             batches.append(make(simulator, 1, generator, view))
         return batches
 
-    def _simulator(self, split: str, what: str, size: tuple[int, int]) -> BracketSimulator:
+    def _simulator(self, split: Split, what: str, size: tuple[int, int]) -> BracketSimulator:
         key = (split, what, size)
         if key not in self._simulators:
             if what == "pairs":
