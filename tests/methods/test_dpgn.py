@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless.bracket import Frame, Stack  # noqa: E402
-from ghostless.methods import dpgn, mertens  # noqa: E402
+from ghostless.methods import dpgn  # noqa: E402
 from ghostless.methods.dpgn import Dpgn, DpgnArchitecture  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.fullsize import map_writer  # noqa: E402
@@ -19,7 +17,7 @@ from ghostless.nn.priors import make_priors  # noqa: E402
 
 SMALL = DpgnArchitecture(base=4, levels=3, side_outputs=3)
 PLAIN = replace(SMALL, content_priors=False, detail_priors=False)
-ADDED = replace(SMALL, adds_to="prior")
+ADDED = replace(SMALL, adds_to="mean")
 
 
 def pair(height, width, dtype=torch.float32, seed=0, batch=1):
@@ -39,7 +37,7 @@ def settled(architecture=SMALL, dtype=torch.float32):
     with torch.no_grad():
         for seed in range(3):
             network(**pair(side, side, dtype, seed, batch=2))
-        if architecture.adds_to == "prior":
+        if architecture.adds_to == "mean":
             torch.nn.init.normal_(network.last.weight)
     return network.eval()
 
@@ -188,17 +186,13 @@ def test_training_reaches_every_parameter():
     assert without == []
 
 
-@pytest.mark.parametrize("form", ["paper", "fused_first"])
 @torch.no_grad()
-def test_untrained_it_gives_the_fusion_that_it_adds_to(form):
-    inputs = pair(32, 40, torch.float64)
-    network = Dpgn(replace(ADDED, prior_form=form)).double().eval()
-    frames = [inputs[name][0].permute(1, 2, 0).float().numpy() for name in ("under", "over")]
-    stack = Stack(tuple(Frame(frame) for frame in frames), reference=0)
-    settings = mertens.MertensSettings(levels=ADDED.levels + 1, overshoot="clip")
-    expected = mertens.fuse(stack, settings).pixels
-    found = network(**inputs).final[0].permute(1, 2, 0).clamp(0, 1).numpy()
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+def test_untrained_it_gives_the_mean_that_it_adds_to():
+    inputs = pair(32, 40)
+    found = Dpgn(ADDED).eval()(**inputs).final
+    torch.testing.assert_close(found, (inputs["over"] + inputs["under"]) / 2)
+    with pytest.raises(ValueError, match="adds_to"):
+        replace(SMALL, adds_to="prior")
 
 
 def run_tiled(network, inputs, tile_bytes):
@@ -226,7 +220,7 @@ def run_tiled(network, inputs, tile_bytes):
 
 @pytest.mark.parametrize(
     "architecture",
-    [SMALL, PLAIN, replace(SMALL, content_priors=False), ADDED, replace(PLAIN, adds_to="prior")],
+    [SMALL, PLAIN, replace(SMALL, content_priors=False), ADDED],
 )
 @pytest.mark.parametrize("tile_pixels", [40 * 40, 1])
 @torch.no_grad()
@@ -239,12 +233,9 @@ def test_tiles_equal_the_whole(architecture, tile_pixels):
     torch.testing.assert_close(tiled, network(**inputs).final, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("adds_to", ["nothing", "prior"])
 @torch.no_grad()
-def test_tiles_equal_the_whole_with_the_program_s_priors(adds_to):
-    architecture = replace(
-        SMALL, prior_form="fused_first", prior_weights="program", adds_to=adds_to
-    )
+def test_tiles_equal_the_whole_with_the_program_s_priors():
+    architecture = replace(SMALL, prior_form="fused_first", prior_weights="program")
     network = settled(architecture, torch.float64)
     inputs = pair(64, 32, torch.float64)
     tiled, _ = run_tiled(network, inputs, 32 * 32 * 4 * dpgn._BYTES_PER_PIXEL_AND_CHANNEL)

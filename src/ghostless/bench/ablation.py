@@ -384,7 +384,7 @@ ABLATIONS: dict[str, Ablation] = {
                 architecture={"content_priors": False},
                 published=_dpgn(0.8014, 0.6113, 0.5767),
             ),
-            Variant("added to exposure fusion", architecture={"adds_to": "prior"}),
+            Variant("added to the mean", architecture={"adds_to": "mean"}),
         ),
         tables={
             "Priors (table 2)": (
@@ -394,7 +394,7 @@ ABLATIONS: dict[str, Ablation] = {
                 "CPG encoder, DPG decoder",
             ),
             "What the output is added to (ours)": (
-                "added to exposure fusion",
+                "added to the mean",
                 "CPG encoder, DPG decoder",
             ),
         },

@@ -16,8 +16,8 @@ Differs from the paper, which leaves much open, and from the authors' program:
     - Outputs are RGB; fused colour is taken from exposure fusion as in the program
       (`chroma="prior"`), or from the network (`chroma="net"`).
     - The discriminator is not described; its loss (equation 6) has the wrong sign for fakes.
-    - `adds_to="prior"`, which the weights that ship have: the last layer's output is added to the
-      exposure fusion that the priors add up to, and begins at 0.
+    - `adds_to="mean"`, which the weights that ship have: the last layer's output is added to the
+      mean of the two images, and begins at 0.
     - Any number of frames, by fusing in turn.
 """
 
@@ -50,7 +50,7 @@ from ..nn.fullsize import (
     tile_budget,
 )
 from ..nn.patchgan import PatchGanArchitecture, pix2pix_70
-from ..nn.priors import PriorForm, Priors, WeightForm, collapse, fuse_images, make_priors
+from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
@@ -70,7 +70,7 @@ class DpgnArchitecture:
     side_outputs: how many of the finest scales have a side output to supervise.
     dropout: in the encoder and the bottom, while training.
     prior_form, prior_weights: see `nn.priors.make_priors`.
-    adds_to: "nothing" as in the paper, or "prior", the exposure fusion that the priors add up to.
+    adds_to: "nothing" as in the paper, or "mean", that of the two images.
     """
 
     base: int = 16
@@ -81,7 +81,7 @@ class DpgnArchitecture:
     dropout: float = 0.3
     prior_form: PriorForm = "paper"
     prior_weights: WeightForm = "mertens"
-    adds_to: Literal["nothing", "prior"] = "nothing"
+    adds_to: Literal["nothing", "mean"] = "nothing"
 
     def __post_init__(self) -> None:
         if not (1 <= self.base <= 256 and 1 <= self.levels <= 8):
@@ -89,8 +89,8 @@ class DpgnArchitecture:
                 "expected a base of 1 to 256 channels and 1 to 8 levels, "
                 f"found {self.base} and {self.levels}"
             )
-        if self.adds_to not in ("nothing", "prior"):
-            raise ValueError(f"expected adds_to nothing or prior, found {self.adds_to!r}")
+        if self.adds_to not in ("nothing", "mean"):
+            raise ValueError(f"expected adds_to nothing or mean, found {self.adds_to!r}")
         if not 0 <= self.side_outputs <= self.levels:
             raise ValueError(f"expected 0 to {self.levels} side_outputs, found {self.side_outputs}")
 
@@ -101,7 +101,7 @@ class DpgnArchitecture:
 
     @property
     def needs_priors(self) -> bool:
-        return self.content_priors or self.detail_priors or self.adds_to == "prior"
+        return self.content_priors or self.detail_priors
 
     def channels(self, level: int) -> int:
         """Channels at a level, 0 the finest, `levels` the bottom."""
@@ -168,7 +168,7 @@ class Decoder(nn.Module):
 class Outputs:
     """Fused RGB 0..1: `final` (B, 3, H, W) and the side outputs, the finest, (H, W), first.
 
-    Added to a prior, `final` may leave 0..1, so that a loss pulls it back.
+    Added to the mean, `final` may leave 0..1, so that a loss pulls it back.
     """
 
     final: Tensor
@@ -213,17 +213,15 @@ class Dpgn(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        if architecture.adds_to == "prior":
+        if architecture.adds_to == "mean":
             nn.init.zeros_(self.last.weight)
 
     def forward(self, *, over: Tensor, under: Tensor, priors: Priors | None = None) -> Outputs:
         content: Sequence[Tensor | None] = [None] * self.architecture.levels
-        detail, fused = content, None
+        detail = content
         if self.architecture.needs_priors:
             priors = priors or self.make_priors(over=over, under=under)
             content, detail = priors.content, priors.detail
-            if self.architecture.adds_to == "prior":
-                fused = fuse_images(priors)
         x = join_pair(over, under)
         skips = []
         for level, encoder in enumerate(self.encoders):
@@ -236,13 +234,13 @@ class Dpgn(nn.Module):
             side = self.decoders[level].side
             if isinstance(side, nn.Module):
                 sides.append(to_rgb(side, x))
-        return Outputs(self.finish(x, fused), sides[::-1])
+        return Outputs(self.finish(x, over, under), sides[::-1])
 
-    def finish(self, features: Tensor, fused: Tensor | None) -> Tensor:
-        """The fused image of the finest features and, where it is added to one, of a fusion."""
-        if fused is None:
+    def finish(self, features: Tensor, over: Tensor, under: Tensor) -> Tensor:
+        """The fused image of the finest features and, where it is added to their mean, the pair."""
+        if self.architecture.adds_to == "nothing":
             return to_rgb(self.last, features)
-        return fused + torch.tanh(in_full_precision(self.last, features))
+        return (over + under) / 2 + torch.tanh(in_full_precision(self.last, features))
 
     @torch.no_grad()
     def make_priors(self, *, over: Tensor, under: Tensor) -> Priors:
@@ -300,8 +298,6 @@ class _PriorMaps:
     ) -> None:
         self.read = read
         self.weights_form = architecture.prior_weights
-        # Exposure fusion of the next level, if it is asked for.
-        self.coarser_fused: Tensor | None = None
         self.whole: Priors | None = None
         if architecture.prior_form == "fused_first":
             pair = read(Region(0, size[0], 0, size[1]))
@@ -325,8 +321,6 @@ class _PriorMaps:
         self.coarser = prior_parts.weighted_priors(
             self.next_images, [joined[:, 6:7], joined[:, 7:]], architecture.levels - 1
         )
-        if architecture.adds_to == "prior":
-            self.coarser_fused = fuse_images(self.coarser)
 
     def _weights(self, pair: Sequence[Tensor]) -> list[Tensor]:
         return prior_parts.make_weights(pair, self.weights_form, self.coloured)
@@ -340,13 +334,6 @@ class _PriorMaps:
             return tile.outer.cut(self.whole.detail[0])
         coarse = [tile.outer.cut(image, 2) for image in self.next_images]
         return prior_parts.weighted_detail(pair, coarse, self._weights(pair))
-
-    def fused(self, tile: Tile, detail: Tensor) -> Tensor:
-        """Exposure fusion on a tile's outer region, of its detail prior; wrong in the same rim."""
-        if self.whole is not None:
-            return tile.outer.cut(fuse_images(self.whole))
-        assert self.coarser_fused is not None
-        return collapse([detail, tile.outer.cut(self.coarser_fused, 2)])
 
 
 def fuse_in_tiles(
@@ -468,15 +455,11 @@ class _FullSizeRun:
     def _finest(self, tile: Tile) -> Tensor:
         pair = self.read(tile.outer)
         detail: Tensor | None = None
-        fused: Tensor | None = None
-        if self.priors is not None:
-            finest = self.priors.finest_detail(tile, pair)
-            detail = finest if self.architecture.detail_priors else None
-            if self.architecture.adds_to == "prior":
-                fused = self.priors.fused(tile, finest)
+        if self.architecture.detail_priors and self.priors is not None:
+            detail = self.priors.finest_detail(tile, pair)
         coarse = tile.outer.cut(self.features, 2)
         features = self.network.decoders[0](coarse, self._finest_skip(pair), detail)
-        return self.network.finish(features, fused)
+        return self.network.finish(features, *pair)
 
 
 NETWORK = NetworkKind(

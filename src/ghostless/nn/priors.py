@@ -276,12 +276,11 @@ def weighted_detail(
 
 
 def fuse_images(priors: Priors) -> Tensor:
-    """Exposure fusion of the images that priors were made of, (B, 3, H, W), not clipped.
+    """Exposure fusion of the images that priors of the paper's form were made of.
 
-    Over as many scales as they have and the base below.
+    Over as many scales as they have and the base below. Returns (B, 3, H, W), not clipped.
     """
-    if priors.base is None:  # fused first: content is what is left of the image without its detail
-        return priors.content[0] + priors.detail[0]
+    assert priors.base is not None
     return collapse([*priors.detail, priors.base])
 
 

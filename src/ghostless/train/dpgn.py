@@ -2,7 +2,7 @@
 
 Preset "paper": multi-scale squared errors and a 70 x 70 PatchGAN (weight 0.01, not given in the
 paper), generator and discriminator in turns, Adam at 1e-4.
-Preset "default": the network adds to exposure fusion; half the width (10.9 of 43.7 million
+Preset "default": the network adds to the mean of both frames; half the width (10.9 of 43.7 million
 parameters), no discriminator, no dropout; multi-scale squared errors, mean absolute error, SSIM and
 MEF-SSIM.
 """
@@ -37,7 +37,7 @@ class DpgnRecipe(Recipe):
     adversarial_weight: float = 0.0
     likeness_weight: float = 1.0
     mef_ssim_weight: float = 0.5
-    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "prior"})
+    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "mean"})
 
 
 PRESETS: Mapping[str, DpgnRecipe] = {
