@@ -24,7 +24,7 @@ from ghostless.io.write import write_image
 from ghostless.metrics import Images, score
 
 from .. import scenes
-from ..files import save_bracket
+from ..files import save_bracket, save_photo
 
 METRICS = ("Entropy", "MEF_SSIM", "Psnr", "Cross_entropy")
 METHODS = "mertens,mertens:overshoot=clip,opencv-mertens,mef-gan"
@@ -194,6 +194,27 @@ def test_radiance_is_scored_against_its_truth(tmp_path: Path, place: str) -> Non
     assert {"TMQI", "MI"} <= set(scores["mertens"])
     table = results.tables[0]
     assert {table.means[m, "PSNR_mu"].rank for m in ("debevec", "opencv-debevec")} == {1, 2}
+
+
+def test_radiance_that_no_photo_holds_decides_nothing(tmp_path: Path) -> None:
+    """A sun in the scene costs a perfect merge nothing."""
+    folder = tmp_path / "data" / "scene"
+    radiance = scenes.make_radiance(176, 192, seed=5).astype(np.float32)
+    radiance[:40, :40] = 500.0
+    for number, stop in enumerate((-2, 0, 2), start=1):
+        save_photo(folder / f"{number}.png", scenes.expose(radiance, stop), stops=stop)
+    (folder / "truth").mkdir()
+    write_image(Fused(radiance, "linear"), folder / "truth" / "truth.exr")
+    settings = BenchSettings(metrics=("PSNR_linear",), workers=1, still=True)
+
+    def psnr() -> float:
+        run("simulated", "debevec", tmp_path / "out", tmp_path / "data", settings)
+        return load_results(tmp_path / "out").tables[0].rows[0].scores["scene"]["PSNR_linear"]
+
+    assert psnr() < 25
+    answers = {"reference": 1, "stops": [-2, 0, 2]}
+    (folder / "truth" / "answers.json").write_text(json.dumps(answers))
+    assert psnr() > 40
 
 
 def test_means_are_over_the_scenes_that_all_methods_have() -> None:

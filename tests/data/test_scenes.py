@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ghostless.data.scenes import Scene, read_brackets, read_mefb, read_sice, split_scenes
+from ghostless.data.scenes import (
+    Scene,
+    read_brackets,
+    read_mefb,
+    read_sice,
+    read_simulated,
+    split_scenes,
+)
 from ghostless.errors import BracketError, FileReadError, OptionError
 
 
@@ -49,6 +56,18 @@ def test_truth_is_told_from_the_photos(tmp_path: Path) -> None:
     assert first.true_radiance == tmp_path / "007" / "HDRImg.hdr"
     assert second.true_radiance == tmp_path / "0008" / "truth" / "truth.exr"
     assert (first.truth, second.truth) == (None, None)
+
+
+def test_what_simulated_photos_can_hold_is_known(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "a/2.jpg", "a/truth/truth.exr", "b/1.jpg", "b/2.jpg")
+    assert [scene.recordable for scene in read_simulated(tmp_path)] == [None, None]
+    answers = tmp_path / "a" / "truth" / "answers.json"
+    answers.write_text('{"reference": 1, "stops": [-3, 0]}')
+    assert [scene.recordable for scene in read_simulated(tmp_path)] == [8.0, None]
+    for wrong in ("{}", "[", '{"reference": 2, "stops": [-3, 0]}'):
+        answers.write_text(wrong)
+        with pytest.raises(FileReadError, match=r"answers.json: expected the answers"):
+            read_simulated(tmp_path)
 
 
 def test_a_folder_of_photos_is_one_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

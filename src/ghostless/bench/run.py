@@ -516,6 +516,7 @@ def _key_of(job: _Job) -> str:
         facts.append(_stamp(job.scene.true_radiance) if job.scene.true_radiance else None)
     if job.work == "score":
         facts.append(_stamp(job.scene.truth) if job.scene.truth else None)
+        facts.append(job.scene.recordable)
         facts += [_stamp(path) for path in (job.place.fused, job.place.linear)]
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -743,17 +744,23 @@ def _score(job: _Job) -> None:
 def _values(
     job: _Job, fused: NDArray[np.uint8], names: Sequence[str], problems: dict[str, str]
 ) -> dict[str, float | None]:
-    """Scores of a display result, and of the radiance beside it, by metric."""
+    """Scores of a display result, and of the radiance beside it, by metric.
+
+    Radiance that no photo can hold, a sun or a lamp, is cut off in truth and result alike: nobody
+    can know it, and it would decide every mean.
+    """
     from ..metrics import METRICS, Images, score
     from ..metrics.radiance import scaled
 
     radiance = None
     if job.scene.true_radiance is not None:
         radiance = read_image(job.scene.true_radiance).require("linear").pixels
+        radiance = np.minimum(radiance, job.scene.recordable or np.inf)
     truth = None if job.scene.truth is None else _eight_bits(read_frame(job.scene.truth).pixels)
     looks = [Images(fused, tuple(_sources(job)), truth=truth, radiance=radiance)]
     if radiance is not None and job.place.linear.is_file():
         linear = scaled(read_image(job.place.linear).require("linear").pixels, radiance)
+        linear = np.minimum(linear, job.scene.recordable or np.inf)
         looks.append(Images(linear, true_radiance=radiance))
     values: dict[str, float | None] = {}
     for images in looks:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ..data.scenes import Scene, read_brackets, read_mefb, read_sice
+from ..data.scenes import Scene, read_brackets, read_mefb, read_sice, read_simulated
 from ..errors import FileReadError, OptionError
 
 Frames = Literal["all", "two"]
@@ -147,8 +147,8 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             "simulated",
-            "brackets that 'ghostless simulate' wrote, against their true radiance",
-            read_brackets,
+            "brackets that 'ghostless simulate' wrote, against the radiance that they can hold",
+            read_simulated,
             Path("simulated"),
             False,
             (*_TO_RADIANCE, *_TONE, *_MOVING),

@@ -29,6 +29,7 @@ from .rendered import (
     read_scene,
     scene_size,
 )
+from .scenes import ANSWERS
 from .simulate import BracketSimulator, SimulatedBatch, SimulationSettings
 from .splits import HDR_SUFFIXES, list_files
 
@@ -150,7 +151,7 @@ def _write_bracket(batch: SimulatedBatch, folder: Path, suffix: str, write: Writ
         "stops": stops,
         "homographies": batch.homographies[0].double().cpu().numpy().tolist(),
     }
-    write_text(json.dumps(answers, indent=1), truth / "answers.json", write)
+    write_text(json.dumps(answers, indent=1), truth / ANSWERS, write)
 
 
 def _write_flow(flow: Tensor, path: Path, write: WriteSettings) -> None:

@@ -11,8 +11,9 @@ skill.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import BracketError, FileReadError, OptionError
@@ -22,6 +23,8 @@ from ..photo_files import images_in, natural_key
 _TRUE_RADIANCE = ("truth.exr", "truth.hdr", "hdrimg.hdr", "hdrimg.exr", "ref_hdr.hdr", "gt.hdr")
 _TRUE_DISPLAY = ("label.jpg", "label.png", "label.jpeg", "truth.png", "truth.jpg", "gt.png")
 _JPEG = (".jpg", ".jpeg")
+# Beside the true radiance of a simulated bracket: what else is true of it.
+ANSWERS = "answers.json"
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,15 @@ class Scene:
     """One bracket of a data set.
 
     files: the photos, in natural order of their names. truth: the true display image, if there is
-    one. true_radiance: the true linear image, if there is one.
+    one. true_radiance: the true linear image, if there is one. recordable: the largest radiance,
+    in its unit, that any of the photos can hold, where that is known.
     """
 
     name: str
     files: tuple[Path, ...]
     truth: Path | None = None
     true_radiance: Path | None = None
+    recordable: float | None = None
 
     @property
     def has_jpeg_inputs(self) -> bool:
@@ -74,6 +79,31 @@ def read_brackets(folder: Path) -> tuple[Scene, ...]:
     if not scenes and (alone := _bracket(folder)) is not None:
         scenes = [alone]
     return _some(scenes, folder, "folders with the photos of one bracket each")
+
+
+def read_simulated(folder: Path) -> tuple[Scene, ...]:
+    """What `ghostless simulate` writes: brackets with their true radiance and answers.json."""
+    return tuple(
+        replace(scene, recordable=_recordable(scene.true_radiance.with_name(ANSWERS)))
+        if scene.true_radiance is not None
+        else scene
+        for scene in read_brackets(folder)
+    )
+
+
+def _recordable(path: Path) -> float | None:
+    """Where the darkest photo clips, 1 being where the reference does; None without answers."""
+    if not path.is_file():
+        return None
+    try:
+        answers = json.loads(path.read_text(encoding="utf-8"))
+        stops = [float(stop) for stop in answers["stops"]]
+        return float(2.0 ** (stops[answers["reference"]] - min(stops)))
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        raise FileReadError(
+            f"{path}: expected the answers that 'ghostless simulate' wrote (stops, reference), "
+            "found something else; make the brackets again"
+        ) from None
 
 
 def _bracket(place: Path) -> Scene | None:
