@@ -12,6 +12,7 @@ from ghostless import color
 from ghostless.bracket import Fused
 from ghostless.cli import run
 from ghostless.data.panoramas import load_packed
+from ghostless.data.scenes import read_simulated
 from ghostless.exposure import assign_stops
 from ghostless.io.read import read_bracket, read_image
 from ghostless.io.write import write_image
@@ -49,6 +50,23 @@ def test_what_is_written_is_a_bracket_with_its_answers(panorama: Path, tmp_path:
     assert truth.space == "linear"
     assert truth.pixels.shape == (48, 64, 3)
     assert (out / "0000" / "truth" / "ghosts_4.png").is_file()
+
+
+def test_the_display_truth_is_a_rendition_of_what_the_photos_hold(
+    panorama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--size", "192x176", "--display", "--format", "png", "--static")
+    assert simulate(panorama, tmp_path / "out", *words) == 0
+    (scene,) = read_simulated(tmp_path / "out")
+    assert scene.truth is not None
+    shown = read_image(scene.truth).pixels
+    assert shown.shape == (176, 192, 3)
+    # Well exposed, and as bright in the order of brightness as the reference photo.
+    assert 0.25 < shown.mean() < 0.75
+    photo = read_image(scene.files[1]).pixels
+    assert np.corrcoef(shown.ravel(), photo.ravel())[0, 1] > 0.7
+    assert simulate(panorama, tmp_path / "small", "--display") == 2
+    assert "at least 176" in capsys.readouterr().err
 
 
 def test_static_brackets_show_the_truth(panorama: Path, tmp_path: Path) -> None:

@@ -147,11 +147,11 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             "simulated",
-            "brackets that 'ghostless simulate' wrote, against the radiance that they can hold",
+            "brackets that 'ghostless simulate' wrote, against what their photos can hold",
             read_simulated,
             Path("simulated"),
             False,
-            (*_TO_RADIANCE, *_TONE, *_MOVING),
+            (*_TO_RADIANCE, *_TO_TRUTH, *_TONE, *_MOVING),
             "PSNR_mu",
         ),
         Suite(

@@ -49,6 +49,9 @@ def simulate(
     ] = "jpg",
     jpeg_quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG files.")] = 92,
     flow: Annotated[bool, typer.Option("--flow", help="Also write the true flow, .flo.")] = False,
+    display: Annotated[
+        bool, typer.Option("--display", help="Also write the picture a fusion should give.")
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -81,6 +84,7 @@ def simulate(
             seed=seed,
             suffix="." + suffix.lower().lstrip("."),
             quality=jpeg_quality,
+            display=display,
             overwrite=overwrite,
             progress=lambda share: bars("brackets", share),
         )

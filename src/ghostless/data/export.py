@@ -21,6 +21,7 @@ from .panoramas import (
     read_radiance,
     store_bytes,
 )
+from .references import choose_reference
 from .rendered import (
     RenderedScenes,
     RenderedSimulator,
@@ -85,6 +86,7 @@ def simulate_files(
     seed: int = 0,
     suffix: str = ".jpg",
     quality: int = 92,
+    display: bool = False,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> list[Path]:
@@ -95,6 +97,8 @@ def simulate_files(
     reference's pixels, and answers.json: reference, stops, homographies from the reference's
     pixel centres to each frame's. With `settings.flow`, flow_N.flo is where each of the reference's
     pixels goes (Middlebury's format); of rendered scenes, hidden_N.png is where it cannot be seen.
+    display: also write truth.png, the picture that a fusion should give: the rendition of what the
+    photos can hold that `references.choose_reference` takes (photos of at least 176 pixels a side).
     sources: HDR files, folders of them, a packed folder, or scenes of `ghostless render`, whose
     own motion is then taken and whose moments bound the number of frames.
     Frames leave the simulated camera unpacked and are compressed here, once.
@@ -116,7 +120,10 @@ def simulate_files(
     for number, folder in enumerate(folders):
         # A bracket depends on the seed and its number, not on how many others there are.
         generator = torch.Generator(simulator.device).manual_seed(seed * 1_000_003 + number)
-        _write_bracket(simulator.sample(1, generator), folder, suffix, write)
+        batch = simulator.sample(1, generator)
+        _write_bracket(batch, folder, suffix, write)
+        if display:
+            _write_display(batch, folder / "truth" / "truth.png", write)
         if progress is not None:
             progress((number + 1) / count)
     return folders
@@ -152,6 +159,13 @@ def _write_bracket(batch: SimulatedBatch, folder: Path, suffix: str, write: Writ
         "homographies": batch.homographies[0].double().cpu().numpy().tolist(),
     }
     write_text(json.dumps(answers, indent=1), truth / ANSWERS, write)
+
+
+def _write_display(batch: SimulatedBatch, path: Path, write: WriteSettings) -> None:
+    stops = batch.stops[0]
+    recordable = float(2.0 ** (stops[batch.reference] - stops.min()))
+    radiance = np.minimum(_pixels(batch.radiance[0]), np.float32(recordable))
+    write_image(Fused(choose_reference(radiance).display, "display"), path, write)
 
 
 def _write_flow(flow: Tensor, path: Path, write: WriteSettings) -> None:
