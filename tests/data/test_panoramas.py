@@ -94,6 +94,19 @@ def test_one_scene_is_on_one_side_of_the_split() -> None:
     assert split_of("anything_else") == "train"
 
 
+def test_of_scenes_that_nobody_split_some_are_held_out(tmp_path: Path) -> None:
+    (tmp_path / "hdr").mkdir()
+    for number in range(4):
+        radiance = make_radiance(32, 64, seed=number)
+        for name in (f"street {number}", f"street {number}_2k"):
+            write_image(Fused(radiance, "linear"), tmp_path / "hdr" / f"{name}.exr")
+    sides = {(e.scene, e.split) for e in pack([tmp_path / "hdr"], tmp_path / "packed")}
+    assert len(sides) == 4
+    assert 1 <= [side for _, side in sides].count("held-out") <= 3
+    again = {(e.scene, e.split) for e in pack([tmp_path / "hdr"], tmp_path / "again")}
+    assert again == sides
+
+
 def test_the_real_panoramas_have_the_held_out_scenes(shared: Path) -> None:
     files = [*(shared / "hdri").iterdir(), *(shared / "hdri_4k").iterdir()]
     assert {scene_of(file.stem) for file in files} >= HELD_OUT_SCENES

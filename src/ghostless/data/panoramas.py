@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +22,10 @@ from .. import color
 from ..errors import FileReadError, InputError, OptionError
 from .splits import (
     HDR_SUFFIXES,
-    HELD_OUT_SCENES,
     SURFACE_SUFFIXES,
     Split,
     list_files,
+    names_to_hold_out,
     scene_of,
     split_of,
 )
@@ -82,6 +82,8 @@ def pack(
     """Pack the HDR pictures of some folders, and a folder of colour maps, into a small folder.
 
     surfaces: display pictures (sRGB) that moving objects are cut from; scaled to 512 pixels.
+    Held out are the scenes of `splits.HELD_OUT_SCENES`, or a tenth of the scenes, at least one,
+    where none of those is among them.
     Raises FileReadError where a folder has no such pictures, OutputError for what exists.
     """
     # What only packing needs is imported by it: training runs where few packages are installed.
@@ -97,6 +99,7 @@ def pack(
             entries.append(_pack_surface(path, out, overwrite))
         if progress is not None:
             progress((done + 1) / (len(pictures) + len(maps)))
+    entries = _with_some_held_out(entries)
     manifest = {
         "format": FORMAT,
         "sun_percentile": SUN_PERCENTILE,
@@ -104,6 +107,20 @@ def pack(
     }
     write_text(json.dumps(manifest, indent=1), out / MANIFEST, _settings(overwrite))
     return tuple(entries)
+
+
+def _with_some_held_out(entries: list[Entry]) -> list[Entry]:
+    """Hold scenes out where none of them is known as held out; one scene alone is left as it is."""
+    scenes = {entry.scene: entry.split for entry in entries if entry.kind != "surface"}
+    if "held-out" in scenes.values() or len(scenes) < 2:
+        return entries
+    held = names_to_hold_out(scenes)
+    return [
+        replace(entry, split="held-out")
+        if entry.kind != "surface" and entry.scene in held
+        else entry
+        for entry in entries
+    ]
 
 
 def _settings(overwrite: bool) -> Any:
@@ -385,9 +402,7 @@ def check_split(panoramas: Panoramas, split: Split) -> Panoramas:
     """Return the pictures of a split; raise OptionError where there is none."""
     chosen = panoramas.select(split=split)
     if not chosen.select(kinds=("panorama", "picture")).entries:
-        some = ", ".join(sorted(HELD_OUT_SCENES)[:3])
         raise OptionError(
-            f"expected HDR pictures of split {split!r}, found none; pack scenes of both splits "
-            f"(held out are {some} and others of data/splits.py)"
+            f"expected HDR pictures of split {split!r}, found none; pack two scenes or more"
         )
     return chosen

@@ -10,14 +10,14 @@ skill.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import BracketError, FileReadError, OptionError
+from ..errors import BracketError, FileReadError
 from ..photo_files import images_in, natural_key
+from .splits import names_to_hold_out
 
 # What data sets call the true picture: SICE, Kalantari & Ramamoorthi 2017, `ghostless simulate`.
 _TRUE_RADIANCE = ("truth.exr", "truth.hdr", "hdrimg.hdr", "hdrimg.exr", "ref_hdr.hdr", "gt.hdr")
@@ -147,29 +147,12 @@ def read_sice(folder: Path) -> tuple[Scene, ...]:
 def split_scenes(
     scenes: Sequence[Scene], held_out_share: float = 0.1, seed: int = 0
 ) -> tuple[list[Scene], list[Scene]]:
-    """Split scenes into those to train on and those held out.
-
-    The side of a scene depends on its name and the seed alone, so that a data set that grows keeps
-    its split. At least one scene is on each side; raises OptionError for fewer than two scenes.
-    """
-    if not 0 < held_out_share < 1:
-        raise OptionError(f"held_out_share: expected between 0 and 1, found {held_out_share}")
-    if len(scenes) < 2:
-        raise OptionError(f"expected at least 2 scenes to split, found {len(scenes)}")
-    ranked = sorted(scenes, key=lambda scene: _place(scene.name, seed))
-    count = sum(_place(scene.name, seed) < held_out_share for scene in ranked)
-    count = min(max(count, 1), len(scenes) - 1)
-    held = {id(scene) for scene in ranked[:count]}
+    """Split scenes into those to train on and those held out, by `splits.names_to_hold_out`."""
+    held = names_to_hold_out((scene.name for scene in scenes), held_out_share, seed)
     return (
-        [scene for scene in scenes if id(scene) not in held],
-        [scene for scene in scenes if id(scene) in held],
+        [scene for scene in scenes if scene.name not in held],
+        [scene for scene in scenes if scene.name in held],
     )
-
-
-def _place(name: str, seed: int) -> float:
-    """A number 0..1 that a name and a seed always give."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import FileReadError
+from ..errors import FileReadError, OptionError
 
 Split = Literal["train", "held-out"]
 
@@ -63,6 +64,27 @@ def scene_of(name: str) -> str:
 def split_of(scene: str) -> Split:
     """Side of the split that a scene is on."""
     return "held-out" if scene in HELD_OUT_SCENES | HELD_OUT_SURFACES else "train"
+
+
+def names_to_hold_out(names: Iterable[str], share: float = 0.1, seed: int = 0) -> set[str]:
+    """Choose the scenes to hold out of a set of which nobody has chosen any.
+
+    The side of a scene depends on its name and the seed alone, so that a set that grows keeps its
+    split. At least one scene is on each side; raises OptionError for fewer than two scenes.
+    """
+    ranked = sorted(set(names), key=lambda name: _place(name, seed))
+    if not 0 < share < 1:
+        raise OptionError(f"expected a share to hold out between 0 and 1, found {share}")
+    if len(ranked) < 2:
+        raise OptionError(f"expected at least 2 scenes to split, found {len(ranked)}")
+    count = sum(_place(name, seed) < share for name in ranked)
+    return set(ranked[: min(max(count, 1), len(ranked) - 1)])
+
+
+def _place(name: str, seed: int) -> float:
+    """A number 0..1 that a name and a seed always give."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -312,7 +312,6 @@ class Run:
             self.table.add(name, frozen.to(self.device))
         self._saved_at = time.monotonic()
         self._interval_start = (self.state.step, time.monotonic())
-        self._validated_at = -1
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
