@@ -27,8 +27,9 @@ from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from ..nn.srgb import linear_to_srgb
 from .samples import Batch, TrainingData
 
-# From the darker to the brighter frame of a pair, as between the ends of a photographer's bracket.
-PAIR_GAP_STOPS = (2.0, 8.0)
+# From the darker to the brighter frame of a pair: between the ends of a bracket of three to nine
+# photos, such as exposure fusion is used for.
+PAIR_GAP_STOPS = (3.0, 9.0)
 # Kalantari's training brackets have 2 or 3 stops between frames; cameras offer 1 to 3 and more.
 BRACKET_GAP_STOPS = (1.5, 3.5)
 # What an aligner leaves between frames.
