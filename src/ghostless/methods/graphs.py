@@ -245,7 +245,9 @@ def _hdr_gan() -> GraphSource:
             least_side=network.architecture.least_side,
             border="reflect",
             notes="Where there is no darker or no brighter frame, give the reference in its place "
-            "with its own stops. What clips in the darkest frame is clipped in the result.",
+            "with its own stops. What clips in the darkest frame is clipped in the result. The "
+            "frames are read as sRGB: 'ghostless fuse' estimates the camera's own curve and brings "
+            "them to it first.",
         ),
     )
 
