@@ -46,9 +46,9 @@ SMALL = {
         initial_gamma=0.5, initial_deviation=0.05, merge_channels=16
     ),
     "lcndr": lcndr.LcndrArchitecture(),
-    "dpgn": dpgn.DpgnArchitecture(base=2, levels=2, side_outputs=0),
+    "dpgn": dpgn.DpgnArchitecture(base=2, levels=2, side_outputs=0, adds_to="mean"),
     "chen-chuang": chen_chuang.ChenChuangArchitecture(channels=4),
-    "hdr-gan": hdr_gan.HdrGanArchitecture(scales=2, base_channels=4),
+    "hdr-gan": hdr_gan.HdrGanArchitecture(scales=2, base_channels=4, adds_to="merge"),
     "homography": homography.HomographyArchitecture(base_channels=2, hidden=16),
 }
 
@@ -63,6 +63,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         torch.manual_seed(5)
         network = kind.build(SMALL[name])
         give_norms_statistics(network)
+        for parameter in network.parameters():  # what begins at 0 would say nothing
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
         paths[name] = folder / f"{name}.safetensors"
         save_weights(network, paths[name], WeightsInfo(kind.name, data="none: random"))
     return paths
