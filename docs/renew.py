@@ -22,11 +22,12 @@ was run on the darkest and brightest photos too has further tables "NAME, PROTOC
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS / "results.json"
@@ -168,10 +169,25 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
         "moving things": "rejects them by itself" if method.deghosts else "are replaced before it",
         "large images": ways[method.large_images],
         "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
+        "settings (`--set`)": _settings(method.load()[1]),
         "parameters": ", ".join(f"{part} {n:,}" for part, n in method.parameters.items()),
         "paper": method.paper,
     }
     return _table(["", ""], [[what, told] for what, told in rows.items() if told])
+
+
+def _settings(settings: type[Any]) -> str:
+    """The names of a method's settings with what they can be, the default first."""
+    hints = get_type_hints(settings)
+    words = []
+    for field in dataclasses.fields(settings):
+        default = "none" if field.default is None else str(field.default).lower()
+        others = [c for c in get_args(hints[field.name]) if isinstance(c, str) and c != default]
+        if isinstance(field.default, bool):
+            others = [str(not field.default).lower()]
+        choices = "\\|".join([default, *others])
+        words.append(f"`{field.name}={choices}`")
+    return ", ".join(words)
 
 
 def operators(results: dict[str, Any]) -> list[str]:

@@ -194,6 +194,28 @@ def test_method_weights_reach_the_method(tmp_path: Path) -> None:
     assert not np.array_equal(*pictures)
 
 
+def test_any_setting_of_the_method_can_be_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(file) for file in save_bracket(tmp_path)]
+    by_option, by_word, other = (tmp_path / f"{name}.png" for name in "abc")
+    assert cli.run(["fuse", *files, "-o", str(by_option), "-q", "--well-exposedness", "0"]) == 0
+    words = ["--set", "well-exposedness=0", "--well-exposedness", "3"]
+    assert cli.run(["fuse", *files, "-o", str(by_word), "-q", *words]) == 0
+    assert by_option.read_bytes() == by_word.read_bytes()
+    assert cli.run(["fuse", *files, "-o", str(other), "-q", "--set", "overshoot=clip"]) == 0
+    assert by_option.read_bytes() != other.read_bytes()
+    for word, answer in (
+        ("overshot=clip", "overshoot"),
+        ("overshoot", "expected NAME=VALUE, found 'overshoot'"),
+        ("contrast=much", "mertens:contrast: expected float, found 'much'"),
+        ("overshoot=much", "found 'much'"),
+    ):
+        assert cli.run(["fuse", *files, "-o", str(tmp_path / "d.png"), "--set", word]) == 2
+        assert answer in capsys.readouterr().err
+    assert not (tmp_path / "d.png").exists()
+
+
 def test_info_names_exposures_and_the_reference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,16 +7,16 @@ settings `align`, `deghost` and `tone_map` are those of the line around the meth
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from ..align import AlignSettings
 from ..deghost import DeghostSettings
 from ..errors import GhostlessError, OptionError, unknown_name
 from ..methods import METHODS, get_method
+from ..methods.from_words import values_from_words
 from ..nn.weights import has_weights, read_info, shipped_path
 from ..pipeline import FuseOptions
 from ..tonemap import OPERATORS, ToneMapSettings, check_operator
@@ -104,7 +104,9 @@ class Contender:
             else:
                 own[key] = text
         if own:
-            options = replace(options, method_settings=_method_settings(self.name, own))
+            method = get_method(self.name)
+            values = values_from_words(method, own, also_known=_LINE_SETTINGS)
+            options = replace(options, method_settings=method.load()[1](**values))
         return options
 
 
@@ -157,33 +159,3 @@ def _parse_one(label: str) -> Contender:
     if pairs and contender.missing() is None:
         contender.options(still=False)  # raises for a wrong one before any work
     return contender
-
-
-def _method_settings(name: str, wanted: Mapping[str, str]) -> Any:
-    settings_class = get_method(name).load()[1]
-    known = [field.name for field in fields(settings_class)]
-    hints = get_type_hints(settings_class)
-    values = {}
-    for key, text in wanted.items():
-        if key not in known:
-            raise unknown_name(f"setting of {name}", key, [*known, *_LINE_SETTINGS])
-        values[key] = _value(f"{name}:{key}", text, hints[key])
-    return settings_class(**values)
-
-
-def _value(what: str, text: str, hint: Any) -> Any:
-    """Turn text into a value of the type that a settings field is annotated with."""
-    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if types.NoneType in kinds and text.lower() == "none":
-        return None
-    for kind in kinds:
-        if kind is bool and text.lower() in ("true", "false", "yes", "no", "on", "off"):
-            return text.lower() in ("true", "yes", "on")
-        if kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-        if kind is str or get_origin(kind) is Literal:
-            return text
-    raise OptionError(f"{what}: expected {hint}, found {text!r}")

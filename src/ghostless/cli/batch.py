@@ -25,6 +25,7 @@ from .words import (
     Json,
     MaxPixels,
     MethodName,
+    MethodWords,
     Quiet,
     ToneMap,
     Weights,
@@ -100,6 +101,7 @@ def batch(
     ] = False,
     weights: Weights = None,
     device: Device = None,
+    words: MethodWords = None,
     jpeg_quality: JpegQuality = 95,
     depth: Depth = None,
     overwrite: Annotated[
@@ -131,7 +133,7 @@ def batch(
     options = replace(
         options,
         method=method,
-        method_settings=method_settings(known_method, wanted, preset),
+        method_settings=method_settings(known_method, wanted, preset, words),
         tone_map=ToneMapSettings(operator=tone_map),
         write=replace(options.write, quality=jpeg_quality, depth=depth, overwrite=overwrite),
         hdr=hdr,

@@ -68,17 +68,23 @@ def _parse_reference(text: str) -> int | None:
 _OF_NETWORKS = ("quality", "weights", "device")
 
 
-def method_settings(method: Method, wanted: dict[str, Any], preset: str | None = None) -> Any:
+def method_settings(
+    method: Method,
+    wanted: dict[str, Any],
+    preset: str | None = None,
+    words: Sequence[str] | None = None,
+) -> Any:
     """Build a method's settings from the options given and a preset's; None where none was.
 
     What is given wins; settings of the preset that the method does not have are left out.
+    words: NAME=VALUE of further settings; they win over all.
     """
     from_preset: dict[str, Any] = {}
     if preset is not None:
         from ..presets import read_preset
 
         from_preset = read_preset(preset).for_method(method)
-    if not wanted and not from_preset:
+    if not wanted and not from_preset and not words:
         return None
     settings_class = method.load()[1]
     for name in wanted:
@@ -96,7 +102,21 @@ def method_settings(method: Method, wanted: dict[str, Any], preset: str | None =
                 f"{option}: expected a method with this setting, found {method.name!r} "
                 "which has none; leave the option out or use --method mertens"
             )
-    return settings_class(**{**from_preset, **wanted})
+    from ..methods.from_words import values_from_words
+
+    further = values_from_words(method, _pairs(words or ()))
+    return settings_class(**{**from_preset, **wanted, **further})
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE as names with - for _ or without, and text."""
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise OptionError(f"--set: expected NAME=VALUE, found {word!r}")
+        pairs[name.strip().replace("-", "_")] = value.strip()
+    return pairs
 
 
 def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:

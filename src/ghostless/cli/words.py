@@ -69,6 +69,14 @@ ToneMap = Annotated[
         autocompletion=operators, help="Operator that brings a linear result to a display file."
     ),
 ]
+MethodWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Another setting of the method, as its page in docs/methods names it.",
+    ),
+]
 Weights = Annotated[
     Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
 ]
