@@ -108,3 +108,23 @@ def test_pix2pix_discriminator_judges_patches_of_70_pixels():
     network(x)[0, 0, 7, 7].backward()
     seen = x.grad.abs().sum((0, 1)).nonzero()
     assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [70, 70]
+
+
+def test_a_network_takes_its_folded_state_back():
+    def make(seed):
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(
+            blocks.ConvBlock(3, 8, spectral=True), blocks.ConvBlock(8, 2, norm="batch")
+        )
+
+    first, second = make(0), make(1)
+    for _ in range(60):  # until its largest singular value is 1, as after a training
+        first[0].conv.weight  # noqa: B018
+    state = blocks.folded_state(first)
+    blocks.load_folded_state(second, state)
+    for name, value in blocks.folded_state(second).items():
+        torch.testing.assert_close(value, state[name], rtol=5e-3, atol=1e-5)
+    with pytest.raises(KeyError, match=r"1\.conv\.weight"):
+        blocks.load_folded_state(second, {k: v for k, v in state.items() if k != "1.conv.weight"})
+    with pytest.raises(KeyError, match="other"):
+        blocks.load_folded_state(second, {**state, "other": torch.zeros(1)})

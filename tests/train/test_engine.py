@@ -14,8 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ghostless.errors import OptionError
-from ghostless.nn.weights import NetworkKind, load_weights
+from ghostless.errors import OptionError, WeightsError
+from ghostless.methods.dpgn import Dpgn, DpgnArchitecture
+from ghostless.nn.weights import NetworkKind, WeightsInfo, load_weights, save_weights
+from ghostless.train.command import TrainOptions, prepare
 from ghostless.train.ema import Average
 from ghostless.train.engine import CHECKPOINT, Run, RunSettings
 from ghostless.train.export import card, finish, ship
@@ -360,6 +362,45 @@ def test_finished_weights_and_card(tmp_path: Path) -> None:
     shipped = ship([first, second], tmp_path / "weights")
     assert [path.name for path in shipped] == ["small-first.safetensors", "small.safetensors"]
     assert (tmp_path / "weights" / "small.md").read_text() == text
+
+
+def test_a_run_starts_from_weights_and_says_so(tmp_path: Path) -> None:
+    only = (phases()[1],)
+
+    def run_of(folder: str, **settings: Any) -> Run:
+        chosen = replace(SETTINGS, **settings)
+        return Run("small", RECIPE, only, lambda _: StandIn(), tmp_path / folder, chosen)
+
+    run_of("first").train()
+    (first,) = finish(tmp_path / "first", only)
+    trained, _ = load_weights(KIND, first)
+    second = run_of("second", start=str(first))
+    second._set_up(only[0], None)
+    for name, value in trained.state_dict().items():
+        assert torch.equal(second.table.module("generator").state_dict()[name], value), name
+    stop_after(second, 3)
+    second.train()
+    first.unlink()  # a resumed run needs it no more
+    run_of("second", start=str(first), resume=True).train()
+    (done,) = finish(tmp_path / "second", only)
+    _, info = load_weights(KIND, done)
+    assert info.recipe["started_from"]["step"] == 8
+    assert "It started from weights of 8 steps" in done.with_suffix(".md").read_text()
+    with pytest.raises(OptionError, match="expected one stage"):
+        make_run(tmp_path / "both", start=str(done))
+    with pytest.raises(WeightsError, match=str(first)):
+        run_of("third", start=str(first)).train()
+
+
+def test_weights_of_another_architecture_start_nothing(tmp_path: Path) -> None:
+    options = TrainOptions(batch=2, patch=128, stage="fusion", changes=("base=2",))
+    _, (phase,) = prepare("dpgn", options)
+    weights = tmp_path / "dpgn.safetensors"
+    save_weights(Dpgn(DpgnArchitecture(base=3)), weights, WeightsInfo("dpgn"))
+    run = Run("dpgn", RECIPE, (phase,), lambda _: StandIn(), tmp_path / "run",
+              replace(SETTINGS, start=str(weights)))  # fmt: skip
+    with pytest.raises(OptionError, match=r"has base = 3, .*adds_to = 'nothing'"):
+        run.train()
 
 
 def test_cosine_warms_up_and_falls() -> None:

@@ -85,7 +85,11 @@ class RunSettings:
 
 @dataclass
 class State:
-    """Where a run is. interval_means: the exported player's loss at each interval of the log."""
+    """Where a run is.
+
+    interval_means: the exported player's loss at each interval of the log. started_from: how the
+    weights were trained that the run started from, if it did.
+    """
 
     phase: int = 0
     step: int = 0
@@ -94,6 +98,7 @@ class State:
     best: dict[str, float] = field(default_factory=dict)
     interval_means: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    started_from: dict[str, Any] = field(default_factory=dict)
 
 
 class PlayerTable:
@@ -287,7 +292,7 @@ class Run:
             )
             if player.name == phase.export_player:
                 if saved is None and self.settings.start is not None:
-                    _start_from(network, phase, self.settings.start)
+                    self.state.started_from = _start_from(network, phase, self.settings.start)
                 self.average = Average(network, self.recipe.ema_decay)
             rate = player.rate(Moment(0, 0))
             optimiser: torch.optim.Optimizer = (
@@ -407,7 +412,7 @@ class Run:
                 "seconds": round(self.state.seconds + self._seconds()),
                 "hardware": hardware(self.device),
                 "seed": self.settings.seed,
-                "start": self.settings.start,
+                **({"started_from": self.state.started_from} if self.state.started_from else {}),
             },
             data=self.data.description,
             commit=program_commit(),
@@ -503,19 +508,22 @@ class Run:
                 signal.signal(number, handler)
 
 
-def _start_from(network: nn.Module, phase: Phase, start: str) -> None:
-    """Fill a network from a weights file of the same architecture."""
+def _start_from(network: nn.Module, phase: Phase, start: str) -> dict[str, Any]:
+    """Fill a network from weights of the same architecture; return how those were trained."""
     path = find_weights(phase.export, None if start == "shipped" else start)
-    trained, _ = load_weights(phase.export, path)
-    wanted = dataclasses.asdict(cast(Any, network.architecture))
-    found = dataclasses.asdict(trained.architecture)
-    unlike = [name for name, value in wanted.items() if found[name] != value]
-    if unlike:
-        changes = ", ".join(f"{name} = {found[name]!r}" for name in unlike)
-        raise OptionError(
-            f"start: {path} has {changes}; set the same by --set or start from other weights"
-        )
+    trained, info = load_weights(phase.export, path)
+    if hasattr(network, "architecture"):
+        wanted = dataclasses.asdict(cast(Any, network.architecture))
+        found = dataclasses.asdict(trained.architecture)
+        unlike = [name for name, value in wanted.items() if found[name] != value]
+        if unlike:
+            changes = ", ".join(f"{name} = {found[name]!r}" for name in unlike)
+            raise OptionError(
+                f"start: {path} has {changes}; set the same by --set or start from other weights"
+            )
     load_folded_state(network, trained.state_dict())
+    kept = ("step", "batch", "patch_pixels", "rate", "seconds", "hardware", "started_from")
+    return {"commit": info.commit} | {k: info.recipe[k] for k in kept if k in info.recipe}
 
 
 def write_atomically(path: Path, content: bytes) -> None:

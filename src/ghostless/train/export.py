@@ -93,6 +93,11 @@ def _steps(phase: Phase, recipe: Mapping[str, Any]) -> str:
     step = int(recipe.get("step", 0))
     batch = int(phase.batch or recipe.get("batch", 0))
     text = f"{step:,} of {phase.steps:,} planned, {batch} samples each; the best by validation"
+    before, history = 0, recipe.get("started_from")
+    while history:
+        before, history = before + int(history.get("step", 0)), history.get("started_from")
+    if before:
+        text += f". It started from weights of {before:,} steps"
     if step < phase.steps // 10:
         text += ". A short run: expect much of a longer one"
     return text
