@@ -128,3 +128,18 @@ def test_a_network_takes_its_folded_state_back():
         blocks.load_folded_state(second, {k: v for k, v in state.items() if k != "1.conv.weight"})
     with pytest.raises(KeyError, match="other"):
         blocks.load_folded_state(second, {**state, "other": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_mirroring_of_our_own_equals_torch_s(dilation, stride):
+    torch.manual_seed(0)
+    block = blocks.ConvBlock(
+        3, 4, stride=stride, dilation=dilation, padding_mode="reflect", spectral=True
+    ).eval()
+    for size in ((3, 9), (8, 3)):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = torch.rand(2, 3, *size).contiguous(memory_format=layout)
+            with torch.no_grad():
+                found = block(x)
+            torch.testing.assert_close(found, block(x).detach())
