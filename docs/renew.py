@@ -182,10 +182,10 @@ def _settings(settings: type[Any]) -> str:
     words = []
     for field in dataclasses.fields(settings):
         default = "none" if field.default is None else str(field.default).lower()
-        others = [c for c in get_args(hints[field.name]) if isinstance(c, str) and c != default]
-        if isinstance(field.default, bool):
-            others = [str(not field.default).lower()]
-        choices = "\\|".join([default, *others])
+        kinds = get_args(hints[field.name]) or (hints[field.name],)
+        known = [kind for kind in kinds if isinstance(kind, str)]
+        known += ["true", "false"] if bool in kinds else []
+        choices = "\\|".join([default, *(choice for choice in known if choice != default)])
         words.append(f"`{field.name}={choices}`")
     return ", ".join(words)
 

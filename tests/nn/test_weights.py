@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from ghostless.errors import MissingPackageError, OptionError, WeightsError  # noqa: E402
 from ghostless.nn import weights  # noqa: E402
-from ghostless.nn.blocks import ConvBlock  # noqa: E402
+from ghostless.nn.blocks import ConvBlock, compile_blocks  # noqa: E402
 from ghostless.nn.settings import (  # noqa: E402
     NetworkSettings,
     _multiplies_in_bfloat16,
@@ -239,6 +239,28 @@ def test_compiled_blocks_give_what_plain_ones_give_at_any_size(saved):
             image = torch.rand(1, 3, height, width)
             torch.testing.assert_close(compiled.network(image), plain.network(image))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > seen
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_compiler_gives_up_on_none_of_many_unlike_blocks():
+    widths = range(3, 14)
+    network = torch.nn.Sequential(*(ConvBlock(width, width + 1) for width in widths)).eval()
+    compile_blocks(network)
+    seen = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    with torch.inference_mode():
+        network(torch.rand(1, 3, 8, 8))
+    # Some serve two widths; without its limit raised the compiler stops at eight.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] - seen > 8
+
+
+@pytest.mark.gpu
+def test_blocks_are_compiled_on_a_gpu_unless_told_otherwise(saved):
+    for told, expected in ((None, True), (False, False)):
+        settings = NetworkSettings(weights=saved, device="cuda", compile=told)
+        network = weights.load_network(KIND, settings).network
+        blocks = [part for part in network.modules() if isinstance(part, ConvBlock)]
+        assert all((block._compiled_call_impl is not None) == expected for block in blocks)
 
 
 def test_settings_are_checked():

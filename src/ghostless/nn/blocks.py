@@ -137,9 +137,13 @@ def compile_blocks(network: nn.Module) -> None:
     any where no compiler is at hand, runs as it is.
     """
     torch._dynamo.config.suppress_errors = True
-    for block in network.modules():
-        if isinstance(block, ConvBlock | DeconvBlock):
-            block.compile(dynamic=True)
+    blocks = [part for part in network.modules() if isinstance(part, ConvBlock | DeconvBlock)]
+    # All blocks are one piece of code to the compiler, which silently gives up on any code that
+    # needs more than eight graphs. Each may need one in each of a few memory layouts.
+    most = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(most, 4 * len(blocks))
+    for block in blocks:
+        block.compile(dynamic=True)
 
 
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:

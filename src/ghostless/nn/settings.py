@@ -35,16 +35,17 @@ class NetworkSettings:
     precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 where the device
         multiplies in it, which is two to three times as fast and moves an 8-bit result by less
         than a code.
-    compile: compile the network's blocks for the device (torch.compile) when they first run. That
-        takes longer than a photo does, and pays off over a batch on a GPU; where no compiler is at
-        hand the network runs as it is.
+    compile: compile the network's blocks for the device (torch.compile) when they first run; None
+        for yes on CUDA devices, no elsewhere. The first photo takes longer for it, the first ever
+        most (the compiler keeps its results on disk); where no compiler is at hand the network runs
+        as it is.
     """
 
     weights: Path | str | None = None
     device: str = "auto"
     quality: Quality = "auto"
     precision: Precision = "auto"
-    compile: bool = False
+    compile: bool | None = None
 
     def __post_init__(self) -> None:
         if self.quality not in QUALITIES:

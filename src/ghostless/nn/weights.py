@@ -298,7 +298,7 @@ def load_network(kind: NetworkKind, settings: NetworkSettings) -> LoadedNetwork:
         stamp.st_mtime_ns,
         stamp.st_size,
         torch.device(device),
-        settings.compile,
+        device.type == "cuda" if settings.compile is None else settings.compile,
     )
     return LoadedNetwork(network, info, device, choose_dtype(settings.precision, device))
 
