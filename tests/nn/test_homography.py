@@ -12,6 +12,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from tests.scenes import make_radiance  # noqa: E402
 
+from ghostless.errors import OptionError  # noqa: E402
 from ghostless.nn import homography  # noqa: E402
 from ghostless.nn.blocks import ConvBlock, count_parameters  # noqa: E402
 from ghostless.nn.homography import HomographyArchitecture, HomographyNetwork  # noqa: E402
@@ -48,6 +49,15 @@ def test_layers_are_those_of_the_paper(pool_last, pools):
     assert [(layer.in_features, layer.out_features) for layer in linear] == [
         (256 * side * side, 1024), (1024, 8)
     ]  # fmt: skip
+
+
+def test_instance_norms_are_counted_from_the_first():
+    network = HomographyNetwork(HomographyArchitecture(instance_norms=4, **SMALL))
+    blocks = [layer for layer in network.features if isinstance(layer, ConvBlock)]
+    normed = [isinstance(block.norm, torch.nn.InstanceNorm2d) for block in blocks]
+    assert normed == [True] * 4 + [False] * 8
+    with pytest.raises(OptionError, match="0 to 12 instance norms"):
+        HomographyArchitecture(instance_norms=13)
 
 
 def test_offsets_are_in_units_of_an_eighth_of_the_side():

@@ -38,6 +38,10 @@ class StandIn:
         target = (light / (light + 0.18)).clamp(0, 1)
         return {"under": expose(light, 0), "over": expose(light, 4), "target": target}
 
+    def exposures(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        pair = self.pairs(batch, patch_pixels, generator)
+        return {name: pair[name] for name in ("under", "over")}
+
     def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         light = radiance(batch, patch_pixels, generator)
         frames = torch.stack([expose(light, stops) for stops in (0.0, 2.0, 4.0)], dim=1)
@@ -50,6 +54,11 @@ class StandIn:
 
     def held_out_pairs(self) -> Sequence[Batch]:
         return [self.pairs(1, 128, torch.Generator().manual_seed(seed)) for seed in (7, 8)]
+
+    def held_out_exposures(self, patch_pixels: int) -> Sequence[Batch]:
+        return [
+            self.exposures(1, patch_pixels, torch.Generator().manual_seed(seed)) for seed in (7, 8)
+        ]
 
     def held_out_brackets(self) -> Sequence[Batch]:
         return [self.brackets(1, 64, torch.Generator().manual_seed(9))]

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from ghostless.errors import OptionError
-from ghostless.nn.homography import network_input
+from ghostless.nn.homography import HOMOGRAPHY, HomographyNetwork, network_input
+from ghostless.nn.weights import load_weights
 from ghostless.train import chen_chuang, hdr_gan, mef_gan
 from ghostless.train.command import METHODS, TrainOptions, prepare
 from ghostless.train.device import PlainDevice
 from ghostless.train.engine import PlayerTable, Run, RunSettings
 from ghostless.train.recipe import Moment, Phase
+from ghostless.train.samples import Motion, Spread
 
 from .stand_in import CPU, StandIn
 
@@ -62,7 +64,7 @@ def test_every_player_has_finite_losses_and_moves_alone(
     options = with_options(options, preset=preset, changes=changes)
     phase = phase_of(method, stage, options)
     table = table_of(phase)
-    batch = phase.draw(StandIn(), torch.Generator().manual_seed(1))
+    batch = phase.draw(StandIn(), torch.Generator().manual_seed(1), 0)
     adversarial = preset == "paper" and method != "lcndr"
     assert len(phase.players) == 1 + adversarial
     for player in phase.players:
@@ -85,13 +87,83 @@ def test_the_homography_network_gets_the_registration_right_if_it_answers_the_tr
     image = (torch.sin(rows)[:, None] * torch.cos(1.3 * rows)[None] * 0.5 + 0.5).expand(
         2, 3, -1, -1
     )
-    made = make_homography_pairs(image, image, torch.Generator().manual_seed(0))
+    made = make_homography_pairs(image, image, Motion(32.0), torch.Generator().manual_seed(0))
     assert float(made.offsets.abs().max()) <= 32
     assert float(made.offsets.abs().mean()) > 5
     warped, inside = warp(made.second, homography_from_offsets(made.offsets))
     error = ((warped - made.first).abs() * inside).max()
     assert float(error) < 0.01
     assert float((made.second - made.first).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("spread", ["normal", "uniform"])
+def test_corners_move_within_their_bounds_alone_or_together(spread: Spread) -> None:
+    generator = torch.Generator().manual_seed(0)
+    own, shared, half = (
+        Motion(10.0, spread, share).draw(200, generator) for share in (0.0, 1.0, 0.5)
+    )
+    for offsets in (own, shared, half):
+        assert float(offsets.abs().max()) <= 10
+        assert float(offsets.abs().max()) > 8
+        assert abs(float(offsets.mean())) < 1
+    apart = [float((o - o[:, :1]).abs().mean()) for o in (own, half, shared)]
+    assert apart[0] > apart[1] > apart[2] == 0
+
+
+def test_the_homography_network_starts_on_small_patches() -> None:
+    options = TrainOptions(batch=1, steps=100, stage="homography")
+    _, (phase,) = prepare("chen-chuang", options)
+    sides, motions = [], []
+    for step in (0, 20, 40, 50, 70, 99):
+        batch = phase.draw(StandIn(), torch.Generator().manual_seed(1), step)
+        side = batch["input"].shape[-1]
+        assert len(batch["input"]) == 256 // side
+        sides.append(side)
+        motions.append(float(batch["offsets"].abs().max()))
+    assert sides == [64, 64, 128, 128, 256, 256]
+    assert motions[0] < 6 < motions[1] < 12 < motions[4] < 32
+    assert chen_chuang.growth_of(chen_chuang.PRESETS["paper"])[0].side == 256
+
+
+def test_cells_move_as_the_corners_do() -> None:
+    from ghostless.nn.homography import corners, solve_homography
+
+    start = corners(64, 64).expand(2, 4, 2)
+    offsets = Motion(6.0).draw(2, torch.Generator().manual_seed(0))
+    # 64 cells of one pixel each: the outermost are the corners.
+    moved = chen_chuang.motion_of_cells(solve_homography(start, start + offsets), 64, 64)
+    at_corners = moved[:, :, [0, 0, 63, 63], [0, 63, 63, 0]].transpose(1, 2)
+    torch.testing.assert_close(at_corners, offsets.float(), atol=1e-4, rtol=0)
+
+
+def test_what_helps_to_learn_is_not_shipped(tmp_path: Path) -> None:
+    changes = ("homography_channels=2", "homography_pool=4", "small_first=false")
+    options = TrainOptions(batch=1, steps=2, stage="homography", changes=changes)
+    recipe, phases = prepare("chen-chuang", options)
+    settings = RunSettings(device="cpu", quiet=True)
+    run = Run("chen-chuang", recipe, phases, lambda _: StandIn(), tmp_path, settings)
+    run.train()
+    network, info = load_weights(HOMOGRAPHY, tmp_path / "chen-chuang-homography.best.safetensors")
+    assert type(network) is HomographyNetwork
+    assert info.architecture["instance_norms"] == 4
+    assert set(info.scores) >= {"corner_error_median_pixels", "share_under_2_pixels"}
+    learning = run.table.module("homography")
+    assert set(learning.network.state_dict()) == set(network.state_dict())
+    assert [head.in_channels for head in learning.heads.values()] == [4, 4, 8, 8]
+
+
+def test_a_pool_holds_the_same_pairs_whenever_it_is_filled() -> None:
+    def drawn(pool: chen_chuang.ExposurePool) -> Tensor:
+        pair = pool.draw(StandIn(), 3, 100, torch.Generator().manual_seed(5))
+        return torch.stack([pair["under"], pair["over"]])
+
+    early, late = chen_chuang.ExposurePool(20), chen_chuang.ExposurePool(20)
+    late.draw(StandIn(), 2, 384, torch.Generator().manual_seed(6))
+    assert torch.equal(drawn(early), drawn(late))
+    assert drawn(early).shape == (2, 3, 3, 100, 100)
+    # Dark and bright of one scene, not of two: brighter everywhere.
+    under, over = drawn(early)
+    assert bool((over >= under).all())
 
 
 @pytest.mark.parametrize("brightness", [0.02, 0.4, 0.97])
@@ -227,7 +299,7 @@ def test_every_network_learns(
     steps, share = LEARNING[stage]
     changes = ["schedule=constant", "log_every=1", "rate=1e-3", "ema_decay=0.5"]
     if stage == "homography":
-        changes.append("homography_rate=3e-4")
+        changes += ["homography_rate=3e-4", "small_first=false"]
     recipe, phases = prepare(
         method, with_options(options, stage=stage, steps=steps, changes=tuple(changes))
     )

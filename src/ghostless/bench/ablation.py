@@ -126,15 +126,15 @@ def _moved_pairs(data: TrainingData) -> list[_Scene]:
     import torch
 
     from ..nn.homography import SIDE_PIXELS
-    from ..train.chen_chuang import middle
-    from ..train.samples import HOMOGRAPHY_MARGIN_PIXELS, make_homography_pairs
+    from ..train.chen_chuang import UNREGISTERED, middle
+    from ..train.samples import make_homography_pairs, margin_of
 
-    side = SIDE_PIXELS + 2 * HOMOGRAPHY_MARGIN_PIXELS
+    side = SIDE_PIXELS + 2 * margin_of(UNREGISTERED)
     scenes = []
     for number, batch in enumerate(data.held_out_pairs()):
         generator = torch.Generator(data.device).manual_seed(number)
         under, over, target = (middle(batch[name], side) for name in ("under", "over", "target"))
-        made = make_homography_pairs(under, over, generator)
+        made = make_homography_pairs(under, over, UNREGISTERED, generator)
         moved = {"under": made.first, "over": made.second, "target": middle(target, SIDE_PIXELS)}
         scenes.append(_pair_scene(number, moved))
     return scenes

@@ -13,6 +13,9 @@ Differs from the paper, or fills what it leaves open:
     - 8 input channels: both images as RGB, -1..1, and both bitmaps, 0 or 1.
     - LeakyReLU of slope 0.2, also after the first fully connected layer; the output in units of 32
       pixels, an eighth of the width, the largest offset of the training.
+    - Instance norm after every convolution takes away, with each channel's mean, how far the whole
+      image has moved; such a network hardly leaves chance. `instance_norms=4` keeps it where it
+      takes out the exposures, and leaves it out where motion is read.
     - Where a median would lie in clipped tones, both bitmaps take another quantile.
 
 A homography H takes pixel centres (x, y, 1) of the first image to those of the second, so that
@@ -31,12 +34,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from .blocks import ConvBlock
+from .blocks import ConvBlock, Norm
 from .weights import NetworkKind
 
 SIDE_PIXELS = 256
 # One eighth of the side: offsets are learned as shares of this.
 LARGEST_OFFSET_PIXELS = 32.0
+
+CONVOLUTIONS = 12
 
 # Ward 2003: medians at the ends of the scale make noisy bitmaps of clipped tones.
 _DARKEST_THRESHOLD, _BRIGHTEST_THRESHOLD = 20, 235
@@ -50,13 +55,21 @@ class HomographyArchitecture:
     pool_last: pool after the last two convolutions too (6,904,584 parameters, not 19,487,496).
     base_channels: of the first four convolutions; the others have two and four times as many.
     hidden: width of the first fully connected layer.
+    instance_norms: convolutions with instance norm, counted from the first; the paper has it after
+        all 12.
     """
 
     pool_last: bool = False
     base_channels: int = 64
     hidden: int = 1024
+    instance_norms: int = CONVOLUTIONS
 
     def __post_init__(self) -> None:
+        if not 0 <= self.instance_norms <= CONVOLUTIONS:
+            raise OptionError(
+                f"homography network: expected 0 to {CONVOLUTIONS} instance norms, "
+                f"found {self.instance_norms}"
+            )
         if not (1 <= self.base_channels <= 256 and 1 <= self.hidden <= 8192):
             raise OptionError(
                 "homography network: expected 1 to 256 base channels and 1 to 8192 hidden units, "
@@ -76,10 +89,11 @@ class HomographyNetwork(nn.Module):
         self.architecture = architecture = architecture or HomographyArchitecture()
         layers: list[nn.Module] = []
         channels_in = 8
-        for number in range(12):
+        for number in range(CONVOLUTIONS):
             channels = architecture.base_channels * 2 ** (number // 4)
-            layers.append(ConvBlock(channels_in, channels, norm="instance", activation="leaky_0.2"))
-            if number % 2 and (number < 11 or architecture.pool_last):
+            norm: Norm = "instance" if number < architecture.instance_norms else "none"
+            layers.append(ConvBlock(channels_in, channels, norm=norm, activation="leaky_0.2"))
+            if number % 2 and (number < CONVOLUTIONS - 1 or architecture.pool_last):
                 layers.append(nn.MaxPool2d(2))
             channels_in = channels
         self.features = nn.Sequential(*layers)

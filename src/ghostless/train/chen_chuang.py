@@ -1,11 +1,14 @@
 """Training Chen & Chuang's networks (methods/chen_chuang.py, nn/homography.py), in two stages.
 
-Stage "homography": the homography network alone, mean squared error of corner offsets in units of
-32 pixels. Stage "fusion": attention and merging network, the over-exposed frame registered first.
+Stage "homography": the homography network alone, on how far the corners moved, in units of 32
+pixels. Stage "fusion": attention and merging network, the over-exposed frame registered first.
 Preset "paper": VGG-19 perceptual loss (with a path to weights) and a conditional PatchGAN with
 least-squares loss (weight 0.01); frames registered by the frozen network of the first stage.
-Preset "default": the homography network with six poolings (6.9 million parameters, not 19.5);
-fusion without discriminator, the frames misaligned by what a good aligner leaves.
+Preset "default": the homography network with six poolings (6.9 million parameters, not 19.5) and
+instance norm after its first four convolutions only, on small patches and motions first, and with
+heads that say how far each cell of its grids moved: without these it stays at chance for tens of
+thousands of pairs, with them it starts after some ten thousand. Fusion without discriminator, the
+frames misaligned by what a good aligner leaves.
 
 Without VGG weights `quality.scale_space_loss` stands in, which says what that costs.
 """
@@ -14,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..methods.chen_chuang import (
@@ -28,7 +31,9 @@ from ..methods.chen_chuang import (
     Discriminator,
     Generator,
 )
+from ..nn.blocks import ConvBlock
 from ..nn.homography import (
+    CONVOLUTIONS,
     HOMOGRAPHY,
     LARGEST_OFFSET_PIXELS,
     SIDE_PIXELS,
@@ -61,11 +66,13 @@ from .recipe import (
     switched,
 )
 from .samples import (
-    HOMOGRAPHY_MARGIN_PIXELS,
+    Motion,
+    Spread,
     TrainingData,
     flip,
     jitter,
     make_homography_pairs,
+    margin_of,
     paste_moving,
 )
 
@@ -73,6 +80,14 @@ _ITERATIONS_PER_EPOCH = 471
 _ADVERSARIAL_WEIGHT = 0.01
 # The perceptual loss counts pixels on 0..255; what stands in for it does too, beside the GAN loss.
 _LEVELS = 255.0
+# Grids, from the last back, on which the motion of each cell is learnt too.
+LOCAL_GRIDS = 4
+# Up to this error the robust loss is a square: what is nearly right should get right.
+_ROBUST_PIXELS = 1.0
+# As far apart as frames may be for the homography network: the paper's motion.
+UNREGISTERED = Motion(LARGEST_OFFSET_PIXELS)
+_MOTIONS_OF_HELD_OUT = 12
+_POOL_DRAW = 16
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,14 @@ class ChenChuangRecipe(Recipe):
 
     homography_steps, homography_batch, homography_rate: of the first stage; `steps`, `batch` and
         `rate` are the second's.
-    pool_last, full_size_skip: of the architectures.
+    homography_channels, instance_norms, pool_last: of the homography network's architecture.
+    homography_spread: of the corners' motion, see `samples.Motion`.
+    homography_loss: "squared" error of the offsets, or "robust": smooth L1.
+    homography_pool: exposure pairs that are simulated once and cut anew with new motions at every
+        step; 0 for fresh ones each time, which a CPU is too slow for. 0.9 MB of memory each.
+    small_first: whether patches and motions start small, see `growth_of`.
+    local_weight: of the motion of each cell of the last four grids; 0 for no such heads.
+    full_size_skip: of the generator's architecture.
     adversarial_weight: 0 trains no discriminator.
     registration: what brings the frames of the second stage together: the frozen "network" of the
         first (patches of 256 pixels), or "aligner": they are aligned but for a small rest, or
@@ -92,8 +114,15 @@ class ChenChuangRecipe(Recipe):
 
     homography_steps: int = 60_000
     homography_batch: int = 64
-    homography_rate: float = 2e-4
+    homography_rate: float = 5e-4
+    homography_channels: int = 64
+    homography_spread: Spread = "uniform"
+    homography_loss: Literal["squared", "robust"] = "robust"
+    homography_pool: int = 0
+    instance_norms: int = 4
     pool_last: bool = True
+    small_first: bool = True
+    local_weight: float = 1.0
     full_size_skip: bool = False
     adversarial_weight: float = 0.0
     registration: Literal["network", "aligner", "none"] = "aligner"
@@ -115,7 +144,12 @@ PRESETS: Mapping[str, ChenChuangRecipe] = {
         homography_steps=500 * _ITERATIONS_PER_EPOCH,
         homography_batch=4,
         homography_rate=1e-4,
+        homography_spread="normal",
+        homography_loss="squared",
+        instance_norms=CONVOLUTIONS,
         pool_last=False,
+        small_first=False,
+        local_weight=0.0,
         adversarial_weight=_ADVERSARIAL_WEIGHT,
         registration="network",
         moving_share=0.0,
@@ -180,30 +214,127 @@ def corner_error(found: Tensor, wanted: Tensor) -> Tensor:
     return error
 
 
-def homography_phase(recipe: ChenChuangRecipe) -> Phase:
-    """The first stage: exposures of still scenes, one of them moved by up to 32 pixels."""
-    side = SIDE_PIXELS + 2 * HOMOGRAPHY_MARGIN_PIXELS
+@dataclass(frozen=True)
+class Growth:
+    """A part of the first stage: its last step as a share of all, its patches, their motion."""
 
-    def draw(data: TrainingData, generator: torch.Generator) -> Batch:
-        pair = flip(data.pairs(recipe.homography_batch, side, generator), generator)
-        made = make_homography_pairs(pair["under"], pair["over"], generator)
-        return {"input": network_inputs(made.first, made.second), "offsets": made.offsets}
+    until: float
+    side: int
+    motion: Motion
+
+
+def growth_of(recipe: ChenChuangRecipe) -> tuple[Growth, ...]:
+    """What the homography network is shown, part after part.
+
+    Small patches first: they cost little, so that many are seen while it learns to compare, and
+    they move by little, mostly all of one piece. The last part is the paper's.
+    """
+    whole = Growth(1.0, SIDE_PIXELS, Motion(LARGEST_OFFSET_PIXELS, recipe.homography_spread))
+    if not recipe.small_first:
+        return (whole,)
+    return (
+        Growth(0.1, 64, Motion(6.0, "uniform", shared=0.7)),
+        Growth(0.3, 64, Motion(12.0, "uniform", shared=0.7)),
+        Growth(0.45, 128, Motion(16.0, "uniform", shared=0.5)),
+        Growth(0.6, 128, Motion(24.0, "uniform", shared=0.5)),
+        whole,
+    )
+
+
+class WithLocalMotion(nn.Module):
+    """A homography network with heads that tell how far each cell of its grids moved.
+
+    The heads (1 x 1 convolutions, behind the last four pairs of convolutions) are dropped after the
+    training: they turn eight numbers to learn from into hundreds (deep supervision, Lee et al.,
+    AISTATS 2015). Input (B, 8, S, S). Output: the offsets (B, 8), only where S is 256, and the
+    motion of the cells in pixels, (B, 2, n, n) for each grid.
+    """
+
+    def __init__(self, network: HomographyNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.heads = nn.ModuleDict()
+        blocks = 0
+        for place, layer in enumerate(network.features):
+            if isinstance(layer, ConvBlock):
+                blocks += 1
+                if blocks % 2 == 0 and blocks > CONVOLUTIONS - 2 * LOCAL_GRIDS:
+                    self.heads[str(place)] = nn.Conv2d(layer.conv.out_channels, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+        whole = x.shape[-1] == SIDE_PIXELS
+        moved = []
+        for place, layer in enumerate(self.network.features):
+            x = layer(x)
+            if str(place) in self.heads:
+                moved.append(self.heads[str(place)](F.avg_pool2d(x, 2)) * LARGEST_OFFSET_PIXELS)
+        offsets = self.network.regression(x) * LARGEST_OFFSET_PIXELS if whole else None
+        return offsets, moved
+
+
+def motion_of_cells(homography: Tensor, side: int, cells: int) -> Tensor:
+    """How far the middles of n x n parts of a square move, (B, 2, n, n), in pixels.
+
+    cells: n. homography: (B, 3, 3), of pixel centres of a square of `side` pixels.
+    """
+    place = (torch.arange(cells, device=homography.device) + 0.5) * (side / cells) - 0.5
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    points = torch.stack([x, y, torch.ones_like(x)]).to(homography.dtype).flatten(1)
+    moved = homography @ points
+    motion = moved[:, :2] / moved[:, 2:] - points[:2]
+    return motion.float().view(-1, 2, cells, cells)
+
+
+def homography_phase(recipe: ChenChuangRecipe) -> Phase:
+    """The first stage: exposures of still scenes, one of them moved."""
+    parts = growth_of(recipe)
+    architecture = HomographyArchitecture(
+        pool_last=recipe.pool_last,
+        base_channels=recipe.homography_channels,
+        instance_norms=recipe.instance_norms,
+    )
+    pool = ExposurePool(recipe.homography_pool)
+
+    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+        part = next(p for p in parts if step < p.until * recipe.homography_steps or p is parts[-1])
+        # Twice the patches of half the side: half the work, and steadier steps.
+        count = recipe.homography_batch * (SIDE_PIXELS // part.side)
+        pair = pool.draw(data, count, part.side + 2 * margin_of(part.motion), generator)
+        turned = flip(pair, generator)
+        made = make_homography_pairs(turned["under"], turned["over"], part.motion, generator)
+        return {
+            "input": network_inputs(made.first, made.second),
+            "offsets": made.offsets,
+            "homography": made.homography,
+        }
+
+    def offset_loss(found: Tensor, wanted: Tensor) -> Tensor:
+        if recipe.homography_loss == "squared":
+            return F.mse_loss(found / LARGEST_OFFSET_PIXELS, wanted / LARGEST_OFFSET_PIXELS)
+        return robust_distance(found, wanted)
 
     def losses(table: Table, batch: Batch) -> Losses:
-        found = table.run("homography", batch["input"])
-        wanted = batch["offsets"]
-        return {
-            "offsets": F.mse_loss(found / LARGEST_OFFSET_PIXELS, wanted / LARGEST_OFFSET_PIXELS)
-        }
+        offsets, moved = table.run("homography", batch["input"])
+        found: Losses = {}
+        if offsets is not None:
+            found["offsets"] = offset_loss(offsets, batch["offsets"])
+        if recipe.local_weight:
+            side = batch["input"].shape[-1]
+            distances = [
+                robust_distance(grid, motion_of_cells(batch["homography"], side, grid.shape[-1]))
+                for grid in moved
+            ]
+            found["local"] = recipe.local_weight * torch.stack(distances).sum()
+        return found
 
     def validate(table: Table, data: TrainingData) -> Validation:
         errors = []
         generator = torch.Generator(data.device).manual_seed(1)
-        for scene in data.held_out_pairs():
-            under, over = middle(scene["under"], side), middle(scene["over"], side)
-            for _ in range(4):
-                made = make_homography_pairs(under, over, generator)
-                found = table.run("homography", network_inputs(made.first, made.second))
+        motion = parts[-1].motion
+        for scene in data.held_out_exposures(SIDE_PIXELS + 2 * margin_of(motion)):
+            for _ in range(_MOTIONS_OF_HELD_OUT):
+                made = make_homography_pairs(scene["under"], scene["over"], motion, generator)
+                found, _ = table.run("homography", network_inputs(made.first, made.second))
                 errors.append(corner_error(found, made.offsets))
         all_errors = torch.cat(errors)
         scores = {
@@ -217,7 +348,7 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
     factor = recipe.homography_rate / recipe.rate
     player = Player(
         "homography",
-        lambda: HomographyNetwork(HomographyArchitecture(pool_last=recipe.pool_last)),
+        lambda: WithLocalMotion(HomographyNetwork(architecture)),
         losses,
         lambda moment: factor * schedule(moment),
     )
@@ -231,10 +362,58 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
         lower_is_better=True,
         export=HOMOGRAPHY,
         export_player="homography",
+        exported=lambda learning: cast(WithLocalMotion, learning).network,
         batch=recipe.homography_batch,
         known_failures="A coarse start, to be refined: it sees 256 x 256 pixels, and corners moved "
         "by more than 32 of those are beyond its training.",
     )
+
+
+def robust_distance(found: Tensor, wanted: Tensor) -> Tensor:
+    """Smooth L1 distance of motions in pixels, in units of the largest offset."""
+    distance: Tensor = F.smooth_l1_loss(
+        found / LARGEST_OFFSET_PIXELS,
+        wanted / LARGEST_OFFSET_PIXELS,
+        beta=_ROBUST_PIXELS / LARGEST_OFFSET_PIXELS,
+    )
+    return distance
+
+
+class ExposurePool:
+    """Exposure pairs drawn once from the data and cut anew from then on.
+
+    size: of the pool; 0 for fresh pairs every time. Which pairs it holds does not depend on when it
+    is filled, so that a resumed run goes on with the same.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._pairs: Tensor | None = None
+
+    def draw(
+        self, data: TrainingData, count: int, side: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """`count` pairs of `side` x `side` pixels, "under" and "over" (count, 3, side, side)."""
+        if not self.size:
+            return dict(data.exposures(count, side, generator))
+        if self._pairs is None:
+            self._pairs = self._fill(data)
+        chosen = torch.randint(self.size, (count,), generator=generator, device=data.device)
+        # One place for all of the batch: the pictures differ anyway.
+        free = self._pairs.shape[-1] - side
+        top, left = torch.randint(free + 1, (2,), generator=generator, device=data.device).tolist()
+        cut = self._pairs[chosen, ..., top : top + side, left : left + side].float() / 255
+        return {"under": cut[:, 0], "over": cut[:, 1]}
+
+    def _fill(self, data: TrainingData) -> Tensor:
+        generator = torch.Generator(data.device).manual_seed(0)
+        side = SIDE_PIXELS + 2 * margin_of(UNREGISTERED)
+        held: list[Tensor] = []
+        while sum(map(len, held)) < self.size:
+            pair = data.exposures(_POOL_DRAW, side, generator)
+            both = torch.stack([pair["under"], pair["over"]], dim=1)
+            held.append((both * 255).round().to(torch.uint8))
+        return torch.cat(held)[: self.size]
 
 
 def middle(image: Tensor, side: int) -> Tensor:
@@ -265,18 +444,18 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
     architecture = switched(ChenChuangArchitecture(full_size_skip=recipe.full_size_skip), recipe)
     vggs: dict[torch.device, Vgg19] = {}
     still = draw_pairs(recipe.batch, recipe.patch_pixels)
-    larger = draw_pairs(recipe.batch, SIDE_PIXELS + 2 * HOMOGRAPHY_MARGIN_PIXELS)
+    larger = draw_pairs(recipe.batch, SIDE_PIXELS + 2 * margin_of(UNREGISTERED))
 
-    def draw(data: TrainingData, generator: torch.Generator) -> Batch:
+    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
         if apart:
-            batch = larger(data, generator)
-            made = make_homography_pairs(batch["under"], batch["over"], generator)
+            batch = larger(data, generator, step)
+            made = make_homography_pairs(batch["under"], batch["over"], UNREGISTERED, generator)
             return {
                 "under": made.first,
                 "over": made.second,
                 "target": middle(batch["target"], SIDE_PIXELS),
             }
-        batch = paste_moving(still(data, generator), recipe.moving_share, generator)
+        batch = paste_moving(still(data, generator, step), recipe.moving_share, generator)
         return {**batch, "over": jitter(batch["over"], recipe.rest_pixels, generator)}
 
     def register(table: Table, batch: Batch) -> Tensor:

@@ -215,11 +215,11 @@ class Run:
     def _step(self, phase: Phase) -> dict[str, Losses]:
         """Every player's move, then the balancing ones, then the average."""
         self._seed(self.state.phase, self.state.step)
-        batch = phase.draw(self.data, self.generator)
+        batch = phase.draw(self.data, self.generator, self.state.step)
         losses = {}
         for player in phase.players:
             if player.fresh_batch:
-                batch = phase.draw(self.data, self.generator)
+                batch = phase.draw(self.data, self.generator, self.state.step)
             losses[player.name] = self._move(player, batch)
         if phase.extra is not None:
             by_name = {player.name: player for player in phase.players}
@@ -292,7 +292,9 @@ class Run:
             )
             if player.name == phase.export_player:
                 if saved is None and self.settings.start is not None:
-                    self.state.started_from = _start_from(network, phase, self.settings.start)
+                    self.state.started_from = _start_from(
+                        phase.exported(network), phase, self.settings.start
+                    )
                 self.average = Average(network, self.recipe.ema_decay)
             rate = player.rate(Moment(0, 0))
             optimiser: torch.optim.Optimizer = (
@@ -395,7 +397,8 @@ class Run:
             best = self.state.best.get(name)
             if best is None or (score < best if phase.lower_is_better else score > best):
                 self.state.best[name] = score
-                save_weights(self.average.network, self._best_path(name), self._info(phase))
+                best_network = phase.exported(self.average.network)
+                save_weights(best_network, self._best_path(name), self._info(phase))
         self.devices.barrier()
         # Validating is no training time.
         self._interval_start = (self.state.step, time.monotonic())

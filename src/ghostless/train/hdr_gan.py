@@ -158,7 +158,7 @@ def phases(recipe: HdrGanRecipe) -> tuple[Phase, ...]:
         fresh_batch=True,
     )
 
-    def draw(data: TrainingData, generator: torch.Generator) -> Batch:
+    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
         return data.brackets(recipe.batch, recipe.patch_pixels, generator)
 
     return (

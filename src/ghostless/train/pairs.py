@@ -16,10 +16,12 @@ from .samples import TrainingData, flip
 PICTURES = 3
 
 
-def draw_pairs(batch: int, patch_pixels: int) -> Callable[[TrainingData, torch.Generator], Batch]:
+def draw_pairs(
+    batch: int, patch_pixels: int
+) -> Callable[[TrainingData, torch.Generator, int], Batch]:
     """Batches of pairs, mirrored and transposed at random."""
 
-    def draw(data: TrainingData, generator: torch.Generator) -> Batch:
+    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
         return flip(data.pairs(batch, patch_pixels, generator), generator)
 
     return draw

@@ -78,12 +78,13 @@ class Phase:
     """One part of a training: players that take turns for some steps.
 
     players: in the order in which they move at every step.
-    draw: makes a batch on the device.
+    draw: makes the batch of a step on the device, from the data, a generator and the step.
     extra: names of players to move once more on the same batch, asked for after the regular moves
         (MEF-GAN's balancing); it may look at the table between two names.
     validate: scores the averaged network on held-out scenes.
     best: name of the score that decides which weights are kept; `lower_is_better` of which kind.
-    export: which player's network is shipped, and as what.
+    export: which player's network is shipped, and as what. exported: the part of it that is, where
+        something helps it to learn that nobody needs afterwards.
     frozen: networks that only look on, by the best weights of an earlier phase, or shipped ones.
     batch: samples a step, where it is not the recipe's.
     known_failures: for the card.
@@ -92,11 +93,12 @@ class Phase:
     name: str
     steps: int
     players: tuple[Player, ...]
-    draw: Callable[[TrainingData, torch.Generator], Batch]
+    draw: Callable[[TrainingData, torch.Generator, int], Batch]
     validate: Callable[[Table, TrainingData], Validation]
     best: str
     export: NetworkKind
     export_player: str = "generator"
+    exported: Callable[[nn.Module], nn.Module] = lambda network: network
     lower_is_better: bool = False
     extra: Callable[[Table, Batch, int], Iterator[str]] | None = None
     frozen: Mapping[str, NetworkKind] = field(default_factory=dict)

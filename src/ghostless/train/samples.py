@@ -6,21 +6,18 @@ stays on the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..nn.homography import LARGEST_OFFSET_PIXELS, SIDE_PIXELS, corners, solve_homography, warp
+from ..nn.homography import corners, solve_homography, warp
 
 Batch = Mapping[str, Tensor]
-
-# Chen & Chuang cut homography pairs from larger images; a quadrilateral moved by 32 pixels at each
-# corner reaches at most this far beyond the 256 pixels, so that no border shows.
-HOMOGRAPHY_MARGIN_PIXELS = 64
 
 
 class TrainingData(Protocol):
@@ -38,6 +35,9 @@ class TrainingData(Protocol):
     def pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         """Aligned display pairs: "under", "over" and "target", (batch, 3, patch, patch), 0..1."""
 
+    def exposures(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        """Aligned display pairs of any gap, "under" and "over" alone, like those of `pairs`."""
+
     def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         """Moving brackets of three frames, dark to bright, their reference in the middle.
 
@@ -51,6 +51,9 @@ class TrainingData(Protocol):
 
         Also "radiance" (1, 3, H, W), of any scale, where the source knows it.
         """
+
+    def held_out_exposures(self, patch_pixels: int) -> Sequence[Batch]:
+        """Exposures of scenes that `exposures` never shows, one each."""
 
     def held_out_brackets(self) -> Sequence[Batch]:
         """Brackets of scenes that `brackets` never shows, sides multiples of 8."""
@@ -80,54 +83,83 @@ def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Ge
 # Homographies
 
 
-def random_offsets(count: int, largest_pixels: float, generator: torch.Generator) -> Tensor:
-    """Corner offsets (count, 4, 2) from a normal distribution cut at two deviations, float64.
+Spread = Literal["normal", "uniform"]
 
-    largest_pixels: the two deviations (Chen & Chuang: an eighth of the patch's width).
+
+@dataclass(frozen=True)
+class Motion:
+    """How far the corners of a patch may move.
+
+    largest_pixels: of each corner in x and y. spread: "normal", cut at two deviations which are
+        that largest (Chen & Chuang), or "uniform". shared: share of it by which all corners move
+        alike; the rest is each one's own.
     """
-    drawn = torch.empty(count, 4, 2, device=generator.device, dtype=torch.float64)
-    torch.nn.init.trunc_normal_(drawn, 0.0, 0.5, -1.0, 1.0, generator=generator)
-    return drawn * largest_pixels
+
+    largest_pixels: float
+    spread: Spread = "normal"
+    shared: float = 0.0
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Offsets (count, 4, 2) of the four corners, float64."""
+        common, own = (
+            self._draw((count, corners, 2), generator) * self.largest_pixels for corners in (1, 4)
+        )
+        return self.shared * common + (1 - self.shared) * own
+
+    def _draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        drawn = torch.empty(shape, device=generator.device, dtype=torch.float64)
+        if self.spread == "uniform":
+            return drawn.uniform_(-1.0, 1.0, generator=generator)
+        return torch.nn.init.trunc_normal_(drawn, 0.0, 0.5, -1.0, 1.0, generator=generator)
 
 
 @dataclass(frozen=True)
 class HomographyPair:
-    """Two exposures of 256 x 256 pixels, and where the first's corners lie in the second.
+    """Two exposures of one square, and where the first's corners lie in the second.
 
-    first, second: (B, 3, 256, 256), 0..1. offsets: (B, 8), pixels, as the network gives them.
+    first, second: (B, 3, side, side), 0..1. offsets: (B, 8), pixels, as the network gives them.
+    homography: (B, 3, 3), float64; takes pixel centres of the first to those of the second.
     """
 
     first: Tensor
     second: Tensor
     offsets: Tensor
+    homography: Tensor
+
+
+def margin_of(motion: Motion) -> int:
+    """Pixels round a patch within which its moved quadrilateral stays, so that no border shows."""
+    return math.ceil(2 * motion.largest_pixels)
 
 
 def make_homography_pairs(
-    under: Tensor, over: Tensor, generator: torch.Generator
+    under: Tensor, over: Tensor, motion: Motion, generator: torch.Generator
 ) -> HomographyPair:
-    """Cut the middle 256 pixels from one exposure and a moved quadrilateral from the other.
+    """Cut the middle square from one exposure and a moved quadrilateral from the other.
 
-    under, over: aligned, (B, 3, S, S) with S at least 256 + 2 * 64.
+    under, over: aligned, (B, 3, S, S), with `margin_of(motion)` pixels on each side of the square.
     """
-    batch, side = under.shape[0], under.shape[-1]
-    margin = (side - SIDE_PIXELS) // 2
-    offsets = random_offsets(batch, LARGEST_OFFSET_PIXELS, generator)
-    start = corners().to(under.device).expand(batch, 4, 2)
+    batch, margin = under.shape[0], margin_of(motion)
+    side = under.shape[-1] - 2 * margin
+    offsets = motion.draw(batch, generator)
+    start = corners(side, side).to(under.device).expand(batch, 4, 2)
     # The second image at the moved corners shows what the first shows at its own:
     # second(c + d) = over(c), so second(x) = over(H^-1 x), with H c ~ c + d.
     back = solve_homography(start + offsets, start)
     shift = torch.eye(3, dtype=torch.float64, device=under.device)
     shift[:2, 2] = margin
     moved, _ = warp(over, shift @ back @ shift.inverse())
-    middle = slice(margin, margin + SIDE_PIXELS)
+    middle = slice(margin, margin + side)
     cut = (..., middle, middle)
-    return HomographyPair(under[cut], moved[cut], offsets.flatten(1).to(under.dtype))
+    return HomographyPair(
+        under[cut], moved[cut], offsets.flatten(1).to(under.dtype), torch.linalg.inv(back)
+    )
 
 
 def jitter(over: Tensor, largest_pixels: float, generator: torch.Generator) -> Tensor:
     """Leave images (B, C, H, W) misaligned by small homographies, as an aligner does."""
     height, width = over.shape[-2:]
-    offsets = random_offsets(over.shape[0], largest_pixels, generator)
+    offsets = Motion(largest_pixels).draw(over.shape[0], generator)
     start = corners(width, height).to(over.device).expand(over.shape[0], 4, 2)
     return warp(over, solve_homography(start, start + offsets))[0]
 

@@ -30,6 +30,8 @@ from .samples import Batch, TrainingData
 # From the darker to the brighter frame of a pair: between the ends of a bracket of three to nine
 # photos, such as exposure fusion is used for.
 PAIR_GAP_STOPS = (3.0, 9.0)
+# Any two photos of a bracket may have to be aligned.
+EXPOSURE_GAP_STOPS = (1.0, 8.0)
 # Kalantari's training brackets have 2 or 3 stops between frames; cameras offer 1 to 3 and more.
 BRACKET_GAP_STOPS = (1.5, 3.5)
 # What an aligner leaves between frames.
@@ -107,6 +109,10 @@ class SimulatedData(TrainingData):
         made = self._pair(simulator, batch, generator)
         return {name: made[name] for name in ("under", "over", "target")}
 
+    def exposures(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        simulator = self._simulator("train", "exposures", (patch_pixels, patch_pixels))
+        return self._exposures(simulator, batch, generator)
+
     def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         if self._rendered is not None and patch_pixels <= min(self._rendered.size):
             coin = torch.rand((), generator=generator, device=self.device)
@@ -142,13 +148,19 @@ class SimulatedData(TrainingData):
             found.append({**pair_of(made), "radiance": made.radiance})
         return found
 
+    def held_out_exposures(self, patch_pixels: int) -> Sequence[Batch]:
+        return self._held_out("exposures", self._exposures, (patch_pixels, patch_pixels))
+
     def held_out_brackets(self) -> Sequence[Batch]:
         return self._held_out("brackets", self._bracket)
 
     def _held_out(
-        self, what: str, make: Callable[[BracketSimulator, int, torch.Generator, int], Batch]
+        self,
+        what: str,
+        make: Callable[[BracketSimulator, int, torch.Generator, int], Batch],
+        size: tuple[int, int] = HELD_OUT_SIZE,
     ) -> list[Batch]:
-        simulator = self._simulator("held-out", what, HELD_OUT_SIZE)
+        simulator = self._simulator("held-out", what, size)
         batches = []
         for view in range(len(simulator.views)):
             generator = torch.Generator(self.device).manual_seed(_HELD_OUT_SEED + view)
@@ -158,11 +170,11 @@ class SimulatedData(TrainingData):
     def _simulator(self, split: Split, what: str, size: tuple[int, int]) -> BracketSimulator:
         key = (split, what, size)
         if key not in self._simulators:
-            if what == "pairs":
+            if what in ("pairs", "exposures"):
                 settings = SimulationSettings(
                     size=size,
                     frames=(2, 2),
-                    gap_stops=PAIR_GAP_STOPS,
+                    gap_stops=PAIR_GAP_STOPS if what == "pairs" else EXPOSURE_GAP_STOPS,
                     reference=0,
                     static=True,
                     objects=(0, 0),
@@ -198,6 +210,16 @@ class SimulatedData(TrainingData):
             "target": fuse_densely(made.radiance, gap),
             "radiance": made.radiance,
         }
+
+    def _exposures(
+        self,
+        simulator: BracketSimulator,
+        batch: int,
+        generator: torch.Generator,
+        view: int | None = None,
+    ) -> Batch:
+        made = simulator.sample(batch, generator, view=view)
+        return {"under": made.frames[:, 0], "over": made.frames[:, 1]}
 
     def _bracket(
         self,
