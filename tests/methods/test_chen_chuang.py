@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import cv2  # noqa: E402
-from tests.scenes import make_radiance, make_stack  # noqa: E402
+from tests.scenes import expose, make_radiance, make_stack  # noqa: E402
 
 from ghostless.align import homography_net  # noqa: E402
 from ghostless.bracket import Frame, Registration, Stack  # noqa: E402
@@ -24,9 +24,11 @@ from ghostless.methods.chen_chuang import (  # noqa: E402
 )
 from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.homography import HOMOGRAPHY, HomographyNetwork  # noqa: E402
+from ghostless.nn.priors import fuse_locally  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 
 SMALL = ChenChuangArchitecture(channels=4)
+ADDED = {"adds_to": "local fusion"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,6 +45,8 @@ def make_generator(architecture=SMALL, seed=0):
     with torch.no_grad():
         for parameter in network.parameters():
             parameter *= 1.5  # so that the result depends on the images and not on biases alone
+            if not parameter.any():  # the last layer of one that adds to something
+                parameter.normal_(std=0.3)
     return network
 
 
@@ -140,10 +144,12 @@ def test_skips_join_mirror_levels():
     torch.testing.assert_close(merging(features), out)
 
 
-@pytest.mark.parametrize("full_size_skip", [False, True])
+@pytest.mark.parametrize(
+    "changes", [{}, {"full_size_skip": True}, ADDED, {**ADDED, "full_size_skip": True}]
+)
 @pytest.mark.parametrize("size", [(128, 384), (384, 256)])
-def test_tiles_give_the_whole_images_result(size, full_size_skip):
-    network = make_generator(replace(SMALL, full_size_skip=full_size_skip))
+def test_tiles_give_the_whole_images_result(size, changes):
+    network = make_generator(replace(SMALL, **changes))
     under, over = pair(*size)
     fractions = []
     found = torch.full_like(under, torch.nan)
@@ -166,6 +172,25 @@ def test_tiles_give_the_whole_images_result(size, full_size_skip):
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     assert len(fractions) > 4
+
+
+def test_untrained_it_gives_the_fusion_that_it_adds_to(tmp_path):
+    network = Generator(replace(SMALL, **ADDED)).eval()
+    path = tmp_path / "chen-chuang.safetensors"
+    save_weights(network, path, WeightsInfo("chen-chuang"))
+    light = make_radiance(200, 300, seed=2)
+    frames = (Frame(expose(light, -2)), Frame(expose(light, 2)))
+    fused = chen_chuang.fuse(Stack(frames, reference=0), settings(path)).pixels
+    images = [torch.from_numpy(frame.display()).permute(2, 0, 1)[None] for frame in frames]
+    expected = fuse_locally(images)[0].permute(1, 2, 0).numpy()
+    assert expected.std() > 0.1
+    # Up to half a code of white and black. At the right and below the frames are mirrored at once,
+    # and not level by level.
+    np.testing.assert_allclose(
+        fused[:128, :128], expected[:128, :128].clip(0, 1), atol=0.5 / 255 + 1e-5
+    )
+    with pytest.raises(OptionError, match="adds_to"):
+        ChenChuangArchitecture(adds_to="mean")
 
 
 def test_gradients_reach_every_parameter_and_both_frames():

@@ -13,6 +13,7 @@ from ghostless import pyramid  # noqa: E402
 from ghostless.bracket import Stack  # noqa: E402
 from ghostless.methods import mertens  # noqa: E402
 from ghostless.nn import priors  # noqa: E402
+from ghostless.nn.fullsize import Region  # noqa: E402
 
 
 def frames(height=70, width=53, grey=False):
@@ -135,3 +136,26 @@ def test_weights_of_a_region_equal_those_of_the_whole():
     coloured = priors.has_colour(images)
     torch.testing.assert_close(priors.mertens_weights(region, coloured)[0][:, :, 1:8], whole)
     assert (priors.mertens_weights(region)[0][:, :, 1:8] - whole).abs().max() > 0.1
+
+
+def test_local_fusion_is_the_mean_with_the_detail_of_both():
+    pair = [tensor(frame.display()) for frame in frames(160, 224)]
+    fused, mean = priors.fuse_locally(pair), (pair[0] + pair[1]) / 2
+    coarse = [priors.gaussian_pyramid(image, 6)[-1] for image in (fused, mean)]
+    assert float((coarse[0] - coarse[1]).abs().mean()) < 0.02
+    # Of equal images nothing is left to choose.
+    torch.testing.assert_close(priors.fuse_locally([pair[0], pair[0]]), pair[0])
+    contrast = [float((image - priors.expand(priors.reduce(image), image.shape[2:])).abs().mean())
+                for image in (fused, mean)]  # fmt: skip
+    assert contrast[0] > 1.2 * contrast[1]
+
+
+def test_local_fusion_of_a_region_is_that_of_the_whole():
+    generator = torch.Generator().manual_seed(0)
+    pair = torch.rand(2, 1, 3, 640, 576, generator=generator, dtype=torch.float64)
+    whole = priors.fuse_locally(list(pair))
+    region = Region(230, 330, 200, 333)
+    around = region.grown(priors.LOCAL_HALO, priors.LOCAL_MULTIPLE, (640, 576))
+    assert (around.top, around.left) == (64, 32)
+    part = region.within(around, priors.fuse_locally([around.cut(image) for image in pair]))
+    torch.testing.assert_close(part, region.cut(whole), rtol=0, atol=1e-13)

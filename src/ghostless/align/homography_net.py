@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import color
 from ..bracket import Frame, Registration
 from ..nn.settings import NetworkSettings, needs_networks_extra
+from ..nn.weights import has_weights
 
 # Side of the frames on which the two bitmaps are compared.
 _CHECK_SIDE_PIXELS = 768
@@ -44,15 +45,28 @@ def register_by_network(
     share of differing bitmap pixels that went. Raises WeightsError while there are no weights and
     MissingPackageError without the extra `networks`.
     """
+    return register_with(load(settings), reference, frame)
+
+
+def load(settings: HomographyNetSettings | None = None) -> Any:
+    """The network (nn.homography.HomographyNetwork) as the settings ask, for `register_with`."""
     with needs_networks_extra("align 'network'"):
         from ..nn import homography, weights
 
-    loaded = weights.load_network(homography.HOMOGRAPHY, settings or HomographyNetSettings())
-    return register_with(loaded.network, reference, frame)
+    return weights.load_network(homography.HOMOGRAPHY, settings or HomographyNetSettings()).network
 
 
-def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
-    """Like `register_by_network`, with a network in hand (nn.homography.HomographyNetwork)."""
+def is_ready() -> bool:
+    """Tell whether torch is installed and the network's weights ship with this version."""
+    try:
+        from ..nn.homography import HOMOGRAPHY
+    except ModuleNotFoundError:
+        return False
+    return has_weights(HOMOGRAPHY.name)
+
+
+def answer_of(network: Any, reference: Frame, frame: Frame) -> NDArray[np.float64] | None:
+    """What the network says, unchecked: (3, 3), of full-size pixels; None for a folded answer."""
     from ..nn.homography import (
         SIDE_PIXELS,
         corners,
@@ -63,14 +77,23 @@ def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
 
     offsets, swapped = _estimate(network, reference, frame)
     if not is_convex(corners().numpy() + offsets.double().view(4, 2).numpy()):
-        return _rejected("its quadrilateral is folded")
+        return None
     matrix = homography_from_offsets(offsets)[0].numpy()
     if swapped:
         matrix = np.linalg.inv(matrix)
-    side = (SIDE_PIXELS, SIDE_PIXELS)
+    return rescale_homography(matrix, (SIDE_PIXELS, SIDE_PIXELS), (frame.width, frame.height))
+
+
+def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
+    """Like `register_by_network`, with a network in hand."""
+    from ..nn.homography import rescale_homography
+
+    matrix = answer_of(network, reference, frame)
+    if matrix is None:
+        return _rejected("its quadrilateral is folded")
     size = (reference.width, reference.height)
     before, after, overlap = _disagreement(
-        reference, frame, rescale_homography(matrix, side, _check_size(size))
+        reference, frame, rescale_homography(matrix, size, _check_size(size))
     )
     if overlap < _LEAST_OVERLAP:
         return _rejected(f"it leaves {overlap:.0%} of the frame covered")
@@ -78,7 +101,7 @@ def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
         return _rejected(f"bitmaps differ in {after:.1%} of pixels after it, {before:.1%} before")
     return Registration(
         model="homography",
-        matrix=rescale_homography(matrix, side, size),
+        matrix=matrix,
         improvement=1 - after / before,
     )
 

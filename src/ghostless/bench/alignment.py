@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..align import AlignSettings, align_pair
+from ..align import AlignSettings, align_pair, homography_net
 from ..bracket import Frame
 from ..errors import FileReadError, unknown_name
 from ..metrics import alignment as metrics
@@ -102,11 +102,11 @@ class AlignmentResult:
         lines = [
             f"{PATCH_PIXELS} x {PATCH_PIXELS} patches, {self.patches_per_pair} of each of "
             f"{len(self.pairs)} exposure pairs, seed {self.seed}; corners moved up to r pixels",
-            f"{'r':>3} {'pairs':<9} {'method':<12} {'under 2 px':>10} {'median px':>10} "
+            f"{'r':>3} {'pairs':<9} {'method':<17} {'under 2 px':>10} {'median px':>10} "
             f"{'worse than none':>16} {'seconds':>8}",
         ]
         lines += [
-            f"{s.radius_pixels:>3} {s.half:<9} {s.method:<12} {s.hits:>10.1%} "
+            f"{s.radius_pixels:>3} {s.half:<9} {s.method:<17} {s.hits:>10.1%} "
             f"{s.median_pixels:>10.2f} {s.worse:>16.1%} {s.seconds:>8.3f}"
             for s in self.scores
         ]
@@ -224,11 +224,27 @@ def align_by_ghostless(reference: Frame, moving: Frame) -> Matrix:
     return align_pair(reference, moving, AlignSettings()).matrix
 
 
+def align_by_network(reference: Frame, moving: Frame) -> Matrix:
+    """The homography network alone, its answer taken as it is."""
+    answer = homography_net.answer_of(homography_net.load(), reference, moving)
+    return np.eye(3) if answer is None else answer
+
+
+def align_with_network(reference: Frame, moving: Frame) -> Matrix:
+    """Our cascade with the network's answer as a further starting point."""
+    return align_pair(reference, moving, AlignSettings(model="network")).matrix
+
+
 METHODS: dict[str, Aligner] = {
     "identity": align_by_nothing,
     "sift+magsac": align_by_sift,
     "opencv ecc": align_by_opencv_ecc,
     "ghostless": align_by_ghostless,
+}
+# These need torch and weights.
+NETWORK_METHODS: dict[str, Aligner] = {
+    "network": align_by_network,
+    "ghostless+network": align_with_network,
 }
 
 
@@ -294,13 +310,15 @@ def run(
 
     data: a folder of folders, each with an aligned under.* and over.* (such as MEFB's).
     patches: patches of each pair and radius. The same seed gives the same patches.
+    methods: names out of METHODS and NETWORK_METHODS; None for all that can run here.
     Pairs smaller than a patch and its largest motion are left out and named in the result.
     Raises FileReadError for missing data, OptionError for an unknown pair or method.
     """
-    names = tuple(methods or METHODS)
+    known = METHODS | NETWORK_METHODS
+    names = tuple(methods or (known if homography_net.is_ready() else METHODS))
     for name in names:
-        if name not in METHODS:
-            raise unknown_name("alignment method", name, METHODS)
+        if name not in known:
+            raise unknown_name("alignment method", name, known)
     images = read_pairs(data, pairs)
     need = PATCH_PIXELS + 2 * max(radii)
     used = tuple(n for n, pair in images.items() if min(pair[0].shape[:2]) >= need)
@@ -317,7 +335,7 @@ def run(
                 still.setdefault((radius, pair), []).append(corner_error(np.eye(3), case.truth))
                 for name in names:
                     start = time.perf_counter()
-                    matrix = METHODS[name](case.reference, case.moving)
+                    matrix = known[name](case.reference, case.moving)
                     spent = time.perf_counter() - start
                     seconds.setdefault((name, radius, pair), []).append(spent)
                     errors.setdefault((name, radius, pair), []).append(

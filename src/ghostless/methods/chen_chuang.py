@@ -14,6 +14,10 @@ Differs from the paper, or fills what it leaves open:
     - Skips join mirror levels, as in the U-Net it is modelled on. The finest one is at half size,
       so the result is a little soft; `full_size_skip=True` adds one at full size, which is a
       deviation.
+    - `adds_to="local fusion"`, which the weights that ship have: the last layer's output is a
+      change, in logits, to the two frames' mean with their detail fused over five scales
+      (`nn.priors.fuse_locally`), and begins at 0. So the result is as sharp as its sources. The
+      paper's form, `"nothing"`, makes the picture from nothing.
     - No norms in the merging network: instance norm would erase the brightness. A sigmoid ends it.
     - LeakyReLU slopes are 0.2.
     - The discriminator's condition is the warped over-exposed frame, as in the paper's overview;
@@ -37,7 +41,7 @@ from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Pixels, Stack
 from ..errors import OptionError
-from ..nn.blocks import ConvBlock, DeconvBlock, in_full_precision
+from ..nn.blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
 from ..nn.fast import fuse_at_quality
 from ..nn.fullsize import (
     Progress,
@@ -52,14 +56,18 @@ from ..nn.fullsize import (
 )
 from ..nn.homography import HOMOGRAPHY
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
+from ..nn.priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, has_weights, load_network
 from ..stripes import part
+from . import mertens
 from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
 
 LEVELS = 7
 SIZE_MULTIPLE = 2**LEVELS
+# Half a code of 8 bits: of black and white, whose logits are infinite.
+LEAST = 0.5 / 255
 
 
 @dataclass(frozen=True)
@@ -69,13 +77,17 @@ class ChenChuangArchitecture:
     attention: False leaves the over-exposed frame's features as they are (the paper's ablation).
     full_size_skip: join the encoder's features to the last layer too. Not in the paper.
     channels: of every layer.
+    adds_to: "nothing" as in the paper, or "local fusion", see `nn.priors.fuse_locally`.
     """
 
     attention: bool = True
     full_size_skip: bool = False
     channels: int = 64
+    adds_to: Literal["nothing", "local fusion"] = "nothing"
 
     def __post_init__(self) -> None:
+        if self.adds_to not in ("nothing", "local fusion"):
+            raise OptionError(f"adds_to: expected nothing or local fusion, found {self.adds_to!r}")
         if not 1 <= self.channels <= 1024:
             raise OptionError(f"channels: expected 1 to 1024, found {self.channels}")
 
@@ -108,12 +120,15 @@ class AttentionNetwork(nn.Module):
 class MergingNetwork(nn.Module):
     """U-Net of seven halvings and seven doublings: features (B, 2C, H, W) in, RGB 0..1 out.
 
+    Or, where that is added to something, logits (B, 3, H, W) by which to change it.
     `down[i]` takes maps at 1/2^i of the size to 1/2^(i+1), `up[i]` back.
     """
 
     def __init__(self, architecture: ChenChuangArchitecture) -> None:
         super().__init__()
         channels = architecture.channels
+        adds = architecture.adds_to != "nothing"
+        last: Activation = "none" if adds else "sigmoid"
         self.down = nn.ModuleList(
             ConvBlock(
                 channels * (2 if level == 0 else 1),
@@ -129,13 +144,17 @@ class MergingNetwork(nn.Module):
             DeconvBlock(
                 channels * (1 if level == LEVELS - 1 else 2),
                 channels if level or architecture.full_size_skip else 3,
-                activation="relu" if level or architecture.full_size_skip else "sigmoid",
+                activation="relu" if level or architecture.full_size_skip else last,
             )
             for level in range(LEVELS)
         )
         self.head: nn.Module | None = None
         if architecture.full_size_skip:
-            self.head = ConvBlock(3 * channels, 3, activation="sigmoid")
+            self.head = ConvBlock(3 * channels, 3, activation=last)
+        if adds:
+            final = self.up[0] if self.head is None else self.head
+            nn.init.zeros_(cast(nn.Conv2d, final.conv).weight)
+            nn.init.zeros_(cast(Tensor, cast(nn.Conv2d, final.conv).bias))
 
     def forward(self, features: Tensor) -> Tensor:
         first: Tensor = self.down[0](features)
@@ -174,8 +193,16 @@ class Generator(nn.Module):
         self.merging = MergingNetwork(self.architecture)
 
     def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        out: Tensor = self.merging(torch.cat(self.attention(under, over), dim=1))
-        return out
+        made: Tensor = self.merging(torch.cat(self.attention(under, over), dim=1))
+        if self.architecture.adds_to == "nothing":
+            return made
+        return add_to(fuse_locally((under, over)), made)
+
+
+def add_to(fused: Tensor, change: Tensor) -> Tensor:
+    """Change an image (B, 3, H, W), about 0..1, by logits of the same shape; returns 0..1."""
+    logits: Tensor = torch.logit(fused.clamp(LEAST, 1 - LEAST)) + change
+    return logits.sigmoid()
 
 
 # Input: under-exposed frame, warped over-exposed frame, image to judge; 256 pixels give 15 x 15.
@@ -231,6 +258,7 @@ def generate_in_tiles(
     write: Callable[[Tile, Tensor], None],
     *,
     tile_pixels: int,
+    coloured: Tensor | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Run the generator on an image of any size, equal to the whole at once to rounding.
@@ -239,8 +267,9 @@ def generate_in_tiles(
     large: they run in tiles, and everything from a quarter of the size on runs as a whole.
 
     read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
-    write: takes each tile of the result. The maps kept between the passes take 80 bytes a pixel
-    in float32.
+    write: takes each tile of the result. coloured: as of `nn.priors.mertens_weights`, of the whole
+    frames, where the network adds to their fusion. The maps kept between the passes take 80 bytes a
+    pixel in float32.
     """
     merging = generator.merging
 
@@ -266,7 +295,11 @@ def generate_in_tiles(
         outer = tile.outer
         # Only the optional head looks at the features.
         fine = first if merging.head is None else features(outer)
-        return merging.finish(fine, outer.cut(first, 2), outer.cut(second, 4), outer.cut(coarse, 4))
+        made = merging.finish(fine, outer.cut(first, 2), outer.cut(second, 4), outer.cut(coarse, 4))
+        if generator.architecture.adds_to == "nothing":
+            return made
+        around = outer.grown(LOCAL_HALO, LOCAL_MULTIPLE, size)
+        return add_to(outer.within(around, fuse_locally(read(around), coloured)), made)
 
     run_in_tiles(finish, write, tiles(_FINISH_HALO), progress=part(progress, 0.9, 1.0))
 
@@ -362,6 +395,7 @@ def _fuse_pair(
 ) -> NDArray[np.float32]:
     read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
     fused = np.empty(under.pixels.shape, np.float32)
+    grey = mertens.all_grey((under, over))
     with torch.inference_mode(), computing(loaded.dtype, loaded.device):
         generate_in_tiles(
             loaded.network,
@@ -369,6 +403,7 @@ def _fuse_pair(
             read.size,
             pixel_writer(fused),
             tile_pixels=tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
+            coloured=torch.tensor(not grey, device=loaded.device),
             progress=progress,
         )
     return fused

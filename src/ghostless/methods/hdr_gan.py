@@ -43,7 +43,7 @@ from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..nn import fullsize
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
-from ..nn.fast import fuse_at_quality
+from ..nn.fast import Base, fuse_at_quality
 from ..nn.fullsize import PaddedFrame, Progress, Region, Tile
 from ..nn.merge import merge_towards_reference
 from ..nn.mu_law import inverse_mu_law, mu_law
@@ -459,9 +459,34 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
         loaded.device,
         lambda stack, progress: _fuse_triplets(loaded, stack, triplets, progress),
         map_bytes_per_pixel=0,
+        base=_merge_of(triplets, loaded),
         progress=progress,
     )
     return replace(fused, notes=(*notes, *fused.notes))
+
+
+def _merge_of(triplets: Sequence[tuple[int, int, int]], loaded: LoadedNetwork) -> Base | None:
+    """The merge that the network adds to, where there is but one."""
+    architecture: HdrGanArchitecture = loaded.network.architecture
+    if architecture.adds_to != "merge" or len(triplets) > 1:
+        return None
+
+    def merge(stack: Stack, rows: slice) -> NDArray[np.float32]:
+        frames = [stack.frames[index] for index in triplets[0]]
+        region = Region(rows.start, rows.stop, 0, frames[0].width)
+        exposures = _exposures_of(frames)
+        with torch.inference_mode():
+            inputs = _read_inputs(frames, exposures, region, torch.device("cpu"), architecture)
+            radiance = radiance_of_output(inputs[1][:, 3:], architecture) * exposures[1]
+        return fullsize.to_pixels(radiance)
+
+    return merge
+
+
+def _exposures_of(frames: Sequence[Frame]) -> list[float]:
+    """Exposure times over that of the first, darkest frame."""
+    stops = [frame.stops or 0.0 for frame in frames]
+    return [2.0 ** (stop - stops[0]) for stop in stops]
 
 
 def _fuse_triplets(
@@ -507,8 +532,7 @@ def _fuse_triplet(
     if inner:
         tiles = [tile for tile in tiles if _need(inner, _cropped(tile, height, width)).any()]
 
-    stops = [frame.stops or 0.0 for frame in frames]
-    exposures: list[float] = [2.0 ** (stop - stops[0]) for stop in stops]
+    exposures = _exposures_of(frames)
 
     def reconstruct(tile: Tile) -> Tensor:
         inputs = _read_inputs(frames, exposures, tile.outer, loaded.device, architecture)

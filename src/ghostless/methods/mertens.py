@@ -11,7 +11,7 @@ Differs from the paper: frames may have masks, and what is masked has no influen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite, sqrt
 from typing import Literal
@@ -108,7 +108,7 @@ def weight_maps(
 
 def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:
     # Grey photos have no saturation to judge by (Mertens et al., program).
-    coloured = settings.saturation > 0 and not _all_grey(stack)
+    coloured = settings.saturation > 0 and not all_grey(stack.frames)
     return Exponents(
         settings.contrast, settings.saturation if coloured else 0.0, settings.well_exposedness
     )
@@ -158,9 +158,9 @@ def _display_planes(frame: Frame, rows: slice) -> list[Plane]:
     return planes
 
 
-def _all_grey(stack: Stack) -> bool:
+def all_grey(frames: Iterable[Frame]) -> bool:
     """Whether no frame has any colour."""
-    for frame in stack.frames:
+    for frame in frames:
         for start, stop in stripes(frame.height, frame.width):
             red, green, blue = cv2.split(frame.pixels[start:stop])
             if not (np.array_equal(red, green) and np.array_equal(green, blue)):

@@ -40,6 +40,8 @@ _DISPLAY_NOISE = 1 / 255
 _MU = 5000.0
 
 Run = Callable[[Stack, Progress | None], Fused]
+# Rows of a stack's frames to values (rows, W, 3) in the space of the result.
+Base = Callable[[Stack, slice], NDArray[np.float32]]
 
 
 def fuse_at_quality(
@@ -49,12 +51,14 @@ def fuse_at_quality(
     run: Run,
     *,
     map_bytes_per_pixel: int,
+    base: Base | None = None,
     progress: Progress | None = None,
 ) -> Fused:
     """Run a network on a stack, whole or on a proxy.
 
     run: fuses a stack whole, in bounded memory. map_bytes_per_pixel: what it holds of the whole
-        image between its passes.
+        image between its passes. base: what the network adds its output to, if that is cheap to
+        make at the full size, whose detail the result then has.
     Returns what `run` does, with a note on the quality unless the settings say "full".
     """
     first = stack.frames[0]
@@ -68,7 +72,7 @@ def fuse_at_quality(
         return replace(fused, notes=(*fused.notes, note))
     proxy = make_proxy(stack, PROXY_PIXELS)
     small = run(proxy, part(progress, 0, 0.8))
-    pixels = carry_to_full_size(small, proxy, stack, part(progress, 0.8, 1))
+    pixels = carry_to_full_size(small, proxy, stack, base, part(progress, 0.8, 1))
     size = f"{small.pixels.shape[1]} x {small.pixels.shape[0]}"
     note = f"quality fast: the network ran on {size} pixels, carried to {width} x {height}"
     return replace(small, pixels=pixels, notes=(*small.notes, note))
@@ -117,9 +121,16 @@ def _reduced(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def carry_to_full_size(
-    result: Fused, proxy: Stack, stack: Stack, progress: Progress | None = None
+    result: Fused,
+    proxy: Stack,
+    stack: Stack,
+    base: Base | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Carry what was fused of a proxy to the size of its stack: (H, W, 3) in the same space."""
+    """Carry what was fused of a proxy to the size of its stack: (H, W, 3) in the same space.
+
+    base: looked at in place of the frames, as of `fuse_at_quality`.
+    """
     chosen = _frames_for_models(len(stack.frames), stack.reference)
     domain: _Domain = _DisplayValues()
     if result.space == "linear":
@@ -127,9 +138,12 @@ def carry_to_full_size(
     first = stack.frames[0]
     out = np.empty((first.height, first.width, 3), np.float32)
 
-    def read(frames: Sequence[Frame], start: int, stop: int) -> NDArray[np.float32]:
+    def read(source: Stack, start: int, stop: int) -> NDArray[np.float32]:
         rows = slice(start, stop)
-        values = [domain.of_frame(frames[index], index, rows) for index in chosen]
+        if base is not None:
+            values = [domain.of_result(base(source, rows))]
+        else:
+            values = [domain.of_frame(source.frames[index], index, rows) for index in chosen]
         return np.concatenate([plane.transpose(2, 0, 1) for plane in values])
 
     def write(start: int, stop: int, planes: NDArray[np.float32]) -> None:
@@ -137,14 +151,17 @@ def carry_to_full_size(
         out[start:stop] = domain.to_result(planes).transpose(1, 2, 0)
 
     small = result.pixels.shape[0]
-    noise = [domain.noise(proxy.frames[index], index) for index in chosen]
+    noise: NDArray[np.float32] | float = 0.0  # what a base needs is in the base
+    if base is None:
+        each = [domain.noise(proxy.frames[index], index) for index in chosen]
+        noise = np.concatenate([plane.transpose(2, 0, 1) for plane in each])
     guided.carry(
-        read(proxy.frames, 0, small),
+        read(proxy, 0, small),
         np.ascontiguousarray(domain.of_result(result.pixels).transpose(2, 0, 1)),
-        lambda start, stop: read(stack.frames, start, stop),
+        lambda start, stop: read(stack, start, stop),
         write,
         (first.height, first.width),
-        np.concatenate([plane.transpose(2, 0, 1) for plane in noise]),
+        noise,
         progress,
     )
     return out

@@ -61,6 +61,22 @@ class Region:
         rows, columns = self.slices(scale)
         return tensor[..., rows, columns]
 
+    def within(self, outer: Region, tensor: Tensor) -> Tensor:
+        """View of this region in a map (..., h, w) of one that holds it."""
+        top, left = self.top - outer.top, self.left - outer.left
+        return tensor[..., top : top + self.height, left : left + self.width]
+
+    def grown(self, halo: int, multiple: int, size: tuple[int, int]) -> Region:
+        """This region with `halo` pixels around, rounded outwards, within an image's `size`."""
+
+        def sides(start: int, stop: int, most: int) -> tuple[int, int]:
+            start = max(0, (start - halo) // multiple * multiple)
+            return start, min(most, -(-(stop + halo) // multiple) * multiple)
+
+        return Region(
+            *sides(self.top, self.bottom, size[0]), *sides(self.left, self.right, size[1])
+        )
+
 
 @dataclass(frozen=True)
 class Tile:

@@ -25,6 +25,12 @@ _WEIGHT_FLOOR = 1e-12
 # Rounding makes up to this much Laplacian out of a flat area, more than the floor could outweigh.
 _LAPLACIAN_NOISE = 1e-6
 
+# Of `fuse_locally`. Regions of larger images must begin at multiples of `LOCAL_MULTIPLE`, where its
+# coarsest level has a sample.
+_LOCAL_LEVELS = 5
+LOCAL_MULTIPLE = 2**_LOCAL_LEVELS
+LOCAL_HALO = 5 * LOCAL_MULTIPLE
+
 _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -282,6 +288,20 @@ def fuse_images(priors: Priors) -> Tensor:
     """
     assert priors.base is not None
     return collapse([*priors.detail, priors.base])
+
+
+def fuse_locally(images: Sequence[Tensor], coloured: Tensor | None = None) -> Tensor:
+    """Exposure fusion of the five finest scales, on the mean of the images at the coarser ones.
+
+    Two exposures that are far apart leave exposure fusion no middle tone to choose, and large areas
+    come out as one or the other; the mean keeps them in order, and the fine scales keep the detail
+    of both. Looks no further than `LOCAL_HALO` pixels. Returns (B, 3, H, W), not clipped.
+
+    coloured: as of `mertens_weights`.
+    """
+    detail = weighted_priors(images, mertens_weights(images, coloured), _LOCAL_LEVELS).detail
+    mean = add(images) / len(images)
+    return collapse([*detail, gaussian_pyramid(mean, _LOCAL_LEVELS + 1)[-1]])
 
 
 def _refused(priors: Priors) -> Priors:

@@ -16,8 +16,8 @@ Without VGG weights `quality.scale_space_loss` stands in, which says what that c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -127,9 +127,10 @@ class ChenChuangRecipe(Recipe):
     adversarial_weight: float = 0.0
     registration: Literal["network", "aligner", "none"] = "aligner"
     rest_pixels: float = 1.5
-    moving_share: float = 0.7
+    moving_share: float = 0.0
     vgg: str | None = None
     vgg_scale: Literal["caffe", "torchvision"] = "caffe"
+    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "local fusion"})
 
 
 PRESETS: Mapping[str, ChenChuangRecipe] = {
@@ -153,6 +154,7 @@ PRESETS: Mapping[str, ChenChuangRecipe] = {
         adversarial_weight=_ADVERSARIAL_WEIGHT,
         registration="network",
         moving_share=0.0,
+        architecture={},
     ),
     "default": ChenChuangRecipe(),
 }
