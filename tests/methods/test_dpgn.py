@@ -13,11 +13,12 @@ from ghostless.methods.dpgn import Dpgn, DpgnArchitecture  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.fullsize import map_writer  # noqa: E402
 from ghostless.nn.patchgan import PatchGan  # noqa: E402
-from ghostless.nn.priors import make_priors  # noqa: E402
+from ghostless.nn.priors import fuse_locally, make_priors  # noqa: E402
 
 SMALL = DpgnArchitecture(base=4, levels=3, side_outputs=3)
 PLAIN = replace(SMALL, content_priors=False, detail_priors=False)
 ADDED = replace(SMALL, adds_to="mean")
+FUSED = replace(SMALL, adds_to="local fusion")
 
 
 def pair(height, width, dtype=torch.float32, seed=0, batch=1):
@@ -37,7 +38,7 @@ def settled(architecture=SMALL, dtype=torch.float32):
     with torch.no_grad():
         for seed in range(3):
             network(**pair(side, side, dtype, seed, batch=2))
-        if architecture.adds_to == "mean":
+        if architecture.adds_to != "nothing":
             torch.nn.init.normal_(network.last.weight)
     return network.eval()
 
@@ -187,10 +188,14 @@ def test_training_reaches_every_parameter():
 
 
 @torch.no_grad()
-def test_untrained_it_gives_the_mean_that_it_adds_to():
-    inputs = pair(32, 40)
+def test_untrained_it_gives_what_it_adds_to():
+    inputs = pair(32, 64)
     found = Dpgn(ADDED).eval()(**inputs).final
     torch.testing.assert_close(found, (inputs["over"] + inputs["under"]) / 2)
+    fused = Dpgn(replace(FUSED, levels=5)).eval()(**inputs).final
+    torch.testing.assert_close(fused, fuse_locally([inputs["over"], inputs["under"]]))
+    with pytest.raises(ValueError, match="prior_weights mertens"):
+        replace(FUSED, prior_form="fused_first")
     with pytest.raises(ValueError, match="adds_to"):
         replace(SMALL, adds_to="prior")
 
@@ -220,7 +225,7 @@ def run_tiled(network, inputs, tile_bytes):
 
 @pytest.mark.parametrize(
     "architecture",
-    [SMALL, PLAIN, replace(SMALL, content_priors=False), ADDED],
+    [SMALL, PLAIN, replace(SMALL, content_priors=False), ADDED, FUSED],
 )
 @pytest.mark.parametrize("tile_pixels", [40 * 40, 1])
 @torch.no_grad()

@@ -214,9 +214,16 @@ ABLATIONS: dict[str, Ablation] = {
                 recipe={"registration": "network"},
                 settings={"homography": "on"},
             ),
+            Variant(
+                "added to a local fusion",
+                architecture={"adds_to": "local fusion"},
+                recipe={"registration": "network"},
+                settings={"homography": "on"},
+            ),
         ),
         tables={
             "Components (figure 6)": ("full", "without homography", "without attention"),
+            "What the output is added to (ours)": ("added to a local fusion", "full"),
         },
         metrics=("PSNR", "SSIM", "MS_SSIM"),
         batch=4,

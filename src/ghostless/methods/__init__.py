@@ -148,11 +148,11 @@ METHODS: dict[str, Method] = {
             "and Attention Learning, ICASSP 2020",
             frames=(2, MAX_FRAMES),
             frames_at_once=2,
-            # The darkest frame of each pair is the one whose moving things are kept.
             reference="none",
-            # Its own homography network is an option: the line's aligner takes any frames.
+            # Its own homography network is an option: the line's aligner takes any frames. Its
+            # attention can reject what moved, in favour of the darkest frame; the line keeps the
+            # reference's.
             aligns=False,
-            deghosts=True,
             size_multiple=128,
             large_images="stripes",
             needs_torch=True,

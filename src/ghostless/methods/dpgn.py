@@ -16,8 +16,9 @@ Differs from the paper, which leaves much open, and from the authors' program:
     - Outputs are RGB; fused colour is taken from exposure fusion as in the program
       (`chroma="prior"`), or from the network (`chroma="net"`).
     - The discriminator is not described; its loss (equation 6) has the wrong sign for fakes.
-    - `adds_to="mean"`, which the weights that ship have: the last layer's output is added to the
-      mean of the two images, and begins at 0.
+    - `adds_to="local fusion"`, which the weights that ship have: the last layer's output is added
+      to the mean of the two images with their detail fused over five scales
+      (`nn.priors.fuse_locally`), and begins at 0. `"mean"` leaves the detail to the network.
     - Any number of frames, by fusing in turn.
 """
 
@@ -70,7 +71,8 @@ class DpgnArchitecture:
     side_outputs: how many of the finest scales have a side output to supervise.
     dropout: in the encoder and the bottom, while training.
     prior_form, prior_weights: see `nn.priors.make_priors`.
-    adds_to: "nothing" as in the paper, or "mean", that of the two images.
+    adds_to: "nothing" as in the paper, "mean", that of the two images, or "local fusion": their
+        mean with the detail priors' detail, which must then be those of exposure fusion.
     """
 
     base: int = 16
@@ -81,7 +83,7 @@ class DpgnArchitecture:
     dropout: float = 0.3
     prior_form: PriorForm = "paper"
     prior_weights: WeightForm = "mertens"
-    adds_to: Literal["nothing", "mean"] = "nothing"
+    adds_to: Literal["nothing", "mean", "local fusion"] = "nothing"
 
     def __post_init__(self) -> None:
         if not (1 <= self.base <= 256 and 1 <= self.levels <= 8):
@@ -89,8 +91,16 @@ class DpgnArchitecture:
                 "expected a base of 1 to 256 channels and 1 to 8 levels, "
                 f"found {self.base} and {self.levels}"
             )
-        if self.adds_to not in ("nothing", "mean"):
-            raise ValueError(f"expected adds_to nothing or mean, found {self.adds_to!r}")
+        if self.adds_to not in ("nothing", "mean", "local fusion"):
+            raise ValueError(
+                f"expected adds_to nothing, mean or local fusion, found {self.adds_to!r}"
+            )
+        priors = (self.prior_form, self.prior_weights)
+        if self.adds_to == "local fusion" and priors != ("paper", "mertens"):
+            raise ValueError(
+                "expected adds_to local fusion with prior_form paper and prior_weights mertens, "
+                f"found {' and '.join(priors)}"
+            )
         if not 0 <= self.side_outputs <= self.levels:
             raise ValueError(f"expected 0 to {self.levels} side_outputs, found {self.side_outputs}")
 
@@ -101,7 +111,7 @@ class DpgnArchitecture:
 
     @property
     def needs_priors(self) -> bool:
-        return self.content_priors or self.detail_priors
+        return self.content_priors or self.detail_priors or self.adds_to == "local fusion"
 
     def channels(self, level: int) -> int:
         """Channels at a level, 0 the finest, `levels` the bottom."""
@@ -213,7 +223,7 @@ class Dpgn(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        if architecture.adds_to == "mean":
+        if architecture.adds_to != "nothing":
             nn.init.zeros_(self.last.weight)
 
     def forward(self, *, over: Tensor, under: Tensor, priors: Priors | None = None) -> Outputs:
@@ -234,13 +244,19 @@ class Dpgn(nn.Module):
             side = self.decoders[level].side
             if isinstance(side, nn.Module):
                 sides.append(to_rgb(side, x))
-        return Outputs(self.finish(x, over, under), sides[::-1])
+        added: Tensor | None = None
+        if self.architecture.adds_to == "mean":
+            added = (over + under) / 2
+        elif self.architecture.adds_to == "local fusion":
+            assert priors is not None
+            added = prior_parts.detail_on_mean(priors.detail, [over, under])
+        return Outputs(self.finish(x, added), sides[::-1])
 
-    def finish(self, features: Tensor, over: Tensor, under: Tensor) -> Tensor:
-        """The fused image of the finest features and, where it is added to their mean, the pair."""
-        if self.architecture.adds_to == "nothing":
+    def finish(self, features: Tensor, added: Tensor | None) -> Tensor:
+        """The fused image of the finest features and of what they are added to, if anything."""
+        if added is None:
             return to_rgb(self.last, features)
-        return (over + under) / 2 + torch.tanh(in_full_precision(self.last, features))
+        return added + torch.tanh(in_full_precision(self.last, features))
 
     @torch.no_grad()
     def make_priors(self, *, over: Tensor, under: Tensor) -> Priors:
@@ -299,6 +315,7 @@ class _PriorMaps:
         self.read = read
         self.weights_form = architecture.prior_weights
         self.whole: Priors | None = None
+        self.half_fused: Tensor | None = None
         if architecture.prior_form == "fused_first":
             pair = read(Region(0, size[0], 0, size[1]))
             self.whole = make_priors(
@@ -334,6 +351,16 @@ class _PriorMaps:
             return tile.outer.cut(self.whole.detail[0])
         coarse = [tile.outer.cut(image, 2) for image in self.next_images]
         return prior_parts.weighted_detail(pair, coarse, self._weights(pair))
+
+    def local_fusion(self, tile: Tile, pair: Sequence[Tensor]) -> Tensor:
+        """`nn.priors.fuse_locally` on a tile's outer region, wrong in its rim of 2 pixels."""
+        if self.half_fused is None:
+            coarser = self.coarser.detail[: prior_parts.LOCAL_LEVELS - 1]
+            self.half_fused = prior_parts.detail_on_mean(coarser, self.next_images)
+        size = (tile.outer.height, tile.outer.width)
+        return self.finest_detail(tile, pair) + prior_parts.expand(
+            tile.outer.cut(self.half_fused, 2), size
+        )
 
 
 def fuse_in_tiles(
@@ -459,7 +486,13 @@ class _FullSizeRun:
             detail = self.priors.finest_detail(tile, pair)
         coarse = tile.outer.cut(self.features, 2)
         features = self.network.decoders[0](coarse, self._finest_skip(pair), detail)
-        return self.network.finish(features, *pair)
+        added: Tensor | None = None
+        if self.architecture.adds_to == "mean":
+            added = (pair[0] + pair[1]) / 2
+        elif self.architecture.adds_to == "local fusion":
+            assert self.priors is not None
+            added = self.priors.local_fusion(tile, pair)
+        return self.network.finish(features, added)
 
 
 NETWORK = NetworkKind(

@@ -27,8 +27,8 @@ _LAPLACIAN_NOISE = 1e-6
 
 # Of `fuse_locally`. Regions of larger images must begin at multiples of `LOCAL_MULTIPLE`, where its
 # coarsest level has a sample.
-_LOCAL_LEVELS = 5
-LOCAL_MULTIPLE = 2**_LOCAL_LEVELS
+LOCAL_LEVELS = 5
+LOCAL_MULTIPLE = 2**LOCAL_LEVELS
 LOCAL_HALO = 5 * LOCAL_MULTIPLE
 
 _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -299,9 +299,15 @@ def fuse_locally(images: Sequence[Tensor], coloured: Tensor | None = None) -> Te
 
     coloured: as of `mertens_weights`.
     """
-    detail = weighted_priors(images, mertens_weights(images, coloured), _LOCAL_LEVELS).detail
+    detail = weighted_priors(images, mertens_weights(images, coloured), LOCAL_LEVELS).detail
+    return detail_on_mean(detail, images)
+
+
+def detail_on_mean(detail: Sequence[Tensor], images: Sequence[Tensor]) -> Tensor:
+    """Fused detail (equation 3) at the finest five or fewer scales on the mean of the images."""
+    detail = detail[:LOCAL_LEVELS]
     mean = add(images) / len(images)
-    return collapse([*detail, gaussian_pyramid(mean, _LOCAL_LEVELS + 1)[-1]])
+    return collapse([*detail, gaussian_pyramid(mean, len(detail) + 1)[-1]])
 
 
 def _refused(priors: Priors) -> Priors:

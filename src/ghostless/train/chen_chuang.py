@@ -52,7 +52,7 @@ from .losses import (
     perceptual_loss,
 )
 from .pairs import draw_pairs, validate_pairs
-from .quality import scale_space_loss
+from .quality import mef_ssim_loss, scale_space_loss
 from .recipe import (
     Batch,
     Losses,
@@ -104,11 +104,13 @@ class ChenChuangRecipe(Recipe):
     small_first: whether patches and motions start small, see `growth_of`.
     local_weight: of the motion of each cell of the last four grids; 0 for no such heads.
     full_size_skip: of the generator's architecture.
-    adversarial_weight: 0 trains no discriminator.
+    adversarial_weight: 0 trains no discriminator. mef_ssim_weight: of 1 - MEF-SSIM to the frames,
+        beside the likeness to the reference, on the same scale of 255.
     registration: what brings the frames of the second stage together: the frozen "network" of the
         first (patches of 256 pixels), or "aligner": they are aligned but for a small rest, or
         "none": as far apart as for the network (the paper's ablation).
-    rest_pixels: the largest rest at the corners. moving_share: of samples in which things move.
+    rest_pixels: the largest rest at the corners. moving_share: of samples in which things move;
+        the default leaves those to the line's deghosting.
     vgg, vgg_scale: path to VGG-19's weights, and whose they are.
     """
 
@@ -125,6 +127,7 @@ class ChenChuangRecipe(Recipe):
     local_weight: float = 1.0
     full_size_skip: bool = False
     adversarial_weight: float = 0.0
+    mef_ssim_weight: float = 1.0
     registration: Literal["network", "aligner", "none"] = "aligner"
     rest_pixels: float = 1.5
     moving_share: float = 0.0
@@ -152,6 +155,7 @@ PRESETS: Mapping[str, ChenChuangRecipe] = {
         small_first=False,
         local_weight=0.0,
         adversarial_weight=_ADVERSARIAL_WEIGHT,
+        mef_ssim_weight=0.0,
         registration="network",
         moving_share=0.0,
         architecture={},
@@ -479,6 +483,9 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
             losses = {"perceptual": perceptual_loss(vgg, fused, target, CAFFE_LAMBDAS)}
         else:
             losses = {"scale_space": _LEVELS * scale_space_loss(fused, target)}
+        if recipe.mef_ssim_weight:
+            weight = _LEVELS * recipe.mef_ssim_weight
+            losses["mef_ssim"] = weight * mef_ssim_loss(under, over, fused)
         if recipe.adversarial_weight:
             scores = table.run("discriminator", torch.cat([under, over, fused], dim=1))
             losses["adversarial"] = recipe.adversarial_weight * lsgan_generator_loss(scores)
