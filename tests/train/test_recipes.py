@@ -15,7 +15,7 @@ from torch import Tensor
 from ghostless.errors import OptionError
 from ghostless.nn.homography import HOMOGRAPHY, HomographyNetwork, network_input
 from ghostless.nn.weights import load_weights
-from ghostless.train import chen_chuang, hdr_gan, mef_gan
+from ghostless.train import chen_chuang, hdr_gan, mef_gan, samples
 from ghostless.train.command import METHODS, TrainOptions, prepare
 from ghostless.train.device import PlainDevice
 from ghostless.train.engine import PlayerTable, Run, RunSettings
@@ -87,7 +87,8 @@ def test_the_homography_network_gets_the_registration_right_if_it_answers_the_tr
     image = (torch.sin(rows)[:, None] * torch.cos(1.3 * rows)[None] * 0.5 + 0.5).expand(
         2, 3, -1, -1
     )
-    made = make_homography_pairs(image, image, Motion(32.0), torch.Generator().manual_seed(0))
+    offsets = Motion(32.0).draw(2, torch.Generator().manual_seed(0))
+    made = make_homography_pairs(image, image, offsets, 64)
     assert float(made.offsets.abs().max()) <= 32
     assert float(made.offsets.abs().mean()) > 5
     warped, inside = warp(made.second, homography_from_offsets(made.offsets))
@@ -111,18 +112,39 @@ def test_corners_move_within_their_bounds_alone_or_together(spread: Spread) -> N
 
 
 def test_the_homography_network_starts_on_small_patches() -> None:
-    options = TrainOptions(batch=1, steps=100, stage="homography")
+    options = TrainOptions(batch=2, steps=100, stage="homography")
     _, (phase,) = prepare("chen-chuang", options)
     sides, motions = [], []
     for step in (0, 20, 40, 50, 70, 99):
         batch = phase.draw(StandIn(), torch.Generator().manual_seed(1), step)
         side = batch["input"].shape[-1]
-        assert len(batch["input"]) == 256 // side
+        assert len(batch["input"]) == 2 * (256 // side)
         sides.append(side)
         motions.append(float(batch["offsets"].abs().max()))
     assert sides == [64, 64, 128, 128, 256, 256]
     assert motions[0] < 6 < motions[1] < 12 < motions[4] < 32
     assert chen_chuang.growth_of(chen_chuang.PRESETS["paper"])[0].side == 256
+
+
+def test_a_repeated_border_is_that_of_a_second_warp() -> None:
+    from ghostless.nn.homography import homography_from_offsets, warp
+
+    rows = torch.linspace(0, 9, 256)
+    image = (torch.sin(rows)[:, None] * torch.cos(1.3 * rows)[None] * 0.5 + 0.5).expand(
+        1, 3, -1, -1
+    )
+    offsets = Motion(32.0).draw(1, torch.Generator().manual_seed(0))
+    first_pass = homography_from_offsets(offsets.flatten(1))
+    # A picture that is known beyond the square, shown through the same homography.
+    warped, inside = warp(image, first_pass)
+    found = samples.repeat_border(warped, first_pass)
+    torch.testing.assert_close(found, warped, atol=0.01, rtol=0)
+    ramp = torch.arange(256.0).expand(1, 1, 256, 256)
+    changed = (samples.repeat_border(ramp, first_pass) - ramp).abs() > 0.01
+    outside = ~inside.bool()
+    assert 0 < float(outside.float().mean()) < 0.5
+    assert float((changed & ~outside).float().mean()) < 0.02
+    assert float((changed & outside).sum()) > 0.5 * float(outside.sum())
 
 
 def test_cells_move_as_the_corners_do() -> None:

@@ -134,7 +134,8 @@ def _moved_pairs(data: TrainingData) -> list[_Scene]:
     for number, batch in enumerate(data.held_out_pairs()):
         generator = torch.Generator(data.device).manual_seed(number)
         under, over, target = (middle(batch[name], side) for name in ("under", "over", "target"))
-        made = make_homography_pairs(under, over, UNREGISTERED, generator)
+        offsets = UNREGISTERED.draw(1, generator)
+        made = make_homography_pairs(under, over, offsets, margin_of(UNREGISTERED))
         moved = {"under": made.first, "over": made.second, "target": middle(target, SIDE_PIXELS)}
         scenes.append(_pair_scene(number, moved))
     return scenes

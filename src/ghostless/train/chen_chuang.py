@@ -74,6 +74,8 @@ from .samples import (
     make_homography_pairs,
     margin_of,
     paste_moving,
+    repeat_border,
+    uniform,
 )
 
 _ITERATIONS_PER_EPOCH = 471
@@ -86,6 +88,8 @@ LOCAL_GRIDS = 4
 _ROBUST_PIXELS = 1.0
 # As far apart as frames may be for the homography network: the paper's motion.
 UNREGISTERED = Motion(LARGEST_OFFSET_PIXELS)
+# What a first pass leaves, as a share of the motion.
+_REST_OF_FIRST_PASS = (0.02, 0.5)
 _MOTIONS_OF_HELD_OUT = 12
 _POOL_DRAW = 16
 
@@ -101,6 +105,8 @@ class ChenChuangRecipe(Recipe):
     homography_loss: "squared" error of the offsets, or "robust": smooth L1.
     homography_pool: exposure pairs that are simulated once and cut anew with new motions at every
         step; 0 for fresh ones each time, which a CPU is too slow for. 0.9 MB of memory each.
+    second_passes: whether half of the patches are such as a second pass sees, which begins from the
+        answer of the first: nearly in place, with a border that is repeated.
     small_first: whether patches and motions start small, see `growth_of`.
     local_weight: of the motion of each cell of the last four grids; 0 for no such heads.
     full_size_skip: of the generator's architecture.
@@ -123,6 +129,7 @@ class ChenChuangRecipe(Recipe):
     homography_pool: int = 0
     instance_norms: int = 4
     pool_last: bool = True
+    second_passes: bool = True
     small_first: bool = True
     local_weight: float = 1.0
     full_size_skip: bool = False
@@ -152,6 +159,7 @@ PRESETS: Mapping[str, ChenChuangRecipe] = {
         homography_loss="squared",
         instance_norms=CONVOLUTIONS,
         pool_last=False,
+        second_passes=False,
         small_first=False,
         local_weight=0.0,
         adversarial_weight=_ADVERSARIAL_WEIGHT,
@@ -305,11 +313,24 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
         part = next(p for p in parts if step < p.until * recipe.homography_steps or p is parts[-1])
         # Twice the patches of half the side: half the work, and steadier steps.
         count = recipe.homography_batch * (SIDE_PIXELS // part.side)
-        pair = pool.draw(data, count, part.side + 2 * margin_of(part.motion), generator)
+        margin = margin_of(part.motion)
+        pair = pool.draw(data, count, part.side + 2 * margin, generator)
         turned = flip(pair, generator)
-        made = make_homography_pairs(turned["under"], turned["over"], part.motion, generator)
+        offsets = part.motion.draw(count, generator)
+        if not (recipe.second_passes and part is parts[-1]):
+            made = make_homography_pairs(turned["under"], turned["over"], offsets, margin)
+            second = made.second
+        else:
+            before, again = count // 2, slice(count // 2, None)
+            first_pass = homography_from_offsets(offsets[again].flatten(1))
+            shares = uniform((count - before, 1, 1), *_REST_OF_FIRST_PASS, generator)
+            rest = part.motion.draw(count - before, generator) * shares
+            offsets = torch.cat([offsets[:before], rest])
+            made = make_homography_pairs(turned["under"], turned["over"], offsets, margin)
+            repeated = repeat_border(made.second[again], first_pass)
+            second = torch.cat([made.second[:before], repeated])
         return {
-            "input": network_inputs(made.first, made.second),
+            "input": network_inputs(made.first, second),
             "offsets": made.offsets,
             "homography": made.homography,
         }
@@ -339,7 +360,10 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
         motion = parts[-1].motion
         for scene in data.held_out_exposures(SIDE_PIXELS + 2 * margin_of(motion)):
             for _ in range(_MOTIONS_OF_HELD_OUT):
-                made = make_homography_pairs(scene["under"], scene["over"], motion, generator)
+                offsets = motion.draw(len(scene["under"]), generator)
+                made = make_homography_pairs(
+                    scene["under"], scene["over"], offsets, margin_of(motion)
+                )
                 found, _ = table.run("homography", network_inputs(made.first, made.second))
                 errors.append(corner_error(found, made.offsets))
         all_errors = torch.cat(errors)
@@ -455,7 +479,10 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
     def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
         if apart:
             batch = larger(data, generator, step)
-            made = make_homography_pairs(batch["under"], batch["over"], UNREGISTERED, generator)
+            offsets = UNREGISTERED.draw(recipe.batch, generator)
+            made = make_homography_pairs(
+                batch["under"], batch["over"], offsets, margin_of(UNREGISTERED)
+            )
             return {
                 "under": made.first,
                 "over": made.second,

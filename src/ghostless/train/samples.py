@@ -133,15 +133,14 @@ def margin_of(motion: Motion) -> int:
 
 
 def make_homography_pairs(
-    under: Tensor, over: Tensor, motion: Motion, generator: torch.Generator
+    under: Tensor, over: Tensor, offsets: Tensor, margin: int
 ) -> HomographyPair:
     """Cut the middle square from one exposure and a moved quadrilateral from the other.
 
-    under, over: aligned, (B, 3, S, S), with `margin_of(motion)` pixels on each side of the square.
+    under, over: aligned, (B, 3, S, S), with `margin` pixels on each side of the square (see
+    `margin_of`). offsets: of the corners, as of `Motion.draw`.
     """
-    batch, margin = under.shape[0], margin_of(motion)
-    side = under.shape[-1] - 2 * margin
-    offsets = motion.draw(batch, generator)
+    batch, side = under.shape[0], under.shape[-1] - 2 * margin
     start = corners(side, side).to(under.device).expand(batch, 4, 2)
     # The second image at the moved corners shows what the first shows at its own:
     # second(c + d) = over(c), so second(x) = over(H^-1 x), with H c ~ c + d.
@@ -154,6 +153,31 @@ def make_homography_pairs(
     return HomographyPair(
         under[cut], moved[cut], offsets.flatten(1).to(under.dtype), torch.linalg.inv(back)
     )
+
+
+def repeat_border(image: Tensor, homographies: Tensor) -> Tensor:
+    """Images (B, C, H, W) as if they had been warped from squares by homographies (B, 3, 3).
+
+    What such a warp reaches beyond the square it repeats from the border; the rest stays.
+    """
+    height, width = image.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64, device=image.device),
+        torch.arange(width, dtype=torch.float64, device=image.device),
+        indexing="ij",
+    )
+    here = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
+    there = homographies @ here
+    there = there / there[:, 2:]
+    largest = torch.tensor([width - 1.0, height - 1.0], dtype=torch.float64, device=image.device)
+    held = torch.minimum(there[:, :2].clamp_min(0), largest.view(1, 2, 1))
+    back = torch.linalg.solve(homographies, torch.cat([held, there[:, 2:]], dim=1))
+    place = (back[:, :2] / back[:, 2:]) * 2 / largest.view(1, 2, 1) - 1
+    grid = place.permute(0, 2, 1).view(-1, height, width, 2).to(image.dtype)
+    out: Tensor = F.grid_sample(
+        image, grid, mode="bilinear", padding_mode="border", align_corners=True
+    )
+    return out
 
 
 def jitter(over: Tensor, largest_pixels: float, generator: torch.Generator) -> Tensor:
