@@ -16,7 +16,7 @@ from ghostless.align import (  # noqa: E402
     homography_net,
 )
 from ghostless.bracket import Bracket, Frame, Registration  # noqa: E402
-from ghostless.errors import WeightsError  # noqa: E402
+from ghostless.errors import OptionError, WeightsError  # noqa: E402
 from ghostless.nn import homography  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, has_weights, save_weights  # noqa: E402
 from tests.scenes import expose, make_radiance  # noqa: E402
@@ -25,16 +25,21 @@ SIZE = (300, 240)
 
 
 class Oracle(torch.nn.Module):
-    """A network that always answers with the same offsets and remembers what it was shown."""
+    """A network that answers with given offsets, pass after pass, then with none.
 
-    def __init__(self, offsets):
+    It remembers what it was shown.
+    """
+
+    def __init__(self, *answers):
         super().__init__()
-        self.offsets = torch.nn.Parameter(torch.tensor([offsets], dtype=torch.float32))
-        self.seen = None
+        self.answers = torch.nn.Parameter(torch.tensor(answers, dtype=torch.float32))
+        self.seen = []
 
     def forward(self, x):
-        self.seen = x
-        return self.offsets * 1
+        self.seen.append(x)
+        turn = len(self.seen) - 1
+        known = turn < len(self.answers)
+        return self.answers[turn : turn + 1] * 1 if known else torch.zeros(1, 8)
 
 
 def scene_matrix(offsets):
@@ -71,8 +76,29 @@ def test_a_right_answer_is_followed(stops):
     assert found.model == "homography"
     np.testing.assert_allclose(found.matrix, matrix, rtol=1e-3, atol=1e-3)
     assert found.improvement > 0.5
-    dark, bright = network.seen[0, :3].mean(), network.seen[0, 3:6].mean()
+    dark, bright = network.seen[0][0, :3].mean(), network.seen[0][0, 3:6].mean()
     assert dark < bright
+
+
+def test_later_passes_see_what_earlier_ones_brought_together():
+    first, rest = [2 * value for value in OFFSETS], [-0.4 * value for value in OFFSETS]
+    matrices = [
+        homography.homography_from_offsets(torch.tensor([offsets]).double())[0].numpy()
+        for offsets in (first, rest)
+    ]
+    together = homography.rescale_homography(matrices[0] @ matrices[1], (256, 256), SIZE)
+    reference, frame = frames(together)
+    network = Oracle(first, rest)
+    found = homography_net.register_with(network, reference, frame, passes=3)
+    np.testing.assert_allclose(found.matrix, together, rtol=1e-3, atol=1e-3)
+    assert len(network.seen) == 3
+    # Bitmaps are the last two planes: they agree better with every pass.
+    apart = [float((x[0, 6] != x[0, 7])[40:-40, 40:-40].float().mean()) for x in network.seen]
+    assert apart[2] < 0.5 * apart[1] < 0.5 * apart[0]
+    once = homography_net.register_with(Oracle(first, rest), reference, frame, passes=1)
+    assert not np.allclose(once.matrix, together, atol=0.5)
+    with pytest.raises(OptionError, match="passes: expected 1 to 20"):
+        homography_net.HomographyNetSettings(passes=0)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """Registration by the homography network, accepted only where it helps.
 
 The network sees two exposures at 256 x 256 pixels, so its homography is a coarse one: a start for
-refinement. It is taken only if the quadrilateral is convex and the median threshold bitmaps of
-the two frames differ less after it than before.
+refinement. It looks again, a few times, at the pair as its answer so far brings it together, which
+the paper does not. The answer is taken only if the quadrilateral is convex and the median threshold
+bitmaps of the two frames differ less after it than before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 
 from .. import color
 from ..bracket import Frame, Registration
+from ..errors import OptionError
 from ..nn.settings import NetworkSettings, needs_networks_extra
 from ..nn.weights import has_weights
 
+# Later passes change the answer by less than a pixel.
+PASSES = 3
 # Side of the frames on which the two bitmaps are compared.
 _CHECK_SIDE_PIXELS = 768
 # Share of differing bits that the homography must remove: less is within the noise of the count.
@@ -31,7 +35,17 @@ _LEAST_OVERLAP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class HomographyNetSettings(NetworkSettings):
-    """How to run the homography network as an aligner; the fields of every network."""
+    """How to run the homography network as an aligner, besides the fields of every network.
+
+    passes: how often it looks; the paper's network does once.
+    """
+
+    passes: int = PASSES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.passes <= 20:
+            raise OptionError(f"passes: expected 1 to 20, found {self.passes}")
 
 
 def register_by_network(
@@ -45,15 +59,16 @@ def register_by_network(
     share of differing bitmap pixels that went. Raises WeightsError while there are no weights and
     MissingPackageError without the extra `networks`.
     """
-    return register_with(load(settings), reference, frame)
+    settings = settings or HomographyNetSettings()
+    return register_with(load(settings), reference, frame, settings.passes)
 
 
-def load(settings: HomographyNetSettings | None = None) -> Any:
+def load(settings: HomographyNetSettings) -> Any:
     """The network (nn.homography.HomographyNetwork) as the settings ask, for `register_with`."""
     with needs_networks_extra("align 'network'"):
         from ..nn import homography, weights
 
-    return weights.load_network(homography.HOMOGRAPHY, settings or HomographyNetSettings()).network
+    return weights.load_network(homography.HOMOGRAPHY, settings).network
 
 
 def is_ready() -> bool:
@@ -65,30 +80,56 @@ def is_ready() -> bool:
     return has_weights(HOMOGRAPHY.name)
 
 
-def answer_of(network: Any, reference: Frame, frame: Frame) -> NDArray[np.float64] | None:
+def answer_of(
+    network: Any, reference: Frame, frame: Frame, passes: int = PASSES
+) -> NDArray[np.float64] | None:
     """What the network says, unchecked: (3, 3), of full-size pixels; None for a folded answer."""
+    import torch
+
     from ..nn.homography import (
         SIDE_PIXELS,
         corners,
         homography_from_offsets,
         is_convex,
+        network_input,
         rescale_homography,
     )
 
-    offsets, swapped = _estimate(network, reference, frame)
-    if not is_convex(corners().numpy() + offsets.double().view(4, 2).numpy()):
-        return None
-    matrix = homography_from_offsets(offsets)[0].numpy()
+    side = (SIDE_PIXELS, SIDE_PIXELS)
+    images = [_small(image, side) for image in (reference, frame)]
+    # The network is trained with the darker image first.
+    swapped = float(images[0].mean()) > float(images[1].mean())
+    dark, bright = images[::-1] if swapped else images
+    device = next(network.parameters()).device
+    matrix: NDArray[np.float64] = np.eye(3)
+    seen = bright
+    for number in range(passes):
+        if number:
+            how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            repeated = cv2.BORDER_REPLICATE
+            seen = cast(
+                NDArray[np.float32],
+                cv2.warpPerspective(bright, matrix, side, flags=how, borderMode=repeated),
+            )
+        with torch.no_grad():
+            offsets = network(network_input(dark, seen).to(device)).cpu()
+        matrix = matrix @ homography_from_offsets(offsets)[0].numpy()
+        matrix /= matrix[2, 2]
+        moved = cv2.perspectiveTransform(corners().numpy()[None], matrix)[0]
+        if not is_convex(np.asarray(moved, np.float64)):
+            return None
     if swapped:
-        matrix = np.linalg.inv(matrix)
-    return rescale_homography(matrix, (SIDE_PIXELS, SIDE_PIXELS), (frame.width, frame.height))
+        matrix = np.asarray(np.linalg.inv(matrix), np.float64)
+    return rescale_homography(matrix, side, (frame.width, frame.height))
 
 
-def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
+def register_with(
+    network: Any, reference: Frame, frame: Frame, passes: int = PASSES
+) -> Registration:
     """Like `register_by_network`, with a network in hand."""
     from ..nn.homography import rescale_homography
 
-    matrix = answer_of(network, reference, frame)
+    matrix = answer_of(network, reference, frame, passes)
     if matrix is None:
         return _rejected("its quadrilateral is folded")
     size = (reference.width, reference.height)
@@ -109,21 +150,6 @@ def register_with(network: Any, reference: Frame, frame: Frame) -> Registration:
 def _rejected(reason: str) -> Registration:
     note = f"homography network not followed: {reason}"
     return Registration(model="identity", matrix=np.eye(3), notes=(note,))
-
-
-def _estimate(network: Any, reference: Frame, frame: Frame) -> tuple[Any, bool]:
-    """Run the network; return the offsets (1, 8) and whether they lead from frame to reference."""
-    import torch
-
-    from ..nn.homography import SIDE_PIXELS, network_input
-
-    images = [_small(image, (SIDE_PIXELS, SIDE_PIXELS)) for image in (reference, frame)]
-    # The network is trained with the darker image first.
-    swapped = float(images[0].mean()) > float(images[1].mean())
-    device = next(network.parameters()).device
-    with torch.no_grad():
-        offsets = network(network_input(*(images[::-1] if swapped else images)).to(device))
-    return offsets.cpu(), swapped
 
 
 def _small(frame: Frame, size: tuple[int, int]) -> NDArray[np.float32]:

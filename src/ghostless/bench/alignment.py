@@ -226,7 +226,8 @@ def align_by_ghostless(reference: Frame, moving: Frame) -> Matrix:
 
 def align_by_network(reference: Frame, moving: Frame) -> Matrix:
     """The homography network alone, its answer taken as it is."""
-    answer = homography_net.answer_of(homography_net.load(), reference, moving)
+    network = homography_net.load(homography_net.HomographyNetSettings())
+    answer = homography_net.answer_of(network, reference, moving)
     return np.eye(3) if answer is None else answer
 
 
