@@ -21,7 +21,9 @@ from ..color import LUMA_601
 # program: sigma and best value of the well-exposedness, and what keeps weights from being 0 / 0.
 _SIGMA = 0.2
 _WELL_EXPOSED = 0.5
-_WEIGHT_FLOOR = 1e-12
+# 1e-12 in units of 1e-6: torch's ONNX exporter takes a constant as small as the former for 0.
+_WEIGHT_UNIT = 1e-6
+_WEIGHT_FLOOR = 1e-6
 # Rounding makes up to this much Laplacian out of a flat area, more than the floor could outweigh.
 _LAPLACIAN_NOISE = 1e-6
 
@@ -53,7 +55,7 @@ def mertens_weights(images: Sequence[Tensor], coloured: Tensor | None = None) ->
     weights = []
     for image in images:
         quality = _contrast(image) * _well_exposedness(image)
-        weights.append(torch.where(coloured, quality * _spread(image), quality) + _WEIGHT_FLOOR)
+        weights.append(_floored(torch.where(coloured, quality * _spread(image), quality)))
     total = add(weights)
     return [weight / total for weight in weights]
 
@@ -68,9 +70,13 @@ def program_weights(images: Sequence[Tensor]) -> list[Tensor]:
     for image in images:
         levels = image * 255
         exposed = torch.exp(-((levels - 0.4) ** 2) / (2 * _SIGMA**2)).prod(dim=1, keepdim=True)
-        weights.append(_laplacian(levels) * _spread(levels) * exposed + _WEIGHT_FLOOR)
+        weights.append(_floored(_laplacian(levels) * _spread(levels) * exposed))
     total = add(weights)
     return [weight / total for weight in weights]
+
+
+def _floored(weight: Tensor) -> Tensor:
+    return weight / _WEIGHT_UNIT + _WEIGHT_FLOOR
 
 
 def _well_exposedness(image: Tensor) -> Tensor:
