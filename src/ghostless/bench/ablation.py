@@ -392,7 +392,7 @@ ABLATIONS: dict[str, Ablation] = {
                 architecture={"content_priors": False},
                 published=_dpgn(0.8014, 0.6113, 0.5767),
             ),
-            Variant("added to the mean", architecture={"adds_to": "mean"}),
+            Variant("added to a local fusion", architecture={"adds_to": "local fusion"}),
         ),
         tables={
             "Priors (table 2)": (
@@ -402,7 +402,7 @@ ABLATIONS: dict[str, Ablation] = {
                 "CPG encoder, DPG decoder",
             ),
             "What the output is added to (ours)": (
-                "added to the mean",
+                "added to a local fusion",
                 "CPG encoder, DPG decoder",
             ),
         },

@@ -37,7 +37,7 @@ class DpgnRecipe(Recipe):
     adversarial_weight: float = 0.0
     likeness_weight: float = 1.0
     mef_ssim_weight: float = 0.5
-    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "mean"})
+    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "local fusion"})
 
 
 PRESETS: Mapping[str, DpgnRecipe] = {
