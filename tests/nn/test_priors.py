@@ -141,15 +141,29 @@ def test_weights_of_a_region_equal_those_of_the_whole():
 def test_local_fusion_is_the_mean_with_the_detail_of_both():
     pair = [tensor(frame.display()) for frame in frames(160, 224)]
     fused, mean = priors.fuse_locally(pair), (pair[0] + pair[1]) / 2
-    everywhere = priors.fuse_images(priors.make_priors(pair, 5))
+    everywhere = priors.fit_range(priors.fuse_images(priors.make_priors(pair, 5)))
     coarse = [priors.gaussian_pyramid(image, 6)[-1] for image in (fused, everywhere, mean)]
     apart = [float((image - coarse[2]).abs().mean()) for image in coarse[:2]]
     assert apart[0] < 0.7 * apart[1]
     # Of equal images nothing is left to choose.
-    torch.testing.assert_close(priors.fuse_locally([pair[0], pair[0]]), pair[0])
+    alike = priors.fuse_locally([pair[0], pair[0]])
+    torch.testing.assert_close(alike, priors.fit_range(pair[0]))
     contrast = [float((image - priors.expand(priors.reduce(image), image.shape[2:])).abs().mean())
                 for image in (fused, mean)]  # fmt: skip
     assert contrast[0] > 1.2 * contrast[1]
+
+
+def test_range_is_fitted_smoothly_and_in_order():
+    values = torch.linspace(-0.5, 1.5, 2001, dtype=torch.float64, requires_grad=True)
+    fitted = priors.fit_range(values)
+    assert bool((fitted.diff() > 0).all())
+    assert bool((fitted > 0).all())
+    assert bool((fitted < 1).all())
+    inside = (values >= 0.1) & (values <= 0.9)
+    assert torch.equal(fitted[inside], values[inside])
+    (slope,) = torch.autograd.grad(fitted.sum(), values)
+    assert float(slope.diff().abs().max()) < 0.02  # no corner
+    torch.testing.assert_close(fitted.flip(0), 1 - fitted)
 
 
 def test_local_fusion_of_a_region_is_that_of_the_whole():

@@ -200,7 +200,7 @@ class Generator(nn.Module):
 
 
 def add_to(fused: Tensor, change: Tensor) -> Tensor:
-    """Change an image (B, 3, H, W), about 0..1, by logits of the same shape; returns 0..1."""
+    """Change an image (B, 3, H, W), 0..1, by logits of the same shape; returns 0..1."""
     logits: Tensor = torch.logit(fused.clamp(LEAST, 1 - LEAST)) + change
     return logits.sigmoid()
 

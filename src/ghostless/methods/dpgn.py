@@ -249,7 +249,8 @@ class Dpgn(nn.Module):
             added = (over + under) / 2
         elif self.architecture.adds_to == "local fusion":
             assert priors is not None
-            added = prior_parts.detail_on_mean(priors.detail, [over, under])
+            fused = prior_parts.detail_on_mean(priors.detail, [over, under])
+            added = prior_parts.fit_range(fused)
         return Outputs(self.finish(x, added), sides[::-1])
 
     def finish(self, features: Tensor, added: Tensor | None) -> Tensor:
@@ -358,9 +359,8 @@ class _PriorMaps:
             coarser = self.coarser.detail[: prior_parts.LOCAL_LEVELS - 1]
             self.half_fused = prior_parts.detail_on_mean(coarser, self.next_images)
         size = (tile.outer.height, tile.outer.width)
-        return self.finest_detail(tile, pair) + prior_parts.expand(
-            tile.outer.cut(self.half_fused, 2), size
-        )
+        coarse = prior_parts.expand(tile.outer.cut(self.half_fused, 2), size)
+        return prior_parts.fit_range(self.finest_detail(tile, pair) + coarse)
 
 
 def fuse_in_tiles(

@@ -32,6 +32,7 @@ _LAPLACIAN_NOISE = 1e-6
 LOCAL_LEVELS = 5
 LOCAL_MULTIPLE = 2**LOCAL_LEVELS
 LOCAL_HALO = 5 * LOCAL_MULTIPLE
+_KNEE = 0.1
 
 _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
@@ -301,16 +302,30 @@ def fuse_locally(images: Sequence[Tensor], coloured: Tensor | None = None) -> Te
 
     Two exposures that are far apart leave exposure fusion no middle tone to choose, and large areas
     come out as one or the other; the mean keeps them in order, and the fine scales keep the detail
-    of both. Looks no further than `LOCAL_HALO` pixels. Returns (B, 3, H, W), not clipped.
+    of both. Looks no further than `LOCAL_HALO` pixels. Returns (B, 3, H, W), 0..1.
 
     coloured: as of `mertens_weights`.
     """
     detail = weighted_priors(images, mertens_weights(images, coloured), LOCAL_LEVELS).detail
-    return detail_on_mean(detail, images)
+    return fit_range(detail_on_mean(detail, images))
+
+
+def fit_range(image: Tensor) -> Tensor:
+    """Bend what leaves 0..1 back into it, in the outer tenths: noise in the dark stays noise.
+
+    Clipping would make coloured specks of it, and cut off what a later change could bring back.
+    """
+    low = _KNEE * torch.exp((image.clamp_max(_KNEE) - _KNEE) / _KNEE)
+    image = torch.where(image < _KNEE, low, image)
+    high = 1 - _KNEE * torch.exp((1 - _KNEE - image.clamp_min(1 - _KNEE)) / _KNEE)
+    return torch.where(image > 1 - _KNEE, high, image)
 
 
 def detail_on_mean(detail: Sequence[Tensor], images: Sequence[Tensor]) -> Tensor:
-    """Fused detail (equation 3) at the finest five or fewer scales on the mean of the images."""
+    """Fused detail (equation 3) at the finest five or fewer scales on the mean of the images.
+
+    Not clipped, see `fit_range`.
+    """
     detail = detail[:LOCAL_LEVELS]
     mean = add(images) / len(images)
     return collapse([*detail, gaussian_pyramid(mean, len(detail) + 1)[-1]])
