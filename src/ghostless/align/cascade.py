@@ -199,7 +199,7 @@ def _starts(
     near = _limited(("homography",), largest)
     for name, matrix in known.items():
         yield name, matrix
-        yield name, refine(pair.coarse[:2], matrix, near)
+        yield name, refine(pair.coarse[:3], matrix, near)
     by_features = None
     if feature_matrix is not None:
         unit_matrix = pair.unit @ feature_matrix @ np.linalg.inv(pair.unit)

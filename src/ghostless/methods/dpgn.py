@@ -18,7 +18,7 @@ Differs from the paper, which leaves much open, and from the authors' program:
     - The discriminator is not described; its loss (equation 6) has the wrong sign for fakes.
     - `adds_to="local fusion"`, which the weights that ship have: the last layer's output is added
       to the mean of the two images with their detail fused over five scales
-      (`nn.priors.fuse_locally`), and begins at 0. `"mean"` leaves the detail to the network.
+      (`nn.priors.fuse_locally`), and begins at 0.
     - Any number of frames, by fusing in turn.
 """
 
@@ -71,8 +71,8 @@ class DpgnArchitecture:
     side_outputs: how many of the finest scales have a side output to supervise.
     dropout: in the encoder and the bottom, while training.
     prior_form, prior_weights: see `nn.priors.make_priors`.
-    adds_to: "nothing" as in the paper, "mean", that of the two images, or "local fusion": their
-        mean with the detail priors' detail, which must then be those of exposure fusion.
+    adds_to: "nothing" as in the paper, or "local fusion": the mean of the two images with the
+        detail priors' detail, which must then be that of exposure fusion.
     """
 
     base: int = 16
@@ -83,7 +83,7 @@ class DpgnArchitecture:
     dropout: float = 0.3
     prior_form: PriorForm = "paper"
     prior_weights: WeightForm = "mertens"
-    adds_to: Literal["nothing", "mean", "local fusion"] = "nothing"
+    adds_to: Literal["nothing", "local fusion"] = "nothing"
 
     def __post_init__(self) -> None:
         if not (1 <= self.base <= 256 and 1 <= self.levels <= 8):
@@ -91,10 +91,8 @@ class DpgnArchitecture:
                 "expected a base of 1 to 256 channels and 1 to 8 levels, "
                 f"found {self.base} and {self.levels}"
             )
-        if self.adds_to not in ("nothing", "mean", "local fusion"):
-            raise ValueError(
-                f"expected adds_to nothing, mean or local fusion, found {self.adds_to!r}"
-            )
+        if self.adds_to not in ("nothing", "local fusion"):
+            raise ValueError(f"expected adds_to nothing or local fusion, found {self.adds_to!r}")
         priors = (self.prior_form, self.prior_weights)
         if self.adds_to == "local fusion" and priors != ("paper", "mertens"):
             raise ValueError(
@@ -245,9 +243,7 @@ class Dpgn(nn.Module):
             if isinstance(side, nn.Module):
                 sides.append(to_rgb(side, x))
         added: Tensor | None = None
-        if self.architecture.adds_to == "mean":
-            added = (over + under) / 2
-        elif self.architecture.adds_to == "local fusion":
+        if self.architecture.adds_to == "local fusion":
             assert priors is not None
             fused = prior_parts.detail_on_mean(priors.detail, [over, under])
             added = prior_parts.fit_range(fused)
@@ -487,9 +483,7 @@ class _FullSizeRun:
         coarse = tile.outer.cut(self.features, 2)
         features = self.network.decoders[0](coarse, self._finest_skip(pair), detail)
         added: Tensor | None = None
-        if self.architecture.adds_to == "mean":
-            added = (pair[0] + pair[1]) / 2
-        elif self.architecture.adds_to == "local fusion":
+        if self.architecture.adds_to == "local fusion":
             assert self.priors is not None
             added = self.priors.local_fusion(tile, pair)
         return self.network.finish(features, added)
