@@ -7,9 +7,9 @@ Built as: a homography network that registers the over-exposed to the under-expo
     over-exposed frame and a merging U-Net with seven scales (1,364,675); a conditional PatchGAN
     (2,772,673). RGB in and out, 0..1. No program of the authors is published.
 Differs from the paper, or fills what it leaves open:
-    - The line's own aligner stands in front, and the homography network runs only on stacks that
-      were never aligned and if it has weights (`homography="auto"`); `"on"` is the paper's form,
-      `"off"` its ablation. Its answer passes the safety net of align/homography_net.py.
+    - The line's own aligner stands in front, with the homography network's answer as a starting
+      point if so asked; alone it is coarse. `homography="on"` is the paper's form, `"off"` its
+      ablation. Its answer passes the safety net of align/homography_net.py.
     - The shared encoder is one convolution, as in AHDRNet, which the attention follows.
     - Skips join mirror levels, as in the U-Net it is modelled on. The finest one is at half size,
       so the result is a little soft; `full_size_skip=True` adds one at full size, which is a
@@ -54,12 +54,11 @@ from ..nn.fullsize import (
     run_in_tiles,
     tile_budget,
 )
-from ..nn.homography import HOMOGRAPHY
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, has_weights, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..stripes import part
 from . import mertens
 from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
@@ -312,7 +311,7 @@ class ChenChuangSettings(NetworkSettings):
     """How to fuse with Chen & Chuang's network, besides what every network can be told.
 
     homography: register the over-exposed frame with the homography network first: "on", "off", or
-        "auto" where the stack was never aligned and there are weights.
+        "auto" where the stack was never aligned and `homography_weights` are given.
     homography_weights: a safetensors file; None for the weights that ship.
     order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
     """
@@ -363,7 +362,7 @@ def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame]
     """Bring the brighter frames onto the darkest with the homography network, if so set."""
     wanted = settings.homography == "on"
     if settings.homography == "auto" and not stack.registrations:
-        wanted = settings.homography_weights is not None or has_weights(HOMOGRAPHY.name)
+        wanted = settings.homography_weights is not None
     if not wanted:
         return list(stack.frames), ()
     from ..align.homography_net import HomographyNetSettings, register_by_network
