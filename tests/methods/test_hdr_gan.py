@@ -21,7 +21,7 @@ from ghostless.methods.hdr_gan import (  # noqa: E402
     HdrGanSettings,
     choose_triplets,
 )
-from ghostless.nn import fullsize  # noqa: E402
+from ghostless.nn import fast, fullsize  # noqa: E402
 from ghostless.nn.blocks import ConvBlock, count_parameters, fold_spectral_norm  # noqa: E402
 from ghostless.nn.mu_law import inverse_mu_law, mu_law  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
@@ -371,6 +371,26 @@ def test_the_method_does_what_its_network_says(weights):
     assert fused.space == "linear"
     np.testing.assert_allclose(fused.pixels, by_hand(weights, stack.frames), rtol=2e-3, atol=1e-4)
     assert fused.pixels.std() > 1e-3
+
+
+def test_a_fast_result_has_the_detail_of_the_merge_at_full_size(tmp_path, monkeypatch):
+    weights = tmp_path / "merging.safetensors"  # untrained: it gives the merge
+    save_weights(Generator(replace(SMALL, adds_to="merge")), weights, WeightsInfo("hdr-gan"))
+    monkeypatch.setattr(fast, "PROXY_PIXELS", 32 * 40)
+    texture = np.random.default_rng(0).uniform(0.5, 1, (96, 120, 1)).astype(np.float32)
+    stack = make_stack(make_radiance(96, 120, range_stops=7) * texture, (-2, 0, 2))
+    full, quick = (
+        fuse_stack(stack, "hdr-gan", settings(weights, quality=quality))
+        for quality in ("full", "fast")
+    )
+    assert any("ran on 40 x 32 pixels" in note for note in quick.notes)
+    loss = np.abs(np.log1p(5000 * quick.pixels) - np.log1p(5000 * full.pixels))
+    assert loss.mean() < 1e-3
+    # Two rounds have no one merge: the frames themselves lend their detail.
+    more = make_stack(make_radiance(96, 120, range_stops=9) * texture, (-4, -2, 0, 2, 4))
+    both = fuse_stack(more, "hdr-gan", settings(weights, quality="fast"))
+    assert np.isfinite(both.pixels).all()
+    assert both.pixels.std() > 1e-2
 
 
 def test_a_camera_that_is_not_srgb_is_read_by_its_own_curve(tmp_path):

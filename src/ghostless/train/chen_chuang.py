@@ -542,7 +542,13 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
         best="psnr",
         export=GENERATOR,
         frozen={"homography": HOMOGRAPHY} if by_network else {},
-        known_failures="A little soft: the finest skip of its U-Net is at half size."
-        if not recipe.full_size_skip
-        else "Its skip at full size is not in the paper.",
+        known_failures=_failures(architecture),
     )
+
+
+def _failures(architecture: ChenChuangArchitecture) -> str:
+    if architecture.adds_to != "nothing":
+        return "What it brightens, it brightens with its noise. What moves it does not reject."
+    if architecture.full_size_skip:
+        return "Its skip at full size is not in the paper."
+    return "A little soft: the finest skip of its U-Net is at half size."

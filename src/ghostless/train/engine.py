@@ -526,7 +526,10 @@ def _start_from(network: nn.Module, phase: Phase, start: str) -> dict[str, Any]:
             )
     load_folded_state(network, trained.state_dict())
     kept = ("step", "batch", "patch_pixels", "rate", "seconds", "hardware", "started_from")
-    return {"commit": info.commit} | {k: info.recipe[k] for k in kept if k in info.recipe}
+    own_rate = f"{phase.name}_rate"  # of a stage that has its own
+    return {"commit": info.commit} | {
+        k: info.recipe[k] for k in (*kept, own_rate) if k in info.recipe
+    }
 
 
 def write_atomically(path: Path, content: bytes) -> None:
