@@ -17,8 +17,8 @@ from ghostless.align import (  # noqa: E402
 )
 from ghostless.bracket import Bracket, Frame, Registration  # noqa: E402
 from ghostless.errors import OptionError, WeightsError  # noqa: E402
-from ghostless.nn import homography  # noqa: E402
-from ghostless.nn.weights import WeightsInfo, has_weights, save_weights  # noqa: E402
+from ghostless.nn import homography, weights  # noqa: E402
+from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
 from tests.scenes import expose, make_radiance  # noqa: E402
 
 SIZE = (300, 240)
@@ -108,6 +108,8 @@ def test_later_passes_see_what_earlier_ones_brought_together():
         ([0.0] * 8, "bitmaps differ"),
         ([200.0, 0, -200, 0, 0, 0, 0, 0], "folded"),
         ([float("nan")] * 8, "folded"),
+        ([0.0, 0, -255, 0, -255, -255, 0, -255], "folded"),
+        ([0.0, 0, 0, 0, -127, -255, 0, -255], "folded"),
         ([250.0, 0, 250, 0, 250, 0, 250, 0], "of the frame covered"),
     ],
 )
@@ -169,9 +171,8 @@ def test_the_cascade_starts_from_the_network_and_is_not_misled(monkeypatch, hone
     assert np.abs(ends[0][:2] / ends[0][2] - ends[1][:2] / ends[1][2]).max() < 1
 
 
-def test_aligning_by_network_without_weights_names_the_training_command():
+def test_aligning_by_network_without_weights_names_the_training_command(tmp_path, monkeypatch):
     frames_of_one_scene = frames(np.eye(3))
-    if has_weights(homography.HOMOGRAPHY.name):
-        pytest.skip("weights ship")
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path)
     with pytest.raises(WeightsError, match="ghostless train chen-chuang"):
         align_bracket(Bracket(frames_of_one_scene), AlignSettings(model="network"), 0)

@@ -193,6 +193,19 @@ def test_untrained_it_gives_the_fusion_that_it_adds_to(tmp_path):
         ChenChuangArchitecture(adds_to="mean")
 
 
+def test_grey_photos_stay_grey_and_whole(tmp_path):
+    path = tmp_path / "chen-chuang.safetensors"
+    save_weights(Generator(replace(SMALL, **ADDED)), path, WeightsInfo("chen-chuang"))
+    light = make_radiance(64, 96, seed=2).mean(axis=2, keepdims=True).repeat(3, axis=2)
+    stack = make_stack(light, (-2, 0, 2))
+    fused = chen_chuang.fuse(stack, settings(path)).pixels
+    assert np.ptp(fused, axis=2).max() < 1e-3
+    tinted = [replace(f, pixels=f.pixels.copy()) for f in stack.frames]
+    tinted[0].pixels[0, 0] = (9, 0, 0)  # so that saturation counts, and no pixel has any
+    other = chen_chuang.fuse(Stack(tuple(tinted), stack.reference), settings(path)).pixels
+    assert np.abs(fused - other)[8:, 8:].max() > 0.02
+
+
 def test_gradients_reach_every_parameter_and_both_frames():
     network = make_generator().train()
     under, over = pair().requires_grad_(True)

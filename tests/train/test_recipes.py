@@ -277,6 +277,14 @@ def test_options_change_the_recipe() -> None:
     ):
         with pytest.raises(OptionError, match=message):
             prepare("dpgn", wrong)
+    for change, message in (
+        ("homography_loss=round", "homography_loss: expected one of squared, robust"),
+        ("homography_spread=wide", "homography_spread: expected one of normal, uniform"),
+        ("homography_pool=-1", "homography_pool: expected 0 or more"),
+        ("local_weight=0", "small_first: expected a local_weight"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            prepare("chen-chuang", TrainOptions(changes=(change,)))
     with pytest.raises(OptionError, match="did you mean 'mef-gan'"):
         prepare("mefgan", TrainOptions())
 

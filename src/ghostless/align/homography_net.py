@@ -102,7 +102,7 @@ def answer_of(
     dark, bright = images[::-1] if swapped else images
     device = next(network.parameters()).device
     matrix: NDArray[np.float64] = np.eye(3)
-    seen = bright
+    seen, start = bright, corners().numpy()
     for number in range(passes):
         if number:
             how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -113,14 +113,16 @@ def answer_of(
             )
         with torch.no_grad():
             offsets = network(network_input(dark, seen).to(device)).cpu()
+        if not is_convex(start + offsets.double().view(4, 2).numpy()):
+            return None
         matrix = matrix @ homography_from_offsets(offsets)[0].numpy()
         matrix /= matrix[2, 2]
-        moved = cv2.perspectiveTransform(corners().numpy()[None], matrix)[0]
+        moved = cv2.perspectiveTransform(start[None], matrix)[0]
         if not is_convex(np.asarray(moved, np.float64)):
             return None
     if swapped:
         matrix = np.asarray(np.linalg.inv(matrix), np.float64)
-    return rescale_homography(matrix, side, (frame.width, frame.height))
+    return rescale_homography(matrix, side, (reference.width, reference.height))
 
 
 def register_with(

@@ -339,9 +339,11 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     check_finite(stack.frames)
     loaded = load_network(GENERATOR, settings)
     frames, notes = _registered(stack, settings)
+    # Of the photos: a result on the way is grey but for rounding.
+    coloured = not mertens.all_grey(frames)
 
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        return _fuse_pair(loaded, under=under, over=over, progress=progress)
+        return _fuse_pair(loaded, under=under, over=over, coloured=coloured, progress=progress)
 
     def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
         pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
@@ -368,7 +370,10 @@ def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame]
     from ..align.homography_net import HomographyNetSettings, register_by_network
 
     how = HomographyNetSettings(
-        weights=settings.homography_weights, device=settings.device, precision=settings.precision
+        weights=settings.homography_weights,
+        device=settings.device,
+        precision=settings.precision,
+        compile=settings.compile,
     )
     darkest = stack.frames[0]
     frames: list[Frame] = [darkest]
@@ -390,11 +395,15 @@ def _warped(frame: Frame, matrix: NDArray[np.float64]) -> Frame:
 
 
 def _fuse_pair(
-    loaded: LoadedNetwork, *, under: Frame, over: Frame, progress: Progress | None
+    loaded: LoadedNetwork,
+    *,
+    under: Frame,
+    over: Frame,
+    coloured: bool,
+    progress: Progress | None,
 ) -> NDArray[np.float32]:
     read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
     fused = np.empty(under.pixels.shape, np.float32)
-    grey = mertens.all_grey((under, over))
     with torch.inference_mode(), computing(loaded.dtype, loaded.device):
         generate_in_tiles(
             loaded.network,
@@ -402,7 +411,7 @@ def _fuse_pair(
             read.size,
             pixel_writer(fused),
             tile_pixels=tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
-            coloured=torch.tensor(not grey, device=loaded.device),
+            coloured=torch.tensor(coloured, device=loaded.device),
             progress=progress,
         )
     return fused

@@ -176,7 +176,7 @@ class Decoder(nn.Module):
 class Outputs:
     """Fused RGB 0..1: `final` (B, 3, H, W) and the side outputs, the finest, (H, W), first.
 
-    Added to the mean, `final` may leave 0..1, so that a loss pulls it back.
+    Added to a local fusion, `final` may leave 0..1, so that a loss pulls it back.
     """
 
     final: Tensor
@@ -349,14 +349,21 @@ class _PriorMaps:
         coarse = [tile.outer.cut(image, 2) for image in self.next_images]
         return prior_parts.weighted_detail(pair, coarse, self._weights(pair))
 
-    def local_fusion(self, tile: Tile, pair: Sequence[Tensor]) -> Tensor:
-        """`nn.priors.fuse_locally` on a tile's outer region, wrong in its rim of 2 pixels."""
+    def local_fusion(
+        self, tile: Tile, pair: Sequence[Tensor], detail: Tensor | None = None
+    ) -> Tensor:
+        """`nn.priors.fuse_locally` on a tile's outer region, wrong in its rim of 2 pixels.
+
+        Over no more scales than the network has. detail: what `finest_detail` gave, if it is known.
+        """
         if self.half_fused is None:
             coarser = self.coarser.detail[: prior_parts.LOCAL_LEVELS - 1]
             self.half_fused = prior_parts.detail_on_mean(coarser, self.next_images)
         size = (tile.outer.height, tile.outer.width)
         coarse = prior_parts.expand(tile.outer.cut(self.half_fused, 2), size)
-        return prior_parts.fit_range(self.finest_detail(tile, pair) + coarse)
+        if detail is None:
+            detail = self.finest_detail(tile, pair)
+        return prior_parts.fit_range(detail + coarse)
 
 
 def fuse_in_tiles(
@@ -485,7 +492,7 @@ class _FullSizeRun:
         added: Tensor | None = None
         if self.architecture.adds_to == "local fusion":
             assert self.priors is not None
-            added = self.priors.local_fusion(tile, pair)
+            added = self.priors.local_fusion(tile, pair, detail)
         return self.network.finish(features, added)
 
 

@@ -5,7 +5,7 @@ Sizes follow one rule for every kernel: with `padding="same"` an output side is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -136,14 +136,31 @@ def compile_blocks(network: nn.Module) -> None:
     graphs compile in seconds where a whole one takes minutes. A block that cannot be compiled, or
     any where no compiler is at hand, runs as it is.
     """
-    torch._dynamo.config.suppress_errors = True
     blocks = [part for part in network.modules() if isinstance(part, ConvBlock | DeconvBlock)]
     # All blocks are one piece of code to the compiler, which silently gives up on any code that
     # needs more than eight graphs. Each may need one in each of a few memory layouts.
-    most = torch._dynamo.config.recompile_limit
-    torch._dynamo.config.recompile_limit = max(most, 4 * len(blocks))
+    graphs = max(64, 4 * len(blocks))
     for block in blocks:
-        block.compile(dynamic=True)
+        block.forward = _compiled(block.forward, graphs)  # type: ignore[method-assign, assignment]
+
+
+def _compiled(forward: Callable[[Tensor], Tensor], graphs: int) -> Callable[[Tensor], Tensor]:
+    """A compiled function that runs as it is where it cannot be compiled, in any thread.
+
+    graphs: at most so many for all functions of the same code.
+    """
+    compiled = torch.compile(forward, dynamic=True)
+
+    def run(x: Tensor) -> Tensor:
+        # The compiler's settings are those of the thread that set them.
+        with torch._dynamo.config.patch(
+            suppress_errors=True,
+            recompile_limit=graphs,
+            accumulated_recompile_limit=4 * graphs,
+        ):
+            return compiled(x)
+
+    return run
 
 
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -105,8 +105,8 @@ class ChenChuangRecipe(Recipe):
     homography_loss: "squared" error of the offsets, or "robust": smooth L1.
     homography_pool: exposure pairs that are simulated once and cut anew with new motions at every
         step; 0 for fresh ones each time, which a CPU is too slow for. 0.9 MB of memory each.
-    second_passes: whether half of the patches are such as a second pass sees, which begins from the
-        answer of the first: nearly in place, with a border that is repeated.
+    second_passes: whether half of the patches of 256 pixels are such as a second pass sees, which
+        begins from the answer of the first: nearly in place, with a border that is repeated.
     small_first: whether patches and motions start small, see `growth_of`.
     local_weight: of the motion of each cell of the last four grids; 0 for no such heads.
     full_size_skip: of the generator's architecture.
@@ -141,6 +141,26 @@ class ChenChuangRecipe(Recipe):
     vgg: str | None = None
     vgg_scale: Literal["caffe", "torchvision"] = "caffe"
     architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "local fusion"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, choices in (
+            ("homography_spread", get_args(Spread)),
+            ("homography_loss", ("squared", "robust")),
+            ("registration", ("network", "aligner", "none")),
+        ):
+            if getattr(self, name) not in choices:
+                raise OptionError(
+                    f"{name}: expected one of {', '.join(choices)}, found {getattr(self, name)!r}"
+                )
+        for name in ("homography_pool", "local_weight"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.small_first and not self.local_weight:
+            raise OptionError(
+                "small_first: expected a local_weight above 0 with it, found 0: small patches "
+                "teach nothing else"
+            )
 
 
 PRESETS: Mapping[str, ChenChuangRecipe] = {
@@ -264,10 +284,12 @@ class WithLocalMotion(nn.Module):
     motion of the cells in pixels, (B, 2, n, n) for each grid.
     """
 
-    def __init__(self, network: HomographyNetwork) -> None:
+    def __init__(self, network: HomographyNetwork, heads: bool = True) -> None:
         super().__init__()
         self.network = network
         self.heads = nn.ModuleDict()
+        if not heads:
+            return
         blocks = 0
         for place, layer in enumerate(network.features):
             if isinstance(layer, ConvBlock):
@@ -317,18 +339,17 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
         pair = pool.draw(data, count, part.side + 2 * margin, generator)
         turned = flip(pair, generator)
         offsets = part.motion.draw(count, generator)
-        if not (recipe.second_passes and part is parts[-1]):
-            made = make_homography_pairs(turned["under"], turned["over"], offsets, margin)
-            second = made.second
-        else:
-            before, again = count // 2, slice(count // 2, None)
+        again = slice(count, count)
+        first_pass: Tensor | None = None
+        if recipe.second_passes and part is parts[-1] and count > 1:
+            again = slice((count + 1) // 2, count)
             first_pass = homography_from_offsets(offsets[again].flatten(1))
-            shares = uniform((count - before, 1, 1), *_REST_OF_FIRST_PASS, generator)
-            rest = part.motion.draw(count - before, generator) * shares
-            offsets = torch.cat([offsets[:before], rest])
-            made = make_homography_pairs(turned["under"], turned["over"], offsets, margin)
-            repeated = repeat_border(made.second[again], first_pass)
-            second = torch.cat([made.second[:before], repeated])
+            rest = uniform((count // 2, 1, 1), *_REST_OF_FIRST_PASS, generator)
+            offsets[again] = part.motion.draw(count // 2, generator) * rest
+        made = make_homography_pairs(turned["under"], turned["over"], offsets, margin)
+        second = made.second
+        if first_pass is not None:
+            second[again] = repeat_border(second[again], first_pass)
         return {
             "input": network_inputs(made.first, second),
             "offsets": made.offsets,
@@ -352,6 +373,10 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
                 for grid in moved
             ]
             found["local"] = recipe.local_weight * torch.stack(distances).sum()
+        if offsets is None:
+            # Devices that share gradients wait for those of every parameter.
+            idle = table.module("homography").network.regression.parameters()
+            found["local"] = found["local"] + 0 * sum(weights.sum() for weights in idle)
         return found
 
     def validate(table: Table, data: TrainingData) -> Validation:
@@ -378,7 +403,7 @@ def homography_phase(recipe: ChenChuangRecipe) -> Phase:
     factor = recipe.homography_rate / recipe.rate
     player = Player(
         "homography",
-        lambda: WithLocalMotion(HomographyNetwork(architecture)),
+        lambda: WithLocalMotion(HomographyNetwork(architecture), heads=recipe.local_weight > 0),
         losses,
         lambda moment: factor * schedule(moment),
     )

@@ -2,9 +2,9 @@
 
 Preset "paper": multi-scale squared errors and a 70 x 70 PatchGAN (weight 0.01, not given in the
 paper), generator and discriminator in turns, Adam at 1e-4.
-Preset "default": the network adds to the mean of both frames; half the width (10.9 of 43.7 million
-parameters), no discriminator, no dropout; multi-scale squared errors, mean absolute error, SSIM and
-MEF-SSIM.
+Preset "default": the network adds to a local fusion of both frames; half the width (10.9 of 43.7
+million parameters), no discriminator, no dropout; multi-scale squared errors, mean absolute error,
+SSIM and MEF-SSIM.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Motion:
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Offsets (count, 4, 2) of the four corners, float64."""
         common, own = (
-            self._draw((count, corners, 2), generator) * self.largest_pixels for corners in (1, 4)
+            self._draw((count, points, 2), generator) * self.largest_pixels for points in (1, 4)
         )
         return self.shared * common + (1 - self.shared) * own
 
