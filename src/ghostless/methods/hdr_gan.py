@@ -476,8 +476,9 @@ def _merge_of(triplets: Sequence[tuple[int, int, int]], loaded: LoadedNetwork) -
         region = Region(rows.start, rows.stop, 0, frames[0].width)
         exposures = _exposures_of(frames)
         with torch.inference_mode():
-            inputs = _read_inputs(frames, exposures, region, torch.device("cpu"), architecture)
-            radiance = radiance_of_output(inputs[1][:, 3:], architecture) * exposures[1]
+            displays, lights = _read(frames, region, torch.device("cpu"), architecture)
+            times = [torch.full((1, 1, 1, 1), exposure) for exposure in exposures]
+            radiance = merge_towards_reference(displays, lights, times) * exposures[1]
         return fullsize.to_pixels(radiance)
 
     return merge
@@ -565,16 +566,25 @@ def _read_inputs(
     device: torch.device,
     architecture: HdrGanArchitecture,
 ) -> list[Tensor]:
+    displays, lights = _read(frames, region, device, architecture)
+    times = [torch.full((1, 1, 1, 1), exposure, device=device) for exposure in exposures]
+    return network_inputs(displays, lights, times, architecture)
+
+
+def _read(
+    frames: Sequence[Frame], region: Region, device: torch.device, architecture: HdrGanArchitecture
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Frames on a region as they look and as light, 0..1, as `network_inputs` takes them."""
     displays, lights = [], []
     for frame in frames:
         padded = PaddedFrame(frame)
         displays.append(fullsize.to_tensor(padded.display(region), device))
-        light = displays[-1]
         if architecture.curve == "own":
             light = fullsize.to_tensor(np.clip(padded.linear(region), 0, 1), device)
+        else:
+            light = displays[-1].pow(PAPER_GAMMA)
         lights.append(light)
-    times = [torch.full((1, 1, 1, 1), exposure, device=device) for exposure in exposures]
-    return network_inputs(displays, lights, times, architecture)
+    return displays, lights
 
 
 def _need(inner: Sequence[Frame], region: Region) -> NDArray[np.float32]:

@@ -44,7 +44,8 @@ _PRIOR_STRENGTH = 1e-5
 # How often a kernel of (1 2 1) / 4 smooths before the fit: keeps MEF-SSIM for networks that blur
 # by a deviation of up to 1.2 pixels, at a loss of 0.001 for those that do not blur.
 _SMOOTHINGS = 2
-_STRIPE_PIXELS = 1 << 14
+# Large enough that calls cost little beside the work, whatever `read` does.
+_STRIPE_PIXELS = 1 << 17
 
 
 @dataclass(frozen=True)
