@@ -147,6 +147,11 @@ def test_auto_chooses_by_size_and_device(monkeypatch):
     assert choose("fast", 0.5) == "full"
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
     assert [choose("auto", size, CUDA) for size in (24, 39, 41)] == ["full", "full", "fast"]
+    limited = [
+        fast.choose_quality(wanted, 2_000_000, CUDA, 100, most_pixels=1_500_000)
+        for wanted in ("auto", "full")
+    ]
+    assert limited == ["fast", "full"]
 
 
 KINDS = {

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Pixels, Stack
 from ..errors import OptionError
 from ..nn.blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
-from ..nn.fast import fuse_at_quality
+from ..nn.fast import FULL_PIXELS_ON_CPU, fuse_at_quality
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -356,6 +356,7 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
         loaded.device,
         fuse_whole,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+        most_pixels=FULL_PIXELS_ON_CPU,
         progress=progress,
     )
 

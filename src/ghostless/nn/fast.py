@@ -52,18 +52,21 @@ def fuse_at_quality(
     *,
     map_bytes_per_pixel: int,
     base: Base | None = None,
+    most_pixels: int | None = None,
     progress: Progress | None = None,
 ) -> Fused:
     """Run a network on a stack, whole or on a proxy.
 
     run: fuses a stack whole, in bounded memory. map_bytes_per_pixel: what it holds of the whole
         image between its passes. base: what the network adds its output to, if that is cheap to
-        make at the full size, whose detail the result then has.
+        make at the full size, whose detail the result then has. most_pixels: of an image that the
+        network does as well whole as reduced; "auto" is fast above.
     Returns what `run` does, with a note on the quality unless the settings say "full".
     """
     first = stack.frames[0]
     height, width = first.height, first.width
-    quality = choose_quality(settings.quality, height * width, device, map_bytes_per_pixel)
+    pixels = height * width
+    quality = choose_quality(settings.quality, pixels, device, map_bytes_per_pixel, most_pixels)
     if quality == "full":
         fused = run(stack, progress)
         if settings.quality == "full":
@@ -72,21 +75,27 @@ def fuse_at_quality(
         return replace(fused, notes=(*fused.notes, note))
     proxy = make_proxy(stack, PROXY_PIXELS)
     small = run(proxy, part(progress, 0, 0.8))
-    pixels = carry_to_full_size(small, proxy, stack, base, part(progress, 0.8, 1))
+    carried = carry_to_full_size(small, proxy, stack, base, part(progress, 0.8, 1))
     size = f"{small.pixels.shape[1]} x {small.pixels.shape[0]}"
     note = f"quality fast: the network ran on {size} pixels, carried to {width} x {height}"
-    return replace(small, pixels=pixels, notes=(*small.notes, note))
+    return replace(small, pixels=carried, notes=(*small.notes, note))
 
 
-def choose_quality(wanted: str, pixels: int, device: torch.device, map_bytes_per_pixel: int) -> str:
+def choose_quality(
+    wanted: str,
+    pixels: int,
+    device: torch.device,
+    map_bytes_per_pixel: int,
+    most_pixels: int | None = None,
+) -> str:
     """Return "full" or "fast" for an image of so many pixels on a device.
 
-    "auto" is full on a CPU up to 1.5 megapixels, and on a GPU as long as its free memory lasts.
-    What is no larger than a proxy runs whole in any case.
+    "auto" is full on a CPU up to 1.5 megapixels, and on a GPU as long as its free memory lasts;
+    nowhere above `most_pixels`. What is no larger than a proxy runs whole in any case.
     """
     if pixels <= PROXY_PIXELS or wanted == "full":
         return "full"
-    if wanted == "fast":
+    if wanted == "fast" or (most_pixels is not None and pixels > most_pixels):
         return "fast"
     if device.type == "cuda":
         import torch
