@@ -181,6 +181,7 @@ class Run:
         self.watch = FiniteWatch(every=25 if cuda else 1)
         self.stop_reason: str | None = None
         self.finished = False
+        self.samples = 0  # of the latest step and this device
         self.flop_per_step: float | None = None
         self.matrix_rate: float | None = None
         self._compiled = False
@@ -216,6 +217,7 @@ class Run:
         """Every player's move, then the balancing ones, then the average."""
         self._seed(self.state.phase, self.state.step)
         batch = phase.draw(self.data, self.generator, self.state.step)
+        self.samples = len(next(iter(batch.values())))
         losses = {}
         for player in phase.players:
             if player.fresh_batch:
@@ -373,9 +375,7 @@ class Run:
             phase.steps,
             means,
             steps_per_second=steps_per_second,
-            samples_per_second=steps_per_second
-            * (phase.batch or self.recipe.batch)
-            * self.devices.world_size,
+            samples_per_second=steps_per_second * self.samples * self.devices.world_size,
             matrix_share=share,
         )
 
