@@ -574,9 +574,9 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
 def _failures(architecture: ChenChuangArchitecture) -> str:
     if architecture.adds_to != "nothing":
         return (
-            "What it brightens, it brightens with its noise. What moves it does not reject. In flat "
-            "areas it shows a lattice of 128 pixels, faint at one megapixel, plain in photos of many "
-            "as a whole (`--quality full`): it has only seen patches of 256."
+            "What it brightens, it brightens with its noise. What moves it does not reject. In "
+            "flat areas it shows a lattice of 128 pixels, faint at one megapixel, plain in photos "
+            "of many as a whole (`--quality full`): it has only seen patches of 256."
         )
     if architecture.full_size_skip:
         return "Its skip at full size is not in the paper."
