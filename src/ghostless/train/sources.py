@@ -21,7 +21,7 @@ from ..data.references import ReferenceBatch, ReferenceSettings, ReferenceViews
 from ..data.rendered import FOLDER as RENDERED_FOLDER
 from ..data.rendered import PACKED as RENDERED_MANIFEST
 from ..data.rendered import RenderedScenes, RenderedSimulator, load_rendered, read_packed
-from ..data.simulate import BracketSimulator, SimulationSettings
+from ..data.simulate import BracketSimulator, SimulatedBatch, SimulationSettings
 from ..data.splits import Split
 from ..nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from ..nn.srgb import linear_to_srgb
@@ -106,20 +106,21 @@ class SimulatedData(TrainingData):
             views = self._views["train"]
             return pair_of(views.sample(batch, (patch_pixels, patch_pixels), generator))
         simulator = self._simulator("train", "pairs", (patch_pixels, patch_pixels))
-        made = self._pair(simulator, batch, generator)
+        made = self._pair(simulator, simulator.sample(batch, generator))
         return {name: made[name] for name in ("under", "over", "target")}
 
     def exposures(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         simulator = self._simulator("train", "exposures", (patch_pixels, patch_pixels))
-        return self._exposures(simulator, batch, generator)
+        return self._exposures(simulator, simulator.sample(batch, generator))
 
     def brackets(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         if self._rendered is not None and patch_pixels <= min(self._rendered.size):
             coin = torch.rand((), generator=generator, device=self.device)
             if float(coin) < RENDERED_SHARE:
-                return self._bracket(self._rendered_simulator(patch_pixels), batch, generator)
+                rendered = self._rendered_simulator(patch_pixels)
+                return self._bracket(rendered, rendered.sample(batch, generator))
         simulator = self._simulator("train", "brackets", (patch_pixels, patch_pixels))
-        return self._bracket(simulator, batch, generator)
+        return self._bracket(simulator, simulator.sample(batch, generator))
 
     def _rendered_simulator(self, patch_pixels: int) -> RenderedSimulator:
         if patch_pixels not in self._rendered_simulators:
@@ -157,14 +158,14 @@ class SimulatedData(TrainingData):
     def _held_out(
         self,
         what: str,
-        make: Callable[[BracketSimulator, int, torch.Generator, int], Batch],
+        make: Callable[[BracketSimulator, SimulatedBatch], Batch],
         size: tuple[int, int] = HELD_OUT_SIZE,
     ) -> list[Batch]:
         simulator = self._simulator("held-out", what, size)
         batches = []
         for view in range(len(simulator.views)):
             generator = torch.Generator(self.device).manual_seed(_HELD_OUT_SEED + view)
-            batches.append(make(simulator, 1, generator, view))
+            batches.append(make(simulator, simulator.sample(1, generator, view=view)))
         return batches
 
     def _simulator(self, split: Split, what: str, size: tuple[int, int]) -> BracketSimulator:
@@ -195,40 +196,20 @@ class SimulatedData(TrainingData):
             self._simulators[key] = BracketSimulator(settings, self.pictures[split])
         return self._simulators[key]
 
-    def _pair(
-        self,
-        simulator: BracketSimulator,
-        batch: int,
-        generator: torch.Generator,
-        view: int | None = None,
-    ) -> Batch:
-        made = simulator.sample(batch, generator, view=view)
+    def _pair(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         gap = made.stops[:, 1] - made.stops[:, 0]
         return {
-            "under": made.frames[:, 0],
-            "over": made.frames[:, 1],
+            **self._exposures(simulator, made),
             "target": fuse_densely(made.radiance, gap),
             "radiance": made.radiance,
         }
 
-    def _exposures(
-        self,
-        simulator: BracketSimulator,
-        batch: int,
-        generator: torch.Generator,
-        view: int | None = None,
-    ) -> Batch:
-        made = simulator.sample(batch, generator, view=view)
+    def _exposures(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         return {"under": made.frames[:, 0], "over": made.frames[:, 1]}
 
     def _bracket(
-        self,
-        simulator: BracketSimulator | RenderedSimulator,
-        batch: int,
-        generator: torch.Generator,
-        view: int | None = None,
+        self, simulator: BracketSimulator | RenderedSimulator, made: SimulatedBatch
     ) -> Batch:
-        made = simulator.sample(batch, generator, view=view)
         stops = made.stops - made.stops[:, :1]
         # From the unit of the reference frame to that of the darkest.
         radiance = made.radiance * torch.exp2(-stops[:, made.reference]).view(-1, 1, 1, 1)
