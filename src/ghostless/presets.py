@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .align import AlignModel
-from .deghost import Mode
+from .deghost import Finder, Mode
 from .errors import FileReadError, OptionError, unknown_name
 from .io.encode import FORMAT_BY_SUFFIX
 from .methods import METHODS, Method
@@ -213,6 +213,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "align": _one_of(lambda: get_args(AlignModel)),
     "crop": _switch,
     "deghost": _one_of(lambda: get_args(Mode)),
+    "deghost_by": _one_of(lambda: get_args(Finder)),
     "reference": _reference,
     "tone_map": _one_of(lambda: ("auto", *OPERATORS)),
     "contrast": _weight,

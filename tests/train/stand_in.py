@@ -52,12 +52,26 @@ class StandIn:
             "radiance": light.clamp(0, 1),
         }
 
+    def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        light = radiance(batch, patch_pixels, generator)
+        still, reference = expose(light, 2), expose(light, 0)
+        frame = still.clone()
+        place = slice(patch_pixels // 4, patch_pixels // 2)
+        frame[..., place, place] = frame[..., place, place].flip(1) * 0.5
+        return {"reference": reference, "frame": frame, "still": still}
+
     def held_out_pairs(self) -> Sequence[Batch]:
         return [self.pairs(1, 128, torch.Generator().manual_seed(seed)) for seed in (7, 8)]
 
     def held_out_exposures(self, patch_pixels: int) -> Sequence[Batch]:
         return [
             self.exposures(1, patch_pixels, torch.Generator().manual_seed(seed)) for seed in (7, 8)
+        ]
+
+    def held_out_comparisons(self, patch_pixels: int) -> Sequence[Batch]:
+        return [
+            self.comparisons(1, patch_pixels, torch.Generator().manual_seed(seed))
+            for seed in (7, 8)
         ]
 
     def held_out_brackets(self) -> Sequence[Batch]:

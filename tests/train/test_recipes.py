@@ -34,6 +34,7 @@ SMALL = [
     ("lcndr", "fusion", TrainOptions(batch=2, patch=64)),
     ("hdr-gan", "reconstruction", TrainOptions(batch=2, patch=64)),
     ("dpgn", "fusion", TrainOptions(batch=2, patch=128)),
+    ("agreement", "agreement", TrainOptions(batch=2, patch=64)),
 ]
 IDS = [f"{method}-{stage}" for method, stage, _ in SMALL]
 
@@ -55,7 +56,7 @@ def phase_of(method: str, stage: str, options: TrainOptions) -> Phase:
 
 
 @pytest.mark.parametrize("preset", ["paper", "default"])
-@pytest.mark.parametrize(("method", "stage", "options"), SMALL[1:], ids=IDS[1:])
+@pytest.mark.parametrize(("method", "stage", "options"), SMALL[1:-1], ids=IDS[1:-1])
 def test_every_player_has_finite_losses_and_moves_alone(
     method: str, stage: str, options: TrainOptions, preset: str
 ) -> None:

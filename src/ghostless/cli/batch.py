@@ -19,6 +19,7 @@ from .words import (
     Align,
     Crop,
     Deghost,
+    DeghostBy,
     Depth,
     Device,
     JpegQuality,
@@ -95,6 +96,7 @@ def batch(
     align: Align = "auto",
     crop: Crop = False,
     deghost: Deghost = "auto",
+    deghost_by: DeghostBy = "network",
     tone_map: ToneMap = "auto",
     hdr: Annotated[
         bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")
@@ -116,7 +118,7 @@ def batch(
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
     start = time.monotonic()
-    options = options_from(None, None, max_pixels, "auto", align, crop, deghost)
+    options = options_from(None, None, max_pixels, "auto", align, crop, deghost, deghost_by)
     from ..batch.grouping import GroupSettings
     from ..batch.photos import scan_folder
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan

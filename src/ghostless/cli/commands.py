@@ -24,6 +24,7 @@ from .words import (
     Align,
     Crop,
     Deghost,
+    DeghostBy,
     Depth,
     Device,
     Files,
@@ -106,6 +107,7 @@ def fuse(
     align: Align = "auto",
     crop: Crop = False,
     deghost: Deghost = "auto",
+    deghost_by: DeghostBy = "network",
     reference: Reference = "auto",
     tone_map: ToneMap = "auto",
     contrast: Annotated[
@@ -140,7 +142,9 @@ def fuse(
     as_json: Json = False,
 ) -> None:
     """Fuse the photos of one bracket into one picture."""
-    options = options_from(stops, stops_file, max_pixels, reference, align, crop, deghost)
+    options = options_from(
+        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by
+    )
     from ..pipeline import choose_method, fuse_files
     from ..tonemap import ToneMapSettings
 
@@ -216,6 +220,7 @@ def deghost(
     align: Align = "auto",
     crop: Crop = False,
     deghost: Deghost = "on",
+    deghost_by: DeghostBy = "network",
     reference: Reference = "auto",
     overwrite: Overwrite = False,
     report: ReportFile = None,
@@ -224,7 +229,9 @@ def deghost(
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket with the ghosts gone, as TIFF files."""
-    options = options_from(stops, stops_file, max_pixels, reference, align, crop, deghost)
+    options = options_from(
+        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by
+    )
     from ..pipeline import deghost_files
 
     options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)

@@ -37,6 +37,14 @@ def deghost_modes(incomplete: str) -> list[str]:
     return _starting(incomplete, get_args(Mode))
 
 
+def finders(incomplete: str) -> list[str]:
+    from typing import get_args
+
+    from ..deghost import Finder
+
+    return _starting(incomplete, get_args(Finder))
+
+
 def operators(incomplete: str) -> list[str]:
     from ..tonemap import OPERATORS
 

@@ -22,6 +22,7 @@ def options_from(
     align: str = "auto",
     crop: bool = False,
     deghost: str = "auto",
+    deghost_by: str = "network",
 ) -> FuseOptions:
     """Turn the words that commands share into options; the settings check themselves."""
     numbers = None if stops is None else _parse_stops(stops)
@@ -37,7 +38,7 @@ def options_from(
         stops_file=stops_file,
         reference=index,
         align=AlignSettings(model=cast(Any, align), crop=crop),
-        deghost=DeghostSettings(mode=cast(Any, deghost)),
+        deghost=DeghostSettings(mode=cast(Any, deghost), by=cast(Any, deghost_by)),
         read=ReadSettings() if max_pixels is None else ReadSettings(max_pixels=max_pixels),
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .complete import alignments, deghost_modes, method_names, operators
+from .complete import alignments, deghost_modes, finders, method_names, operators
 
 # ---- what goes in ----
 
@@ -53,6 +53,14 @@ Deghost = Annotated[
         help="Replace what moved between frames.",
     ),
 ]
+DeghostBy = Annotated[
+    str,
+    typer.Option(
+        metavar="network|statistics",
+        autocompletion=finders,
+        help="Find what moved by a small network, or by what noise and clipping explain.",
+    ),
+]
 Reference = Annotated[
     str,
     typer.Option(
@@ -85,7 +93,7 @@ Device = Annotated[
     typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),
 ]
 TrainedMethod = Annotated[
-    str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
+    str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn; or agreement, which finds ghosts.")
 ]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]

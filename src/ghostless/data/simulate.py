@@ -9,7 +9,7 @@ the reference's clean light, the homographies, the motion of everything and the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +50,7 @@ class SimulationSettings:
         log-uniform; some leave the frame. object_turn_degrees: from one frame to the next.
     still_share: share of the objects that stay where they are but for parallax, nearer than the
         background: they shift by up to `parallax` times the camera's shift.
+    moving_share: share of the brackets in which anything but the camera moves.
     edge_pixels: width of their soft edges, log-uniform.
     object_stops: how much brighter or darker than the view they are.
     blur_pixels: how far shake smears the brightest frame at most; darker frames by less, as their
@@ -58,6 +59,8 @@ class SimulationSettings:
     samples: moments and places within a pixel that are averaged; a square number.
     cast_stops: colour cast of the light left by white balance, red and blue against green.
     ghosts, flow: whether ghost masks and flow are wanted; they take time.
+    still_frames: whether the frames are wanted, too, as they would be had nothing moved but the
+        camera; they take as long again.
     """
 
     size: tuple[int, int] = (256, 256)
@@ -78,6 +81,7 @@ class SimulationSettings:
     object_travel: Range = (0.01, 0.3)
     object_turn_degrees: float = 8.0
     still_share: float = 0.3
+    moving_share: float = 1.0
     parallax: float = 0.5
     edge_pixels: Range = (0.4, 3.0)
     object_stops: Range = (-2.5, 2.5)
@@ -87,6 +91,7 @@ class SimulationSettings:
     cast_stops: float = 0.15
     ghosts: bool = True
     flow: bool = False
+    still_frames: bool = False
     camera: CameraSettings = field(default_factory=CameraSettings)
 
     def __post_init__(self) -> None:
@@ -106,7 +111,7 @@ class SimulationSettings:
             check_range(name, getattr(self, name), at_least=1e-6)
         check_range("gap_stops", self.gap_stops, at_least=0.01)
         check_range("object_stops", self.object_stops)
-        for name in ("still_share", "parallax", "shutter_share"):
+        for name in ("still_share", "moving_share", "parallax", "shutter_share"):
             check_share(name, getattr(self, name))
 
 
@@ -127,6 +132,8 @@ class SimulatedBatch:
     cameras: response, noise and files of each bracket.
     hidden: (B, N, H, W) of rendered scenes: 1 where what the reference shows cannot be seen in the
         frame; else None.
+    still_frames: (B, N, 3, H, W) the frames, noise and all, as they would be had everything but the
+        camera stood still where the reference shows it; None where not wanted.
     """
 
     frames: Tensor
@@ -138,6 +145,7 @@ class SimulatedBatch:
     flow: Tensor | None
     cameras: Cameras
     hidden: Tensor | None = None
+    still_frames: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,15 @@ class _Objects:
     poses: Tensor
     velocities: Tensor
     moved: Tensor
+
+    def stopped(self, reference: int) -> _Objects:
+        """The same objects, at rest where the reference shows them."""
+        return replace(
+            self,
+            poses=self.poses[:, reference : reference + 1].expand_as(self.poses),
+            velocities=torch.zeros_like(self.velocities),
+            moved=torch.zeros_like(self.moved),
+        )
 
 
 @dataclass(frozen=True)
@@ -181,7 +198,6 @@ class BracketSimulator:
         areas = (self.views.widths * self.views.heights).float()
         self._weights = areas.sqrt()
         self.camera = CameraModel(settings.camera, self.device)
-        self._pixels = _pixel_centres(settings.size, self.device)
 
     @torch.no_grad()
     def sample(
@@ -202,10 +218,18 @@ class BracketSimulator:
         smear = draw_smear(s, stops, generator)
 
         light = self._light(views, objects, homographies, smear)
-        light *= draw_brightness(s, light[:, reference], generator).view(-1, 1, 3, 1, 1)
-        exposures = stops.exp2().view(batch, count, 1, 1, 1)
-        light *= exposures
+        brightness = draw_brightness(s, light[:, reference], generator).view(-1, 1, 3, 1, 1)
+        gains = brightness * stops.exp2().view(batch, count, 1, 1, 1)
+        light *= gains
         cameras = self.camera.draw(batch, generator)
+        still_frames = None
+        if s.still_frames:
+            stopped = None if objects is None else objects.stopped(reference)
+            still = self._light(views, stopped, homographies, smear) * gains
+            # The same noise in both: what differs is what moved.
+            before = generator.get_state()
+            still_frames = self.camera.photograph(still, cameras, generator)
+            generator.set_state(before)
         return SimulatedBatch(
             frames=self.camera.photograph(light, cameras, generator),
             stops=stops,
@@ -215,6 +239,7 @@ class BracketSimulator:
             reference=reference,
             flow=self._flow(objects, homographies, reference, smear) if s.flow else None,
             cameras=cameras,
+            still_frames=still_frames,
         )
 
     # What is drawn for each bracket ---------------------------------------------------------------
@@ -343,6 +368,9 @@ class BracketSimulator:
         sprites *= present.view(batch, most, 1, 1, 1)
 
         still = torch.rand(shape, generator=generator, device=device) < s.still_share
+        if s.moving_share < 1:
+            moves = torch.rand((batch, 1), generator=generator, device=device) < s.moving_share
+            still |= ~moves
         if s.static:
             still = torch.ones_like(still)
         moving = (~still).float()
@@ -479,8 +507,17 @@ class BracketSimulator:
 
     def _grid_through(self, matrix: Tensor) -> Tensor:
         """Where (B, 3, 3) matrices take the frame's pixels: (B, H, W, 2), x and y."""
-        moved = self._pixels @ matrix.transpose(1, 2)
-        return (moved[..., :2] / moved[..., 2:]).view(-1, *self.settings.size, 2)
+        height, width = self.settings.size
+        x = torch.arange(width, dtype=torch.float32, device=self.device)
+        y = torch.arange(height, dtype=torch.float32, device=self.device).view(-1, 1)
+        # Sums of what depends on the column and on the row: a third of a product's time.
+        columns = matrix[:, :, 0, None, None] * x
+        rows = matrix[:, :, 1, None, None] * y + matrix[:, :, 2, None, None]
+        share = (columns[:, 2] + rows[:, 2]).reciprocal_()
+        grid = torch.empty(len(matrix), height, width, 2, device=self.device)
+        for axis in range(2):
+            torch.mul(columns[:, axis] + rows[:, axis], share, out=grid[..., axis])
+        return grid
 
     # Answers --------------------------------------------------------------------------------------
 
@@ -607,16 +644,6 @@ def samples_of(settings: SimulationSettings) -> list[tuple[float, float, float]]
 
 # Sprites have room for outlines that swing out by this much.
 _ROOM = 1.35
-
-
-def _pixel_centres(size: tuple[int, int], device: torch.device) -> Tensor:
-    """Pixel centres (H W, 3) as x, y, 1, row by row."""
-    y, x = torch.meshgrid(
-        torch.arange(size[0], dtype=torch.float32),
-        torch.arange(size[1], dtype=torch.float32),
-        indexing="ij",
-    )
-    return torch.stack([x, y, torch.ones_like(x)], dim=-1).view(-1, 3).to(device)
 
 
 def _shift(x: float, y: float, device: torch.device) -> Tensor:

@@ -39,12 +39,15 @@ class NetworkKind:
     architecture: frozen dataclass of the constructor's parameters, all with defaults.
     build: makes the network from an architecture.
     train_command: what the user types to make weights.
+    onnx: for a network that the core runs without torch: makes the ONNX file that ships beside the
+        weights.
     """
 
     name: str
     architecture: type[Any]
     build: Callable[[Any], nn.Module]
     train_command: str
+    onnx: Callable[[Any], bytes] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 from ..errors import GhostlessError
-from .command import METHODS, TrainOptions, prepare, train
+from .command import RECIPES, TrainOptions, prepare, train
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("ghostless.train", description="Train a network.")
     add = made.add_argument
-    add("method", choices=METHODS)
+    add("method", choices=RECIPES)
     add("--data", type=Path, help="folder that 'ghostless data pack' wrote")
     add("-o", "--out", type=Path, required=True, help="the run's folder")
     add("--preset", default="default", help="paper or default")

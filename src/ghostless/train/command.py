@@ -15,6 +15,8 @@ from ..nn.settings import Precision, needs_networks_extra
 
 _SWITCH = "architecture."
 METHODS = ("chen-chuang", "mef-gan", "lcndr", "hdr-gan", "dpgn")
+# And the network that deghosting finds with.
+RECIPES = (*METHODS, "agreement")
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
 
 def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
     """Recipe and phases of a method as the options change them."""
-    if method not in METHODS:
-        raise unknown_name("method to train", method, METHODS)
+    if method not in RECIPES:
+        raise unknown_name("method to train", method, RECIPES)
     with needs_networks_extra(f"training of {method!r}"):
         module = importlib.import_module(f".{method.replace('-', '_')}", __package__)
         from .recipe import choose_preset

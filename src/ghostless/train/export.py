@@ -26,7 +26,7 @@ _CURVE_POINTS = 12
 def finish(folder: Path, phases: tuple[Phase, ...]) -> list[Path]:
     """Write NAME.safetensors (bfloat16) and NAME.md for every phase with weights; return them.
 
-    The best averaged weights by validation. Raises WeightsError for a run without any.
+    NAME.onnx too, of the rounded weights, for a network that runs without torch. The best averaged weights by validation. Raises WeightsError for a run without any.
     """
     written = []
     for phase in phases:
@@ -40,6 +40,9 @@ def finish(folder: Path, phases: tuple[Phase, ...]) -> list[Path]:
         load_weights(phase.export, target)  # a file that cannot be read must not be called done
         text = card(phase, info, count_parameters(network), target.stat().st_size, folder)
         target.with_suffix(".md").write_text(text, encoding="utf-8")
+        if phase.export.onnx is not None:
+            shipped, _ = load_weights(phase.export, target)
+            target.with_suffix(".onnx").write_bytes(phase.export.onnx(shipped))
         written.append(target)
     if not written:
         raise WeightsError(
@@ -55,7 +58,8 @@ def ship(weights: list[Path], folder: Path = WEIGHTS_FOLDER) -> list[Path]:
     shipped = []
     for path in weights:
         read_info(path)
-        for file in (path, path.with_suffix(".md")):
+        graph = path.with_suffix(".onnx")
+        for file in (path, path.with_suffix(".md"), *([graph] if graph.is_file() else [])):
             partial = folder / f".{file.name}.part"
             shutil.copyfile(file, partial)
             partial.replace(folder / file.name)

@@ -46,6 +46,13 @@ class TrainingData(Protocol):
         the middle frame's moment, 1 where the darkest frame clips.
         """
 
+    def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        """Two frames of any gap, registered, in some of which things move between them.
+
+        "reference" and "frame", (batch, 3, patch, patch), display values, either of them the
+        darker; "still", the frame as it would be had nothing moved.
+        """
+
     def held_out_pairs(self) -> Sequence[Batch]:
         """Pairs of scenes that `pairs` never shows, one scene each, sides multiples of 128.
 
@@ -54,6 +61,9 @@ class TrainingData(Protocol):
 
     def held_out_exposures(self, patch_pixels: int) -> Sequence[Batch]:
         """Exposures of scenes that `exposures` never shows, one each."""
+
+    def held_out_comparisons(self, patch_pixels: int) -> Sequence[Batch]:
+        """Comparisons of scenes that `comparisons` never shows, one each."""
 
     def held_out_brackets(self) -> Sequence[Batch]:
         """Brackets of scenes that `brackets` never shows, sides multiples of 8."""

@@ -34,6 +34,12 @@ PAIR_GAP_STOPS = (3.0, 9.0)
 EXPOSURE_GAP_STOPS = (1.0, 8.0)
 # Kalantari's training brackets have 2 or 3 stops between frames; cameras offer 1 to 3 and more.
 BRACKET_GAP_STOPS = (1.5, 3.5)
+# Any two photos of a bracket may have to be compared.
+COMPARISON_GAP_STOPS = (0.5, 8.0)
+# With the darker frame as the reference, and with the brighter.
+COMPARISONS = ("comparisons to the darker", "comparisons to the brighter")
+# Share of the comparisons in which anything moves: most of a photo stands still in most photos.
+MOVING_SHARE = 0.6
 # What an aligner leaves between frames.
 REST_PIXELS, REST_DEGREES, REST_PERSPECTIVE_PIXELS = 1.5, 0.1, 0.5
 # Share of the batches that show rendered scenes, where there are any: fewer scenes than pictures,
@@ -122,6 +128,13 @@ class SimulatedData(TrainingData):
         simulator = self._simulator("train", "brackets", (patch_pixels, patch_pixels))
         return self._bracket(simulator, simulator.sample(batch, generator))
 
+    def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        # The darker frame is the reference of half of the batches, the brighter of the others.
+        coin = torch.rand((), generator=generator, device=self.device)
+        what = COMPARISONS[int(coin < 0.5)]
+        simulator = self._simulator("train", what, (patch_pixels, patch_pixels))
+        return self._comparison(simulator, simulator.sample(batch, generator))
+
     def _rendered_simulator(self, patch_pixels: int) -> RenderedSimulator:
         if patch_pixels not in self._rendered_simulators:
             assert self._rendered is not None
@@ -152,6 +165,15 @@ class SimulatedData(TrainingData):
     def held_out_exposures(self, patch_pixels: int) -> Sequence[Batch]:
         return self._held_out("exposures", self._exposures, (patch_pixels, patch_pixels))
 
+    def held_out_comparisons(self, patch_pixels: int) -> Sequence[Batch]:
+        # Several of each scene, for cameras and what moves differ more than scenes do.
+        size = (patch_pixels, patch_pixels)
+        return [
+            batch
+            for what in COMPARISONS
+            for batch in self._held_out(what, self._comparison, size, batch=2)
+        ]
+
     def held_out_brackets(self) -> Sequence[Batch]:
         return self._held_out("brackets", self._bracket)
 
@@ -160,12 +182,13 @@ class SimulatedData(TrainingData):
         what: str,
         make: Callable[[BracketSimulator, SimulatedBatch], Batch],
         size: tuple[int, int] = HELD_OUT_SIZE,
+        batch: int = 1,
     ) -> list[Batch]:
         simulator = self._simulator("held-out", what, size)
         batches = []
         for view in range(len(simulator.views)):
             generator = torch.Generator(self.device).manual_seed(_HELD_OUT_SEED + view)
-            batches.append(make(simulator, simulator.sample(1, generator, view=view)))
+            batches.append(make(simulator, simulator.sample(batch, generator, view=view)))
         return batches
 
     def _simulator(self, split: Split, what: str, size: tuple[int, int]) -> BracketSimulator:
@@ -180,6 +203,25 @@ class SimulatedData(TrainingData):
                     static=True,
                     objects=(0, 0),
                     ghosts=False,
+                )
+            elif what in COMPARISONS:
+                settings = SimulationSettings(
+                    size=size,
+                    frames=(2, 2),
+                    gap_stops=COMPARISON_GAP_STOPS,
+                    reference=COMPARISONS.index(what),
+                    key=(0.03, 0.6),
+                    scale=(1.0, 2.0),
+                    shake_pixels=REST_PIXELS,
+                    shake_degrees=REST_DEGREES,
+                    shake_perspective_pixels=REST_PERSPECTIVE_PIXELS,
+                    objects=(1, 5),
+                    object_share=(0.04, 0.6),
+                    object_travel=(0.02, 0.6),
+                    moving_share=MOVING_SHARE,
+                    samples=1,
+                    ghosts=False,
+                    still_frames=True,
                 )
             else:
                 settings = SimulationSettings(
@@ -206,6 +248,15 @@ class SimulatedData(TrainingData):
 
     def _exposures(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         return {"under": made.frames[:, 0], "over": made.frames[:, 1]}
+
+    def _comparison(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
+        assert made.still_frames is not None
+        other = 1 - made.reference
+        return {
+            "reference": made.frames[:, made.reference],
+            "frame": made.frames[:, other],
+            "still": made.still_frames[:, other],
+        }
 
     def _bracket(
         self, simulator: BracketSimulator | RenderedSimulator, made: SimulatedBatch

@@ -1,0 +1,73 @@
+"""Finding what moved by a small network, which OpenCV runs; no torch is needed.
+
+How it was trained stands in train/agreement.py, what it is built as in nn/agreement.py; what it is
+given in evidence.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .evidence import Flags, evidence
+from .mapping import Codes
+
+NETWORK_FILE = Path(__file__).resolve().parents[1] / "weights" / "agreement.onnx"
+
+_SIZE_MULTIPLE = 16
+# Chance of having moved that starts a region, and down to which a region grows.
+_START = 0.6
+_GROW = 0.35
+_SMALLEST_START_PIXELS = 12
+_CLOSE_PIXELS = 3
+_MARGIN_PIXELS = 2
+
+
+class AgreementNetwork:
+    """The network, read from its file; one per thread, for OpenCV keeps its state in it."""
+
+    def __init__(self, file: Path = NETWORK_FILE) -> None:
+        self._network = cv2.dnn.readNetFromONNX(np.fromfile(file, np.uint8))
+
+    def moved(self, reference: Codes, frame: Codes, usable: Flags) -> NDArray[np.float32]:
+        """Chance that a frame shows another thing than its reference does, (H, W), 0..1.
+
+        reference, frame: registered, (H, W, 3), 0..255. usable: (H, W); 0 elsewhere.
+        """
+        seen = evidence(reference, frame, usable)
+        height, width = usable.shape
+        padding = ((0, 0), (0, -height % _SIZE_MULTIPLE), (0, -width % _SIZE_MULTIPLE))
+        self._network.setInput(np.pad(seen, padding, mode="edge")[None])
+        logits = self._network.forward()[0, 0, :height, :width]
+        chance: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
+        return chance * usable
+
+
+def regions(chance: NDArray[np.float32], sensitivity: float = 1.0) -> Flags:
+    """Turn chances of having moved (H, W) into whole regions to replace, bool (H, W).
+
+    What has very likely moved starts a region, what may have and touches it belongs to it; gaps are
+    closed and a narrow margin added for soft edges. sensitivity: factor of the odds.
+    """
+    odds = chance / np.maximum(1 - chance, np.float32(1e-6)) * np.float32(sensitivity)
+    low = (odds > _GROW / (1 - _GROW)).astype(np.uint8)
+    if not low.any():
+        return low.astype(np.bool_)
+    strong = odds > _START / (1 - _START)
+    count, labels = cv2.connectedComponents(low, connectivity=8)
+    keep = np.bincount(labels[strong], minlength=count) >= _SMALLEST_START_PIXELS
+    keep[0] = False
+    mask = keep[labels].astype(np.uint8)
+    border = 2 * _CLOSE_PIXELS
+    padded = cv2.copyMakeBorder(mask, border, border, border, border, cv2.BORDER_REPLICATE)
+    padded = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(_CLOSE_PIXELS))
+    padded = cv2.dilate(padded, _disc(_MARGIN_PIXELS))
+    return padded[border:-border, border:-border].astype(np.bool_)
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
