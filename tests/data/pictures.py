@@ -9,10 +9,11 @@ from ghostless.data.camera import CameraSettings
 from ghostless.data.panoramas import Panoramas, from_radiance
 from tests.scenes import make_radiance
 
-PERFECT = CameraSettings(
+PERFECT = CameraSettings.plain(
     responses=("srgb",),
     noise_share=0,
-    white_balance=(1, 1),
+    red_gain=(1, 1),
+    blue_gain=(1, 1),
     rounding=False,
     jpeg_share=0,
 )

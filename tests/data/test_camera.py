@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ghostless import color
-from ghostless.data.camera import CameraModel, Cameras, CameraSettings, JpegModel
+from ghostless.data.camera import CameraModel, Cameras, CameraSettings
+from ghostless.data.jpeg import JpegModel
 from ghostless.errors import OptionError
 from tests.data.pictures import PERFECT
 from tests.scenes import make_radiance
@@ -82,7 +83,8 @@ def test_white_balance_multiplies_the_noise_of_red_and_blue() -> None:
         noise_share=1,
         shot_noise=(1e-9, 1e-9),
         read_noise=(1e-2, 1e-2),
-        white_balance=(2, 2),
+        red_gain=(2, 2),
+        blue_gain=(2, 2),
     )
     model = CameraModel(settings)
     light = torch.full((1, 1, 3, 128, 128), 0.3)

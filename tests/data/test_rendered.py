@@ -30,7 +30,7 @@ from ghostless.render.files import _write_exr
 from ghostless.render.shapes import pose
 
 SIZE = (72, 96)
-PERFECT = CameraSettings(responses=("srgb",), noise_share=0, jpeg_share=0, rounding=False)
+PERFECT = CameraSettings.plain(responses=("srgb",), noise_share=0, jpeg_share=0, rounding=False)
 
 
 def pattern(x: np.ndarray, y: np.ndarray) -> np.ndarray:

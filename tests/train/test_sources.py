@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ghostless.data.camera import CameraSettings
 from ghostless.data.panoramas import from_radiance
 from ghostless.data.rendered import RenderedScene, load_rendered
 from ghostless.data.splits import HELD_OUT_SCENES
@@ -31,7 +32,7 @@ def data() -> SimulatedData:
     for name in ("one", "two", held_out):
         stops = random.uniform(-6, 2, (16, 32, 3)).astype(np.float32)
         pictures.append((name, np.kron(2.0**stops, np.ones((24, 24, 1), np.float32))))
-    return SimulatedData(from_radiance(pictures))
+    return SimulatedData(from_radiance(pictures), camera=CameraSettings.plain())
 
 
 def test_pairs_show_one_still_scene(data: SimulatedData) -> None:
@@ -214,7 +215,7 @@ def test_prepared_references_are_the_target(
     # A short pool: the choice itself is tested with the references.
     monkeypatch.setattr(references.choose_reference, "__defaults__", (("mertens",),))
     references.prepare_references(packed, packed / REFERENCES_FOLDER, 1, (192, 192))
-    data = open_data(packed, torch.device("cpu"))
+    data = open_data(packed, torch.device("cpu"), camera=CameraSettings.plain())
     assert "references: prepared for 1 (train) and 1 (held-out) views" in data.description
     pair = data.pairs(2, 64, torch.Generator().manual_seed(0))
     assert pair["target"].shape == (2, 3, 64, 64)

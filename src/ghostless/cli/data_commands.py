@@ -44,6 +44,13 @@ def simulate(
         float, typer.Option(min=0, help="Largest camera shift between photos, pixels.")
     ] = 6.0,
     objects: Annotated[int, typer.Option(min=0, max=32, help="Things in front, at most.")] = 3,
+    camera: Annotated[
+        str,
+        typer.Option(
+            metavar="real|plain",
+            help="Cameras as people have them, or ones that only map each channel by a curve.",
+        ),
+    ] = "real",
     suffix: Annotated[
         str, typer.Option("--format", metavar="jpg|png", help="Format of the photos.")
     ] = "jpg",
@@ -73,7 +80,7 @@ def simulate(
         shake_pixels=motion,
         objects=(min(1, objects), objects),
         flow=flow,
-        camera=CameraSettings(jpeg_share=0),
+        camera=CameraSettings.of_kind(camera, jpeg_share=0),
     )
     with Bars(quiet) as bars:
         folders = simulate_files(

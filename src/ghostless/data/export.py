@@ -13,6 +13,7 @@ from torch import Tensor
 from ..bracket import Fused
 from ..errors import FileReadError, OptionError, OutputError
 from ..io.write import WriteSettings, check_output, write_image, write_mask, write_text
+from .camera import CameraModel
 from .panoramas import (
     MANIFEST,
     Panoramas,
@@ -123,7 +124,7 @@ def simulate_files(
         batch = simulator.sample(1, generator)
         _write_bracket(batch, folder, suffix, write)
         if display:
-            _write_display(batch, folder / "truth" / "truth.png", write)
+            _write_display(batch, simulator.camera, folder / "truth" / "truth.png", write)
         if progress is not None:
             progress((number + 1) / count)
     return folders
@@ -161,11 +162,16 @@ def _write_bracket(batch: SimulatedBatch, folder: Path, suffix: str, write: Writ
     write_text(json.dumps(answers, indent=1), truth / ANSWERS, write)
 
 
-def _write_display(batch: SimulatedBatch, path: Path, write: WriteSettings) -> None:
+def _write_display(
+    batch: SimulatedBatch, camera: CameraModel, path: Path, write: WriteSettings
+) -> None:
     stops = batch.stops[0]
     recordable = float(2.0 ** (stops[batch.reference] - stops.min()))
     radiance = np.minimum(_pixels(batch.radiance[0]), np.float32(recordable))
-    write_image(Fused(choose_reference(radiance).display, "display"), path, write)
+    chosen = torch.from_numpy(choose_reference(radiance).display).permute(2, 0, 1)
+    # Photos in a picture style fuse into a picture in it.
+    styled = camera.in_style(chosen[None, None].to(camera.device), batch.cameras)
+    write_image(Fused(_pixels(styled[0, 0]), "display"), path, write)
 
 
 def _write_flow(flow: Tensor, path: Path, write: WriteSettings) -> None:

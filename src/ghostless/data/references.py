@@ -250,7 +250,7 @@ def prepare_references(
     return total
 
 
-_CLEAN_CAMERA = CameraSettings(noise_share=0, jpeg_share=0)
+_CLEAN_CAMERA = CameraSettings.plain(noise_share=0, jpeg_share=0)
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,8 @@ def _store_view(job: _Job) -> _Stored:
 class ReferenceBatch:
     """Static brackets with the display picture that a fusion should give; B brackets of N frames.
 
-    frames: (B, N, 3, h, w) display, dark to bright. stops: (B, N). reference: (B, 3, h, w) display.
+    frames: (B, N, 3, h, w) display, dark to bright. stops: (B, N). reference: (B, 3, h, w) display,
+        in the colours of the camera's picture style.
     radiance: (B, 3, h, w) linear, 1 = clip in the middle of the exposures.
     """
 
@@ -421,7 +422,9 @@ class ReferenceViews:
         radiance = radiance * (s.key / self._means(index)).view(-1, 1, 1, 1)
         cameras = self.camera.draw(batch, generator)
         frames = self.camera.photograph(radiance[:, None] * exposures, cameras, generator)
-        return ReferenceBatch(frames, stops, reference.float() / 255, radiance)
+        # What people like in colours is the camera's to say; the frames have it already.
+        styled = self.camera.in_style(reference[:, None].float() / 255, cameras)[:, 0]
+        return ReferenceBatch(frames, stops, styled, radiance)
 
     def _means(self, index: Tensor) -> Tensor:
         """Mean of the views' log light, on a coarse grid."""

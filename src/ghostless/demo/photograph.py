@@ -32,12 +32,13 @@ _FOCAL_WIDTHS = 0.69
 _WALKER_Z_METRES = 3.25
 # Radiance that the middle photo clips at is 1 / this.
 _SENSOR_GAIN = 2.4
-_SENSOR = CameraSettings(
+_SENSOR = CameraSettings.plain(
     responses=("srgb",),
     noise_share=1.0,
     shot_noise=(9e-5, 9e-5),
     read_noise=(1.5e-3, 1.5e-3),
-    white_balance=(1.0, 1.0),
+    red_gain=(1.0, 1.0),
+    blue_gain=(1.0, 1.0),
     jpeg_share=0.0,
 )
 _ISO, _APERTURE = 800, 4.0

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..data.camera import REAL_CAMERAS, CameraSettings
 from ..data.panoramas import MANIFEST, Panoramas, check_split, load_packed
 from ..data.references import ReferenceBatch, ReferenceSettings, ReferenceViews
 from ..data.rendered import FOLDER as RENDERED_FOLDER
@@ -63,6 +64,8 @@ class SimulatedData(TrainingData):
     pictures: HDR pictures and surfaces of both splits, on the device.
     references: folder of prepared views, or None.
     rendered: scenes of the training split on the same device, for brackets, or None.
+    camera: what takes the photos; of brackets, whose answer is the scene's own light and no
+        picture style's, it is set to be `faithful`.
     """
 
     def __init__(
@@ -70,7 +73,10 @@ class SimulatedData(TrainingData):
         pictures: Panoramas,
         references: Path | None = None,
         rendered: RenderedScenes | None = None,
+        *,
+        camera: CameraSettings = REAL_CAMERAS,
     ) -> None:
+        self._camera = camera
         self._rendered = rendered
         self._rendered_simulators: dict[int, RenderedSimulator] = {}
         self._views: dict[str, ReferenceViews] = {}
@@ -78,7 +84,7 @@ class SimulatedData(TrainingData):
             for split in SPLITS:
                 self._views[split] = ReferenceViews(
                     references,
-                    ReferenceSettings(span_stops=PAIR_GAP_STOPS),
+                    ReferenceSettings(span_stops=PAIR_GAP_STOPS, camera=camera),
                     pictures.device,
                     split=split,
                 )
@@ -144,6 +150,7 @@ class SimulatedData(TrainingData):
                 gap_stops=BRACKET_GAP_STOPS,
                 reference=1,
                 ghosts=False,
+                camera=self._camera.faithful(),
             )
             self._rendered_simulators[patch_pixels] = RenderedSimulator(
                 settings, self._rendered, registered=True
@@ -203,6 +210,7 @@ class SimulatedData(TrainingData):
                     static=True,
                     objects=(0, 0),
                     ghosts=False,
+                    camera=self._camera,
                 )
             elif what in COMPARISONS:
                 settings = SimulationSettings(
@@ -234,15 +242,17 @@ class SimulatedData(TrainingData):
                     shake_perspective_pixels=REST_PERSPECTIVE_PIXELS,
                     objects=(0, 4),
                     ghosts=False,
+                    camera=self._camera.faithful(),
                 )
             self._simulators[key] = BracketSimulator(settings, self.pictures[split])
         return self._simulators[key]
 
     def _pair(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         gap = made.stops[:, 1] - made.stops[:, 0]
+        fused = fuse_densely(made.radiance, gap)[:, None]
         return {
             **self._exposures(simulator, made),
-            "target": fuse_densely(made.radiance, gap),
+            "target": simulator.camera.in_style(fused, made.cameras)[:, 0],
             "radiance": made.radiance,
         }
 
@@ -313,7 +323,9 @@ def _load(folder: Path, device: torch.device) -> Panoramas:
     return load_packed(folder, device)
 
 
-def open_data(folder: Path, device: torch.device) -> TrainingData:
+def open_data(
+    folder: Path, device: torch.device, *, camera: CameraSettings = REAL_CAMERAS
+) -> TrainingData:
     """Training data from a folder that `ghostless data pack` wrote, with its references if any.
 
     Raises OptionError unless there are pictures to train on and held-out ones.
@@ -329,4 +341,5 @@ def open_data(folder: Path, device: torch.device) -> TrainingData:
         pictures,
         references if (references / MANIFEST).is_file() else None,
         rendered,
+        camera=camera,
     )
