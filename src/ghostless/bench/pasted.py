@@ -56,9 +56,10 @@ EDGE_PIXELS = (1.0, 4.0)
 STEPS = (0.3, 1.6)
 # Smaller differences between the moving and the still bracket, in codes of 8 bits, are not seen.
 VISIBLE_CODES = 4.0
-# A piece is taken if so much of it stands out from what it covers, in the mean over the exposures.
-_VISIBLE_SHARE = 0.3
-_TRIES = 60
+# A piece is taken if so much of it stands out from what it covers, in every exposure: a thing as
+# black as its surroundings makes no ghost.
+_VISIBLE_SHARE = 0.25
+_TRIES = 100
 # Two brackets are of one camera and one series of exposures if the codes of one exposure foretell
 # those of the others alike: mean difference in codes, over at least this share of the levels.
 _ALIKE_CODES, _ALIKE_LEVELS = 2.5, 0.5
@@ -393,9 +394,12 @@ def _near(moved: Flags) -> Flags:
 
 
 def _found_and_moved(moved: Flags, replaced: Flags) -> Picture:
-    """Paint frames (F, H, W) into one: green found, red missed, blue replaced beyond."""
+    """Paint frames (F, H, W) into one: green found, red missed, blue replaced beyond.
+
+    The brighter, the more frames.
+    """
     kinds = (moved & ~replaced, moved & replaced, replaced & ~moved)
-    return np.stack([kind.mean(axis=0, dtype=np.float32) for kind in kinds], axis=-1)
+    return np.stack([np.sqrt(kind.mean(axis=0, dtype=np.float32)) for kind in kinds], axis=-1)
 
 
 # ---- brackets ----
@@ -486,7 +490,7 @@ def make_piece(frames: Frames, cut_from: Frames, source: str, random: np.random.
             frame.pixels[top : top + height, left : left + width].copy() for frame in cut_from
         )
         piece = Piece(source, views, cover, _path(frames[0], cover, len(frames), length, random))
-        seen = float(np.mean([_visible_share(piece, f, index) for index, f in enumerate(frames)]))
+        seen = min(_visible_share(piece, frame, index) for index, frame in enumerate(frames))
         if seen > most:
             best, most = piece, seen
         if most >= _VISIBLE_SHARE:
