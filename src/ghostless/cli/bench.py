@@ -32,7 +32,7 @@ Methods = Annotated[
         metavar="A,B,...",
         help="Methods, with settings after a colon (mertens:overshoot=clip), and programs of "
         "others: opencv-mertens, opencv-mtb-mertens, opencv-debevec, opencv-debevec-drago, "
-        "enfuse, hugin.",
+        "enfuse, hugin; and the base line reference-alone.",
     ),
 ]
 Data = Annotated[
