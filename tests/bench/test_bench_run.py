@@ -183,9 +183,8 @@ def test_radiance_is_scored_against_its_truth(tmp_path: Path, place: str) -> Non
     (folder / place).parent.mkdir(exist_ok=True, parents=True)
     write_image(Fused(np.float32(2) * radiance.astype(np.float32), "linear"), folder / place)
     settings = BenchSettings(metrics=("PSNR_mu", "TMQI", "MI"), workers=1, still=True)
-    run(
-        "simulated", "debevec,mertens,opencv-debevec", tmp_path / "out", tmp_path / "data", settings
-    )
+    methods = "debevec,mertens,opencv-debevec,reference-alone"
+    run("simulated", methods, tmp_path / "out", tmp_path / "data", settings)
     results = load_results(tmp_path / "out")
     assert results.failures == ()
     scores = {row.label: row.scores["scene"] for row in results.tables[0].rows}
@@ -193,7 +192,9 @@ def test_radiance_is_scored_against_its_truth(tmp_path: Path, place: str) -> Non
     assert "PSNR_mu" not in scores["mertens"]
     assert {"TMQI", "MI"} <= set(scores["mertens"])
     table = results.tables[0]
-    assert {table.means[m, "PSNR_mu"].rank for m in ("debevec", "opencv-debevec")} == {1, 2}
+    ranked = ("debevec", "opencv-debevec", "reference-alone")
+    assert {table.means[m, "PSNR_mu"].rank for m in ranked} == {1, 2, 3}
+    assert scores["debevec"]["PSNR_mu"] > scores["reference-alone"]["PSNR_mu"] > 15
 
 
 def test_radiance_that_no_photo_holds_decides_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Programs of others as methods of the benchmark: same photos, same scorer, same run.
 
-Each is run as its own documentation shows it, with its defaults, from files to a file.
+With them stands a base line, the reference alone. Each program is run as its own documentation
+shows it, with its defaults, from files to a file.
 """
 
 from __future__ import annotations
@@ -150,6 +151,29 @@ def _debevec(tone_map: Callable[[], Any]) -> Callable[[Photos, Sequence[float], 
     return merge
 
 
+# ---- a base line ----
+
+
+def _reference_alone(photos: Photos, stops: Sequence[float], linear: bool) -> NDArray[Any]:
+    """The photo whose geometry the truth has, as it is; its light by the bracket's response."""
+    reference = (len(photos) - 1) // 2
+    if not linear:
+        return photos[reference] / np.float32(255)
+    from ..align import align_bracket
+    from ..bracket import Bracket, Frame
+    from ..response import find_response, recode_to_srgb
+
+    frames = tuple(
+        Frame(np.ascontiguousarray(photo[:, :, ::-1]), stops=stop, stops_source="file")
+        for photo, stop in zip(photos, stops, strict=True)
+    )
+    stack = align_bracket(Bracket(frames), reference=reference)
+    response, _ = find_response(stack, "auto")
+    if response is not None:
+        stack = recode_to_srgb(stack, response)
+    return stack.frames[reference].linear()[:, :, ::-1]
+
+
 # ---- commands ----
 
 
@@ -244,6 +268,13 @@ OUTSIDE: dict[str, Outside] = {
             "opencv-debevec-drago",
             "the same with Drago's curve",
             merge=_debevec(lambda: cv2.createTonemapDrago(2.2)),
+            needs_stops=True,
+            linear=True,
+        ),
+        Outside(
+            "reference-alone",
+            "base line: the middle photo alone, the darker of two; a merge should beat it",
+            merge=_reference_alone,
             needs_stops=True,
             linear=True,
         ),

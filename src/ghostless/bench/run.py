@@ -15,13 +15,11 @@ import math
 import multiprocessing
 import os
 import platform
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -39,6 +37,7 @@ from ..memory import available_bytes
 from ..methods import METHODS
 from .contenders import Contender, parse_contenders
 from .outside import OUTSIDE
+from .pool import one_thread_each, start_process
 from .suites import (
     FOLDERS,
     PROTOCOLS,
@@ -53,7 +52,6 @@ from .suites import (
 MEFB_JPEG_QUALITY = 75  # what MATLAB's imwrite takes, and MEFB with it
 _OVERWRITE = WriteSettings(overwrite=True)
 _PREVIEW_PIXELS = 2048
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Estimates of what a job holds, to keep the pool within its memory: an interpreter with the
 # libraries loaded, then bytes for each pixel of each frame (fusing) or of the result (scoring).
 _BASE_BYTES = 250_000_000
@@ -378,30 +376,10 @@ def _loops(
         "score": [job("score", scene, who, _SCORE_BYTES_PER_PIXEL) for scene, who in pairs],
     }
     budget = settings.memory_bytes or available_bytes() // 2
-    with _one_thread_each():
+    with one_thread_each():
         for name, jobs in loops.items():
             told = None if progress is None else (lambda share, n=name: progress(n, share))
             _run_jobs(jobs, settings.workers, budget, told)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let the processes to come use one thread each, so that they do not share cores."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _start_process() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted process ends without a word
-    cv2.setNumThreads(1)
 
 
 def _run_jobs(
@@ -416,7 +394,7 @@ def _run_jobs(
     total, alone = len(waiting), set[int]()
     while waiting:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_process)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_process)
         running: dict[Future[None], _Job] = {}
         broken = False
         try:

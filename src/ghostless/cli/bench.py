@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..errors import OptionError
-from .show import Bars, print_json
-from .words import Json, Packed, Quiet, TrainedMethod, TrainingDevice
+from .show import Bars, print_json, tell
+from .words import Deghost, Json, MethodName, Packed, Quiet, TrainedMethod, TrainingDevice
 
 if TYPE_CHECKING:
     from ..bench.results import Results
+    from ..pipeline import FuseOptions
 
 _SUITES = {
     "mefb": "MEFB's pairs of still scenes: twenty metrics, 21 published methods beside ours.",
@@ -31,7 +32,7 @@ Methods = Annotated[
         metavar="A,B,...",
         help="Methods, with settings after a colon (mertens:overshoot=clip), and programs of "
         "others: opencv-mertens, opencv-mtb-mertens, opencv-debevec, opencv-debevec-drago, "
-        "enfuse, hugin.",
+        "enfuse, hugin; and the base line reference-alone.",
     ),
 ]
 Data = Annotated[
@@ -51,6 +52,19 @@ MemoryGigabytes = Annotated[
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Fuse and score again what is there.")]
 Pictures = Annotated[bool, typer.Option(help="Show the pictures in the page.")]
+StillFolders = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[DATA]...", help="Folders of still brackets; else those beside the checkout."
+    ),
+]
+Sensitivity = Annotated[
+    float, typer.Option(min=0.25, max=4, help="Of deghosting: above 1 finds fainter ghosts.")
+]
+Comparisons = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="DIR", help="Also save a picture of each, and the JSON."),
+]
 
 
 def add_commands(bench_app: typer.Typer) -> None:
@@ -59,6 +73,8 @@ def add_commands(bench_app: typer.Typer) -> None:
         bench_app.command(name, help=summary)(_command(name))
     bench_app.command("report")(report)
     bench_app.command("ablation")(ablation)
+    bench_app.command("still")(still)
+    bench_app.command("pasted")(pasted)
 
 
 def _command(suite: str) -> Any:
@@ -180,6 +196,72 @@ def ablation(
         print_json(result.as_dict())
     elif not quiet:
         print(result.as_text())
+
+
+def still(
+    data: StillFolders = None,
+    method: MethodName = "mertens",
+    deghost: Deghost = "auto",
+    sensitivity: Sensitivity = 1.0,
+    scenes: Scenes = None,
+    out: Comparisons = None,
+    workers: Workers = 2,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what deghosting does to brackets in which nothing moves."""
+    from ..bench.still import run
+    from ..bench.with_and_without import DEFAULT_DATA
+
+    with Bars(quiet) as bars:
+        result = run(
+            data or DEFAULT_DATA,
+            _options(method, deghost, sensitivity),
+            scenes=_names("--scenes", scenes),
+            workers=workers,
+            out=out,
+            progress=lambda share: bars("brackets", share),
+        )
+    tell(result, quiet, as_json)
+
+
+def pasted(
+    data: StillFolders = None,
+    method: MethodName = "mertens",
+    deghost: Deghost = "auto",
+    sensitivity: Sensitivity = 1.0,
+    pieces: Annotated[int, typer.Option(min=1, help="Pieces for each bracket.")] = 2,
+    scenes: Scenes = None,
+    out: Comparisons = None,
+    workers: Workers = 2,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pieces.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure deghosting where the answer is known: pieces of photos that move through others."""
+    from ..bench.pasted import run
+    from ..bench.with_and_without import DEFAULT_DATA
+
+    with Bars(quiet) as bars:
+        result = run(
+            data or DEFAULT_DATA,
+            _options(method, deghost, sensitivity),
+            pieces=pieces,
+            seed=seed,
+            scenes=_names("--scenes", scenes),
+            workers=workers,
+            out=out,
+            progress=lambda share: bars("brackets", share),
+        )
+    tell(result, quiet, as_json)
+
+
+def _options(method: str, deghost: str, sensitivity: float) -> FuseOptions:
+    from ..deghost import DeghostSettings
+    from ..pipeline import FuseOptions
+
+    settings = DeghostSettings(mode=cast(Any, deghost), sensitivity=sensitivity)
+    return FuseOptions(method=method, deghost=settings)
 
 
 def _variants(text: str) -> list[str]:
