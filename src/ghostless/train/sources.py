@@ -230,6 +230,7 @@ class SimulatedData(TrainingData):
                     samples=1,
                     ghosts=False,
                     still_frames=True,
+                    camera=self._camera,
                 )
             else:
                 settings = SimulationSettings(
