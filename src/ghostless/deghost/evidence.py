@@ -51,20 +51,22 @@ def evidence(reference: Codes, frame: Codes, usable: Flags) -> NDArray[np.float3
     pair = (reference, frame)
     for number in range(2):
         source, target = pair[number], pair[1 - number]
-        picture[3 * number : 3 * number + 3] = _planes(source, 1 / 255)
+        _lay_out(source, 1 / 255, picture[3 * number :])
         matched = _match(source, smooth[number], smooth[1 - number])
         seen_match = _match_samples(smooth[number], smooth[number], smooth[1 - number])
         error = target - matched
         colour = _error_of_colour(smooth[number], smooth[1 - number] - seen_match)
         first = 6 + 3 * number
-        picture[first : first + 3] = _planes(error, _ERROR_GAIN / 255)
+        _lay_out(error, _ERROR_GAIN / 255, picture[first:])
         error -= _look_up(colour, source)
-        picture[first + 6 : first + 9] = _planes(error, _ERROR_GAIN / 255)
+        _lay_out(error, _ERROR_GAIN / 255, picture[first + 6 :])
     return picture
 
 
-def _planes(codes: Codes, gain: float) -> NDArray[np.float32]:
-    return np.stack(cv2.split(codes)) * np.float32(gain)
+def _lay_out(codes: Codes, gain: float, planes: NDArray[np.float32]) -> None:
+    """Write the channels of codes (H, W, 3) into the first three planes, multiplied."""
+    for channel in range(3):
+        np.multiply(codes[..., channel], np.float32(gain), out=planes[channel])
 
 
 def _learning_pixels(usable: Flags) -> NDArray[np.intp]:
