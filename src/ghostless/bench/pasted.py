@@ -188,13 +188,19 @@ class PastedResult:
                 f"{_or_dash(s.decibels_inside):>7} {_or_dash(s.without_inside):>7}"
             )
         for suite, facts in self.summary().items():
+            if not facts["pieces"]:
+                lines.append(f"{suite}: no bracket could be fused")
+                continue
             lines.append(
                 f"{suite}: {facts['pieces']} pieces; IoU {facts['median_overlap']:.2f} median, "
                 f"{facts['least_overlap']:.2f} least; {facts['found']:.0%} found, "
-                f"{facts['beyond']:.1%} replaced beyond it; PSNR {facts['mean_decibels']:.1f} dB "
-                f"mean ({facts['mean_without']:.1f} without), {facts['median_decibels']:.1f} median "
+                f"{facts['beyond']:.1%} replaced beyond it"
+            )
+            lines.append(
+                f"  PSNR (without): {facts['mean_decibels']:.1f} dB mean "
+                f"({facts['mean_without']:.1f}), {facts['median_decibels']:.1f} median "
                 f"({facts['median_without']:.1f}), {facts['worst_decibels']:.1f} worst "
-                f"({facts['worst_without']:.1f}); inside {_or_dash(facts['mean_inside'])} "
+                f"({facts['worst_without']:.1f}); inside {_or_dash(facts['mean_inside'])} mean "
                 f"({_or_dash(facts['mean_without_inside'])}); "
                 f"{facts['better']:.0%} better than without"
             )
