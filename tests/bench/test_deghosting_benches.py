@@ -86,6 +86,8 @@ def test_a_bracket_that_the_line_refuses_is_named_and_stops_nothing(brackets, tm
     assert [bool(score.error) for score in result.scores] == [False, True]
     assert "failed: 1.png" in result.as_text()
     json.dumps(result.as_dict(), allow_nan=False)
+    result = pasted.run([tmp_path / "some"], OFF, pieces=1, scenes=("odd",))
+    assert "no bracket could be fused" in result.as_text()
 
 
 # ---- pasted ----

@@ -188,12 +188,19 @@ class PastedResult:
                 f"{_or_dash(s.decibels_inside):>7} {_or_dash(s.without_inside):>7}"
             )
         for suite, facts in self.summary().items():
+            if not facts["pieces"]:
+                lines.append(f"{suite}: no bracket could be fused")
+                continue
             lines.append(
                 f"{suite}: {facts['pieces']} pieces; IoU {facts['median_overlap']:.2f} median, "
                 f"{facts['least_overlap']:.2f} least; {facts['found']:.0%} found, "
-                f"{facts['beyond']:.1%} replaced beyond it; PSNR {facts['mean_decibels']:.1f} dB "
-                f"mean ({facts['mean_without']:.1f} without), {facts['worst_decibels']:.1f} worst "
-                f"({facts['worst_without']:.1f}); inside {_or_dash(facts['mean_inside'])} "
+                f"{facts['beyond']:.1%} replaced beyond it"
+            )
+            lines.append(
+                f"  PSNR (without): {facts['mean_decibels']:.1f} dB mean "
+                f"({facts['mean_without']:.1f}), {facts['median_decibels']:.1f} median "
+                f"({facts['median_without']:.1f}), {facts['worst_decibels']:.1f} worst "
+                f"({facts['worst_without']:.1f}); inside {_or_dash(facts['mean_inside'])} mean "
                 f"({_or_dash(facts['mean_without_inside'])}); "
                 f"{facts['better']:.0%} better than without"
             )
@@ -219,6 +226,8 @@ def _summary(scores: Sequence[PastedScore]) -> dict[str, Any]:
         "beyond": float(np.mean([score.beyond for score in done])),
         "mean_decibels": float(np.mean([score.decibels for score in done])),
         "mean_without": float(np.mean([score.without for score in done])),
+        "median_decibels": float(np.median([score.decibels for score in done])),
+        "median_without": float(np.median([score.without for score in done])),
         "worst_decibels": min(score.decibels for score in done),
         "worst_without": min(score.without for score in done),
         "mean_inside": _mean([score.decibels_inside for score in done]),
