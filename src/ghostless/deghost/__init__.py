@@ -16,19 +16,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..bracket import Frame, Mask, Stack
+from ..bracket import Frame, Stack
 from ..errors import OptionError
 from ..stripes import Progress, part
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
-from .repair import (
-    Patch,
-    Source,
-    apply_patch,
-    clipped_share,
-    display_codes,
-    fill_highlights,
-)
+from .repair import Source, apply_patch, display_codes, keep_real_pixels, make_patch
 
 __all__ = ["DeghostSettings", "deghost_stack"]
 
@@ -78,7 +71,6 @@ class _Guide:
     frame: Frame
     codes: Codes
     trusted: Flags
-    confidence: Mask | None = None
 
 
 def deghost_stack(
@@ -146,28 +138,42 @@ class _Deghoster:
         codes = self._codes(frame)
         usable = self._usable(index)
         guides = [reference] if nearer is None else [reference, nearer]
-        mappings = [self._mapping(guide, index, codes, usable) for guide in guides]
-        predictions = [
-            predict(guide.codes, codes, mapping, usable & guide.trusted)
-            for guide, mapping in zip(guides, mappings, strict=True)
-        ]
-        prediction = _best_prediction(predictions, guides)
-        evidence = disagreement(codes, prediction, usable)
-        ghosted = ghost_regions(evidence, self.settings.sensitivity) & usable
+        sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
+        ghosted = self._find(index, codes, sources, usable) & usable
+        ghosted = keep_real_pixels(codes, sources, ghosted)
         share = float(np.mean(ghosted))
         if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
             return _Guide(frame, codes, usable)
-        sources = tuple(
-            Source(guide.frame, mapping, guide.confidence)
-            for guide, mapping in zip(guides, mappings, strict=True)
+        # What moved taught the mapping as well, until it was found.
+        sources = tuple(self._source(guide, index, codes, usable & ~ghosted) for guide in guides)
+        patch = make_patch(
+            codes,
+            sources,
+            ghosted,
+            usable,
+            self.settings.feather_pixels,
+            with_details=self.proxy_size != self.size,
         )
-        fill = self._fill(codes, predictions[0].low, guides, mappings, ghosted, usable)
-        patch = Patch(self._soft(ghosted), sources, fill)
         self.frames[index], confidence = apply_patch(frame, patch, progress)
         before = self.confidence[index]
         self.confidence[index] = confidence if before is None else np.minimum(before, confidence)
         codes = self._codes(self.frames[index])
-        return _Guide(self.frames[index], codes, usable & ~ghosted, self.confidence[index])
+        return _Guide(self.frames[index], codes, usable & ~ghosted)
+
+    def _find(self, index: int, codes: Codes, sources: tuple[Source, ...], usable: Flags) -> Flags:
+        """Find where a frame (its proxy's codes) disagrees with the reference, (h, w).
+
+        index: of the frame; sources: the reference and, from the second frame out, its neighbour
+        that was made consistent already, with what each predicts.
+        """
+        prediction = _best_prediction(sources)
+        evidence = disagreement(codes, prediction, usable)
+        return ghost_regions(evidence, self.settings.sensitivity)
+
+    def _source(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Source:
+        mapping = self._mapping(guide, index, codes, usable)
+        prediction = predict(guide.codes, codes, mapping, usable & guide.trusted)
+        return Source(guide.frame, guide.codes, mapping, prediction, guide.trusted)
 
     def _mapping(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Mapping:
         both = usable & guide.trusted
@@ -177,27 +183,6 @@ class _Deghoster:
         apart = None if own is None or other is None else own - other
         darker = index < self.stack.reference
         return learn_mapping(guide.codes, codes, both, source_is_brighter=darker, stops_apart=apart)
-
-    def _fill(
-        self,
-        codes: Codes,
-        predicted: Codes,
-        guides: list[_Guide],
-        mappings: list[Mapping],
-        ghosted: Flags,
-        usable: Flags,
-    ) -> Codes | None:
-        """Content for ghosts where the reference is clipped; None where there is no such place."""
-        clipped = clipped_share(guides[0].codes, mappings[0].source_clip)
-        if not (ghosted & (clipped > 0)).any():
-            return None
-        return fill_highlights(codes, predicted, clipped, ghosted, usable)
-
-    def _soft(self, ghosted: Flags) -> Mask:
-        share = ghosted.astype(np.uint8) * np.uint8(255)
-        if self.settings.feather_pixels > 0:
-            share = np.asarray(cv2.GaussianBlur(share, (0, 0), self.settings.feather_pixels))
-        return share
 
     def _codes(self, frame: Frame) -> Codes:
         """Proxy of a frame as codes."""
@@ -227,21 +212,20 @@ def _proxy_size(height: int, width: int, pixels: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _best_prediction(predictions: list[Prediction], guides: list[_Guide]) -> Prediction:
+def _best_prediction(sources: tuple[Source, ...]) -> Prediction:
     """The more certain of two predictions at each pixel; an open one is the least certain."""
-    first = predictions[0]
-    if len(predictions) == 1:
+    first = sources[0].prediction
+    if len(sources) == 1:
         return first
-    second, trusted = predictions[1], guides[1].trusted
+    second, trusted = sources[1].prediction, sources[1].trusted
     far = np.float32(1e6)
     doubt = [
         largest_channel(p.noise + p.doubt) + far * (largest_channel(p.high) > 999)
-        for p in predictions
+        for p in (first, second)
     ]
     take = ((doubt[1] < doubt[0]) & trusted)[..., None]
-    return Prediction(
-        np.where(take, second.low, first.low),
-        np.where(take, second.high, first.high),
-        np.where(take, second.noise, first.noise),
-        np.where(take, second.doubt, first.doubt),
-    )
+    chosen = [
+        np.where(take, getattr(second, name), getattr(first, name))
+        for name in ("low", "high", "noise", "doubt", "expected", "spread")
+    ]
+    return Prediction(*chosen)
