@@ -29,6 +29,12 @@ Mode = Literal["auto", "on", "off"]
 _MODES = ("auto", "on", "off")
 # Less than this share of the picture is not worth touching on "auto".
 _SMALLEST_SHARE = 2e-4
+# Where more than this is to be replaced, the thresholds are doubted before the photo is.
+_DOUBTFUL_SHARE = 0.4
+_DOUBTED_SENSITIVITIES = (1.0, 0.6, 0.36)
+# From these shares on a note tells.
+_LARGE_SHARE = 0.3
+_WHOLE_SHARE = 0.85
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class _Deghoster:
         self.progress = progress
         self.frames = list(stack.frames)
         self.confidence = list(stack.confidence)
+        self.notes: list[str] = []
         reference = stack.frames[stack.reference]
         self.size = (reference.height, reference.width)
         self.proxy_size = _proxy_size(*self.size, settings.proxy_pixels)
@@ -127,6 +134,7 @@ class _Deghoster:
             self.stack,
             frames=tuple(self.frames),
             confidence=tuple(self.confidence),
+            notes=tuple(dict.fromkeys((*self.stack.notes, *self.notes))),
             filled=self.stack.filled or all(valid is None for valid in self.stack.valid),
         )
 
@@ -139,18 +147,20 @@ class _Deghoster:
         usable = self._usable(index)
         guides = [reference] if nearer is None else [reference, nearer]
         sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
-        ghosted = self._find(index, codes, sources, usable) & usable
-        ghosted = keep_real_pixels(codes, sources, ghosted)
+        found = self._find(index, codes, sources, usable) & usable
+        ghosted = keep_real_pixels(codes, sources, found)
         share = float(np.mean(ghosted))
         if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
             return _Guide(frame, codes, usable)
+        self._note(frame, share)
         # What moved taught the mapping as well, until it was found.
-        sources = tuple(self._source(guide, index, codes, usable & ~ghosted) for guide in guides)
+        trusted = usable & ~found
+        sources = tuple(self._source(guide, index, codes, trusted) for guide in guides)
         patch = make_patch(
             codes,
             sources,
             ghosted,
-            usable,
+            trusted,
             self.settings.feather_pixels,
             with_details=self.proxy_size != self.size,
         )
@@ -168,7 +178,25 @@ class _Deghoster:
         """
         prediction = _best_prediction(sources)
         evidence = disagreement(codes, prediction, usable)
-        return ghost_regions(evidence, self.settings.sensitivity)
+        flags = np.zeros_like(usable)
+        for doubt in _DOUBTED_SENSITIVITIES:
+            flags = ghost_regions(evidence, self.settings.sensitivity * doubt)
+            if float(np.mean(flags)) <= _DOUBTFUL_SHARE:
+                break
+        return flags
+
+    def _note(self, frame: Frame, share: float) -> None:
+        """Say where so much is replaced that the photos had better be looked at."""
+        if share > _WHOLE_SHARE:
+            self.notes.append(
+                f"{frame.name} shows something else than the reference: {100 * share:.0f} % of it "
+                "was replaced, so it adds nothing"
+            )
+        elif share > _LARGE_SHARE:
+            self.notes.append(
+                f"{frame.name}: {100 * share:.0f} % was replaced by what the reference shows; "
+                "if not that much moves, fuse without deghosting"
+            )
 
     def _source(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Source:
         mapping = self._mapping(guide, index, codes, usable)

@@ -76,12 +76,12 @@ class JointTable:
 
 
 def learn_table(
-    source: Codes, residual: Codes, clipped: NDArray[np.bool_], first_reach: float
+    source: Codes, residual: Codes, free: NDArray[np.bool_], first_reach: float
 ) -> JointTable:
     """Learn the table from samples: source codes (N, 3), what the curves leave over (N, 3).
 
-    clipped: (N,) where the source is clipped and the residual may be anything.
-    first_reach: codes beyond which a sample that is not clipped counts as something that moved.
+    free: (N,) where the residual may be anything, the source being clipped or black.
+    first_reach: codes beyond which any other sample counts as something that moved.
     """
     count = len(_NODES)
     nearest = _NODE_OF[np.clip(np.rint(source), 0, 255).astype(np.uint8)].astype(np.int64)
@@ -92,7 +92,7 @@ def learn_table(
         off = residual - centre[cell]
         reach = np.maximum(_REACH_SPREADS * spread[cell], _REACH_CODES)
         if step == 0:
-            reach = np.where(clipped[:, None], 1000.0, reach)
+            reach = np.where(free[:, None], 1000.0, reach)
         far = np.square(off / reach).max(axis=1)
         weight = np.square(np.maximum(1 - far, 0))
         centre = _settled(cell, residual, weight, count, 0.0)

@@ -51,6 +51,7 @@ _LEAST_RELATIVE_SLOPE = 0.6
 _CLIP_CODE = 249.0
 # Codes of the source from which on it is black: anything darker looks the same.
 BLACK_CODES = 2
+_DARK_CODES = 8.0
 # A colour of which any channel is this near to the clip code counts as clipped.
 _NEAR_CLIP_CODES = 4.0
 # Codes beyond which what the curves leave over is a thing that moved, before more is known.
@@ -167,8 +168,9 @@ def learn_mapping(
     alone = np.stack(
         [np.interp(source_samples[:, c], LEVELS, expected[:, c]) for c in range(3)], axis=1
     )
-    clipped = near_clip(source_samples, source_clip)
-    joint = learn_table(source_samples, target_samples - alone, clipped, _JOINT_REACH_CODES)
+    # Where the source is clipped or black, the target may show anything.
+    free = near_clip(source_samples, source_clip) | (source_samples.max(axis=1) < _DARK_CODES)
+    joint = learn_table(source_samples, target_samples - alone, free, _JOINT_REACH_CODES)
     return Mapping(low, high, expected, source_clip, target_clip, joint, source_is_brighter)
 
 

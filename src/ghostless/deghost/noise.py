@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .mapping import LEVELS, Codes, box_mean, look_up
+from .mapping import LEVELS, Codes, Mapping, box_mean, look_up
 
 _BINS = 32
 _SAMPLES = 300_000
@@ -17,6 +17,10 @@ _UNKNOWN_CODES = 2.0
 # Half a code of rounding is never smoothed.
 _LEAST_EXCESS_CODES = 0.7
 _RADII = (2, 4)
+# Only where brightening stretches codes by more than this, noise is smoothed before it.
+_STEEP_SLOPE = 1.5
+# Quantisation and read noise are about a code wide in the shadows.
+_SHADOW_VARIANCE = 2.0
 
 
 def noise_curve(
@@ -97,7 +101,21 @@ def calm(
     return Calmed(np.asarray(calmed), np.asarray(gain.mean(axis=2)))
 
 
-def _guided(codes: Codes, noise: Codes, radius: int) -> tuple[Codes, Codes]:
+def smooth_shadows(codes: Codes, mapping: Mapping) -> Codes:
+    """Codes of a source (H, W, 3) with noise smoothed, edges kept, where the mapping is steep.
+
+    There one code stands for many, so only a mean of several pixels tells which.
+    """
+    slope = np.asarray(np.gradient(mapping.expected.mean(axis=1)))
+    if not (slope > _STEEP_SLOPE).any():
+        return codes
+    smooth, _gain = _guided(codes, np.float32(_SHADOW_VARIANCE), 2)
+    amount = np.clip((slope - _STEEP_SLOPE) / _STEEP_SLOPE, 0, 1).astype(np.float32)
+    steep = look_up(np.repeat(amount[:, None], 3, axis=1), box_mean(codes, 2))
+    return np.asarray(codes + (smooth - codes) * steep)
+
+
+def _guided(codes: Codes, noise: Codes | np.float32, radius: int) -> tuple[Codes, Codes]:
     mean = box_mean(codes, radius)
     variance = box_mean(np.square(codes), radius) - np.square(mean)
     np.maximum(variance, 0, out=variance)

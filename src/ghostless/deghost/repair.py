@@ -22,7 +22,7 @@ from ..stripes import Progress, for_each_stripe
 from .carry import carry
 from .detect import Flags, Prediction, least_codes
 from .mapping import Codes, Mapping, box_mean, largest_channel, near_clip
-from .noise import calm
+from .noise import calm, smooth_shadows
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +40,8 @@ _BELIEF = 1e-3
 _LEAST_BELIEF = 1e-7
 # What differs by more than this where the mapping is sure is no tone mapping but another thing.
 _LARGEST_DRIFT_CODES = 24.0
+# Below this code a pixel may be kept where the reference is black.
+_DARK_CODES = 40.0
 # Codes outside the interval, in standard deviations, from which a pixel contradicts its prediction.
 _CONTRADICTION_SIGMA = 2.5
 # Pixels this near to a contradiction (as a share of the diagonal) belong to the same thing.
@@ -107,9 +109,11 @@ def certainty(source: Source) -> Floats:
 def keep_real_pixels(codes: Codes, sources: tuple[Source, ...], ghosted: Flags) -> Flags:
     """Ghosted pixels less those that the frame had better keep, (h, w).
 
-    Kept is what agrees with a reference that cannot tell, being clipped or black, unless it lies
-    next to a contradiction, for then it is likely a part of the same ghost.
+    Kept is what agrees with a reference that cannot tell, being clipped or black, and is bright or
+    dark itself; unless it lies next to a contradiction, for then it is likely a part of the same
+    ghost.
     """
+    darkest = codes.max(axis=2) < _DARK_CODES
     against = np.full(ghosted.shape, np.inf, np.float32)
     unsure = np.ones(ghosted.shape, np.bool_)
     for source in reversed(sources):
@@ -118,6 +122,8 @@ def keep_real_pixels(codes: Codes, sources: tuple[Source, ...], ghosted: Flags) 
         sure = certainty(source) > 0.5
         against = np.where(source.trusted, np.sqrt(largest_channel(off)), against)
         unsure &= ~sure
+        if not source.mapping.darkens:
+            unsure &= darkest
     contradicts = (ghosted & (against > _CONTRADICTION_SIGMA)).astype(np.uint8)
     contradicts = cv2.morphologyEx(contradicts, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     radius = max(2, round(_SAME_THING_SHARE * float(np.hypot(*ghosted.shape))))
@@ -131,7 +137,7 @@ def make_patch(
     codes: Codes,
     sources: tuple[Source, ...],
     ghosted: Flags,
-    usable: Flags,
+    trusted: Flags,
     feather_pixels: float,
     *,
     with_details: bool,
@@ -139,13 +145,13 @@ def make_patch(
     """Work out on the proxy what shall stand in the ghosted regions; all (h, w[, 3]).
 
     sources: the reference, then others that tell what it, being clipped, cannot.
+    trusted: where the frame shows what the reference shows.
     with_details: whether the full size is larger than the proxy.
     """
     share = ghosted.astype(np.uint8) * np.uint8(255)
     if feather_pixels > 0:
         share = np.asarray(cv2.GaussianBlur(share, (0, 0), feather_pixels))
     window = _window(share > 0)
-    trusted = usable & ~ghosted
     wanted, gains, sure = _predicted(codes, sources, trusted)
     drift = _drift(codes[window], wanted[window], sources, window, trusted[window], sure[window])
     content = wanted
@@ -185,13 +191,16 @@ def _predicted(
     gains = []
     for source in sources:
         told = source.prediction
-        calmed = calm(told.expected, codes, trusted, told.noise)
+        expected, _spread = source.mapping.expect(smooth_shadows(source.codes, source.mapping))
+        calmed = calm(expected, codes, trusted, told.noise)
         part = left * certainty(source)
         wanted += calmed.codes * part[..., None]
         gains.append(calmed.gain * part)
         left = left - part
+        if source is sources[0]:
+            likely = calmed.codes
     # What none of them is sure of, the reference's mean at that colour.
-    wanted += sources[0].prediction.expected * left[..., None]
+    wanted += likely * left[..., None]
     return wanted, gains, 1 - left
 
 
