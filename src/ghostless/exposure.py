@@ -33,6 +33,7 @@ from .intensity import (
     quantiles,
     sample_display,
 )
+from .motion import moving_area, small_displays
 from .response import Response, estimate_response
 from .stops_file import MAX_STOPS, find_stops_file, read_stops_file, stops_from_file
 
@@ -506,19 +507,47 @@ _DISTANCE_RISE = 0.45
 _DISTANCE_COST = 0.03
 
 
+# Share of the picture that moves at which it decides half; what it counts beside the rest then.
+_MOVING_HALF_SHARE = 0.01
+_MOVING_COST = 1.5
+_STILL_SHARE = 0.3
+# What the brightest frame is charged where things move: the longer it was open, the more they blur.
+_BLUR_COST = 0.03
+
+
 def choose_reference(bracket: Bracket) -> int:
-    """Choose the frame that loses least: its index in the bracket.
+    """Choose the frame that loses least: its index in the bracket, sorted dark to bright.
 
     Each frame is charged for the area where its highlights clip and where its shadows are so dark
-    that their noise and rounding would show once brightened; near-ties go to the middle.
+    that their noise and rounding would show once brightened; near-ties go to the middle. Where
+    things move (`motion.moving_area`), what they lose counts most: of them the result shows only
+    what the reference saw, while what stands still is seen by the other frames as well.
     """
     middle = (len(bracket.frames) - 1) / 2
+    displays = small_displays(bracket.frames)
+    moving = moving_area(displays)
+    share = float(moving.mean())
+    decides = share / (share + _MOVING_HALF_SHARE)
     costs = []
     for index, frame in enumerate(bracket.frames):
         distance = abs(index - middle) / max(middle, 0.5)
         loss = _loss(sample_display(frame))
-        costs.append(loss * (1 + _DISTANCE_RISE * distance) + _DISTANCE_COST * distance)
+        cost = loss * (1 + _DISTANCE_RISE * distance) + _DISTANCE_COST * distance
+        if share > 0:
+            lost = _moving_loss(displays[index][moving] * np.float32(1 / 255))
+            blur = _BLUR_COST * index / max(2 * middle, 1)
+            cost = cost * (1 - (1 - _STILL_SHARE) * decides)
+            cost += decides * (_MOVING_COST * lost + blur)
+        costs.append(cost)
     return int(np.argmin(costs))
+
+
+def _moving_loss(display: Floats) -> float:
+    """Share of what moves that a frame loses to clipping, or all but loses to noise."""
+    brightest = display.max(axis=1)
+    clipped = np.clip((brightest - 0.94) / 0.05, 0.0, 1.0)
+    crushed = np.clip((0.12 - brightest) / 0.10, 0.0, 1.0)
+    return float(clipped.mean() + crushed.mean())
 
 
 def _loss(display: Floats) -> float:

@@ -16,19 +16,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..bracket import Frame, Mask, Stack
+from ..bracket import Frame, Stack
 from ..errors import OptionError
 from ..stripes import Progress, part
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
-from .repair import (
-    Patch,
-    Source,
-    apply_patch,
-    clipped_share,
-    display_codes,
-    fill_highlights,
-)
+from .repair import Source, apply_patch, display_codes, keep_real_pixels, make_patch
 
 __all__ = ["DeghostSettings", "deghost_stack"]
 
@@ -36,6 +29,12 @@ Mode = Literal["auto", "on", "off"]
 _MODES = ("auto", "on", "off")
 # Less than this share of the picture is not worth touching on "auto".
 _SMALLEST_SHARE = 2e-4
+# Where more than this is to be replaced, the thresholds are doubted before the photo is.
+_DOUBTFUL_SHARE = 0.4
+_DOUBTED_SENSITIVITIES = (1.0, 0.6, 0.36)
+# From these shares on a note tells.
+_LARGE_SHARE = 0.3
+_WHOLE_SHARE = 0.85
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,6 @@ class _Guide:
     frame: Frame
     codes: Codes
     trusted: Flags
-    confidence: Mask | None = None
 
 
 def deghost_stack(
@@ -110,6 +108,7 @@ class _Deghoster:
         self.progress = progress
         self.frames = list(stack.frames)
         self.confidence = list(stack.confidence)
+        self.notes: list[str] = []
         reference = stack.frames[stack.reference]
         self.size = (reference.height, reference.width)
         self.proxy_size = _proxy_size(*self.size, settings.proxy_pixels)
@@ -135,6 +134,7 @@ class _Deghoster:
             self.stack,
             frames=tuple(self.frames),
             confidence=tuple(self.confidence),
+            notes=tuple(dict.fromkeys((*self.stack.notes, *self.notes))),
             filled=self.stack.filled or all(valid is None for valid in self.stack.valid),
         )
 
@@ -146,28 +146,62 @@ class _Deghoster:
         codes = self._codes(frame)
         usable = self._usable(index)
         guides = [reference] if nearer is None else [reference, nearer]
-        mappings = [self._mapping(guide, index, codes, usable) for guide in guides]
-        predictions = [
-            predict(guide.codes, codes, mapping, usable & guide.trusted)
-            for guide, mapping in zip(guides, mappings, strict=True)
-        ]
-        prediction = _best_prediction(predictions, guides)
-        evidence = disagreement(codes, prediction, usable)
-        ghosted = ghost_regions(evidence, self.settings.sensitivity) & usable
+        sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
+        found = self._find(index, codes, sources, usable) & usable
+        ghosted = keep_real_pixels(codes, sources, found)
         share = float(np.mean(ghosted))
         if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
             return _Guide(frame, codes, usable)
-        sources = tuple(
-            Source(guide.frame, mapping, guide.confidence)
-            for guide, mapping in zip(guides, mappings, strict=True)
+        self._note(frame, share)
+        # What moved taught the mapping as well, until it was found.
+        trusted = usable & ~found
+        sources = tuple(self._source(guide, index, codes, trusted) for guide in guides)
+        patch = make_patch(
+            codes,
+            sources,
+            ghosted,
+            trusted,
+            self.settings.feather_pixels,
+            with_details=self.proxy_size != self.size,
         )
-        fill = self._fill(codes, predictions[0].low, guides, mappings, ghosted, usable)
-        patch = Patch(self._soft(ghosted), sources, fill)
         self.frames[index], confidence = apply_patch(frame, patch, progress)
         before = self.confidence[index]
         self.confidence[index] = confidence if before is None else np.minimum(before, confidence)
         codes = self._codes(self.frames[index])
-        return _Guide(self.frames[index], codes, usable & ~ghosted, self.confidence[index])
+        return _Guide(self.frames[index], codes, usable & ~ghosted)
+
+    def _find(self, index: int, codes: Codes, sources: tuple[Source, ...], usable: Flags) -> Flags:
+        """Find where a frame (its proxy's codes) disagrees with the reference, (h, w).
+
+        index: of the frame; sources: the reference and, from the second frame out, its neighbour
+        that was made consistent already, with what each predicts.
+        """
+        prediction = _best_prediction(sources)
+        evidence = disagreement(codes, prediction, usable)
+        flags = np.zeros_like(usable)
+        for doubt in _DOUBTED_SENSITIVITIES:
+            flags = ghost_regions(evidence, self.settings.sensitivity * doubt)
+            if float(np.mean(flags)) <= _DOUBTFUL_SHARE:
+                break
+        return flags
+
+    def _note(self, frame: Frame, share: float) -> None:
+        """Say where so much is replaced that the photos had better be looked at."""
+        if share > _WHOLE_SHARE:
+            self.notes.append(
+                f"{frame.name} shows something else than the reference: {100 * share:.0f} % of it "
+                "was replaced, so it adds nothing"
+            )
+        elif share > _LARGE_SHARE:
+            self.notes.append(
+                f"{frame.name}: {100 * share:.0f} % was replaced by what the reference shows; "
+                "if not that much moves, fuse without deghosting"
+            )
+
+    def _source(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Source:
+        mapping = self._mapping(guide, index, codes, usable)
+        prediction = predict(guide.codes, codes, mapping, usable & guide.trusted)
+        return Source(guide.frame, guide.codes, mapping, prediction, guide.trusted)
 
     def _mapping(self, guide: _Guide, index: int, codes: Codes, usable: Flags) -> Mapping:
         both = usable & guide.trusted
@@ -177,27 +211,6 @@ class _Deghoster:
         apart = None if own is None or other is None else own - other
         darker = index < self.stack.reference
         return learn_mapping(guide.codes, codes, both, source_is_brighter=darker, stops_apart=apart)
-
-    def _fill(
-        self,
-        codes: Codes,
-        predicted: Codes,
-        guides: list[_Guide],
-        mappings: list[Mapping],
-        ghosted: Flags,
-        usable: Flags,
-    ) -> Codes | None:
-        """Content for ghosts where the reference is clipped; None where there is no such place."""
-        clipped = clipped_share(guides[0].codes, mappings[0].source_clip)
-        if not (ghosted & (clipped > 0)).any():
-            return None
-        return fill_highlights(codes, predicted, clipped, ghosted, usable)
-
-    def _soft(self, ghosted: Flags) -> Mask:
-        share = ghosted.astype(np.uint8) * np.uint8(255)
-        if self.settings.feather_pixels > 0:
-            share = np.asarray(cv2.GaussianBlur(share, (0, 0), self.settings.feather_pixels))
-        return share
 
     def _codes(self, frame: Frame) -> Codes:
         """Proxy of a frame as codes."""
@@ -227,21 +240,20 @@ def _proxy_size(height: int, width: int, pixels: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _best_prediction(predictions: list[Prediction], guides: list[_Guide]) -> Prediction:
+def _best_prediction(sources: tuple[Source, ...]) -> Prediction:
     """The more certain of two predictions at each pixel; an open one is the least certain."""
-    first = predictions[0]
-    if len(predictions) == 1:
+    first = sources[0].prediction
+    if len(sources) == 1:
         return first
-    second, trusted = predictions[1], guides[1].trusted
+    second, trusted = sources[1].prediction, sources[1].trusted
     far = np.float32(1e6)
     doubt = [
         largest_channel(p.noise + p.doubt) + far * (largest_channel(p.high) > 999)
-        for p in predictions
+        for p in (first, second)
     ]
     take = ((doubt[1] < doubt[0]) & trusted)[..., None]
-    return Prediction(
-        np.where(take, second.low, first.low),
-        np.where(take, second.high, first.high),
-        np.where(take, second.noise, first.noise),
-        np.where(take, second.doubt, first.doubt),
-    )
+    chosen = [
+        np.where(take, getattr(second, name), getattr(first, name))
+        for name in ("low", "high", "noise", "doubt", "expected", "spread")
+    ]
+    return Prediction(*chosen)

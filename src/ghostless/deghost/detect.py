@@ -16,7 +16,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .mapping import LEVELS, Codes, Mapping, box_mean, local_range, look_up
+from .mapping import (
+    BLACK_CODES,
+    OPEN,
+    Codes,
+    Mapping,
+    box_mean,
+    local_range,
+    look_up,
+    near_clip,
+)
+from .noise import noise_curve
 
 Flags = NDArray[np.bool_]
 
@@ -44,10 +54,20 @@ GROW_SIGMA = 1.8
 SMALLEST_START_PIXELS = 12
 _CLOSE_PIXELS = 3
 _MARGIN_PIXELS = 2
-_NOISE_BINS = 32
-_NOISE_SAMPLES = 300_000
-_FEWEST_NOISE_SAMPLES = 100
-_UNKNOWN_NOISE_CODES = 2.0
+# How far a colour may bend its channels' curves: what is further off may be a thing of that colour
+# that moved. In codes, and as a share of the predicted code.
+_BEND_CODES = 8.0
+_BEND_SHARE = 0.12
+# How far flare may lift black, in codes, and clipped channels pull others, as a share.
+_LIFT_CODES = 24.0
+_MIX_SHARE = 0.25
+# The interval of a clipped or black colour reaches this many standard deviations of what the frame
+# shows at that colour.
+_WIDE_SPREADS = 2.5
+# A channel above this share of the clip code may itself be higher than it looks, beside a clipped.
+_MIXED_FROM = 0.6
+# Variance of the noise that the scatter of a colour holds anyway.
+_NOISE_IN_SPREAD = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,12 +77,16 @@ class Prediction:
     low, high: the interval of codes that the source allows.
     noise: variance of the noise in the difference between the frame and its prediction.
     doubt: variance of what is not known about the mapping.
+    expected: the most likely codes, also where the interval is wide.
+    spread: standard deviation of the frame's codes at the source's colour.
     """
 
     low: Codes
     high: Codes
     noise: Codes
     doubt: Codes
+    expected: Codes
+    spread: Codes
 
     def excess(self, frame: Codes) -> Codes:
         """How far the frame's codes lie outside the interval, signed; 0 inside."""
@@ -71,13 +95,52 @@ class Prediction:
 
 def predict(source: Codes, frame: Codes, mapping: Mapping, usable: Flags) -> Prediction:
     """Predict a frame from a source, both (H, W, 3), and measure the noise of the difference."""
-    clip = np.float32(mapping.target_clip)
-    low = look_up(np.minimum(mapping.low, clip), source)
+    expected, spread = mapping.expect(source)
+    alone = look_up(mapping.expected, source)
+    reach = np.float32(_BEND_CODES) + np.float32(_BEND_SHARE) * alone
+    extra = np.clip(expected - alone, -reach, reach)
+    low, high = look_up(mapping.low, source) + extra, look_up(mapping.high, source) + extra
+    wide = np.float32(_WIDE_SPREADS) * spread
+    _widen_black(low, high, source, expected + wide)
+    clipped = near_clip(source, mapping.source_clip)[..., None]
+    least = least_codes(source, mapping)
+    np.copyto(low, np.maximum(np.minimum(low, expected - wide), least), where=clipped)
+    most = alone * np.float32(1 + _MIX_SHARE) + np.float32(_BEND_CODES)
+    np.copyto(high, np.maximum(high, np.minimum(expected + wide, most)), where=clipped)
+    high[clipped & (source > mapping.source_clip * _MIXED_FROM)] = OPEN
     # From its clip code on, the frame may show any code.
-    high = look_up(np.where(mapping.high >= clip, np.float32(1000), mapping.high), source)
-    prediction = Prediction(low, high, low, look_up(_doubt_curve(mapping), source))
-    noise = _noise_curve(prediction.excess(frame), low, usable)
-    return replace(prediction, noise=look_up(np.square(noise), low))
+    clip = np.float32(mapping.target_clip)
+    low = np.minimum(low, clip)
+    high[high >= clip] = OPEN
+    prediction = Prediction(low, high, low, low, expected, spread)
+    noise = look_up(np.square(noise_curve(prediction.excess(frame), low, usable)), low)
+    doubt = look_up(_doubt_curve(mapping), source)
+    # What scatters with the colour is doubt, as far as it is more than noise.
+    scatter = np.square(np.minimum(spread, reach) * ~clipped)
+    doubt += np.maximum(scatter - np.float32(_NOISE_IN_SPREAD) * noise, 0)
+    return replace(prediction, noise=noise, doubt=doubt)
+
+
+def _widen_black(low: Codes, high: Codes, source: Codes, top: Codes) -> None:
+    """Let the frame show where the source is black what it shows at black elsewhere, up to `top`.
+
+    Flare and a camera's black level lift it there, if not by any amount: what is black in the
+    reference because it moved has a colour of its own, and would else be taken for the rule.
+    """
+    black = source < BLACK_CODES
+    low[black] = 0
+    most = high + np.float32(_LIFT_CODES)
+    np.copyto(high, np.maximum(high, np.minimum(top, most)), where=black)
+
+
+def least_codes(source: Codes, mapping: Mapping) -> Codes:
+    """The darkest that a frame can be where one channel of the source is clipped.
+
+    The sensor's channels clip, and are mixed afterwards: beside a clipped channel the others are
+    too high or too low as well, but not by any amount.
+    """
+    least = look_up(mapping.low, source) * np.float32(1 - _MIX_SHARE) - np.float32(_BEND_CODES)
+    return np.asarray(np.maximum(least, 0))
 
 
 def _doubt_curve(mapping: Mapping) -> NDArray[np.float32]:
@@ -86,40 +149,6 @@ def _doubt_curve(mapping: Mapping) -> NDArray[np.float32]:
     slope = np.gradient(np.minimum(mapping.expected, 255), axis=0)
     variance = DOUBT_CODES**2 + (DOUBT_SHARE * level) ** 2 + (DOUBT_SOURCE_CODES * slope) ** 2
     return np.asarray(variance, np.float32)
-
-
-def _noise_curve(excess: Codes, level: Codes, usable: Flags) -> NDArray[np.float32]:
-    """Standard deviation of the noise in the excess for each code of the prediction, (256, 3).
-
-    Taken from what neighbours do not share, and from its smaller values, so that neither things
-    that moved nor texture count.
-    """
-    places = np.flatnonzero(usable)
-    places = places[:: max(1, len(places) // _NOISE_SAMPLES)]
-    # A pixel less the mean of 9 that include it keeps 8/9 of white noise's variance.
-    rough = np.abs(excess - box_mean(excess)).reshape(-1, 3)[places] * np.float32(np.sqrt(9 / 8))
-    bins = np.minimum(level.reshape(-1, 3)[places] * (_NOISE_BINS / 256), _NOISE_BINS - 1)
-    bins = bins.astype(np.uint8)
-    curve = np.empty((256, 3), np.float32)
-    centres = (np.arange(_NOISE_BINS) + 0.5) * (256 / _NOISE_BINS)
-    for channel in range(3):
-        order = np.argsort(bins[:, channel], kind="stable")
-        cuts = np.searchsorted(bins[order, channel], np.arange(_NOISE_BINS + 1))
-        values = rough[order, channel]
-        spread = np.full(_NOISE_BINS, np.nan)
-        for index in range(_NOISE_BINS):
-            inside = values[cuts[index] : cuts[index + 1]]
-            if inside.size >= _FEWEST_NOISE_SAMPLES:
-                # 40 % of a normal distribution lies within 0.524 standard deviations.
-                spread[index] = np.quantile(inside, 0.4) / 0.524
-        known = np.isfinite(spread)
-        if known.any():
-            spread = np.interp(centres, centres[known], spread[known])
-        else:
-            spread[:] = _UNKNOWN_NOISE_CODES
-        smooth = cv2.blur(spread[None], (3, 1), borderType=cv2.BORDER_REPLICATE)[0]
-        curve[:, channel] = np.interp(LEVELS, centres, smooth)
-    return curve
 
 
 @dataclass(frozen=True)

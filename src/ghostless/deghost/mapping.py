@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import color
+from .joint import JointTable, learn_table
 
 Codes = NDArray[np.float32]
 Curve = NDArray[np.float64]
@@ -30,6 +31,9 @@ OPEN = 1000.0
 # The ridge is sought among ratios of light, dark over bright, in stops.
 _RATIO_STEP_STOPS = 0.1
 _RATIO_RANGE_STOPS = (-13.0, 3.0)
+_RATIOS = np.arange(*_RATIO_RANGE_STOPS, _RATIO_STEP_STOPS) + _RATIO_STEP_STOPS / 2
+# What all three channels show together counts this much beside what one shows itself.
+_SHARED_GAIN = 0.3
 _RIDGE_ROWS = 64
 _RIDGE_REACH = 3
 _RIDGE_BEND_COST = 1.5
@@ -45,6 +49,13 @@ _KNOT_CODES = 3
 # No camera maps exposures more flatly than this power of the code.
 _LEAST_RELATIVE_SLOPE = 0.6
 _CLIP_CODE = 249.0
+# Codes of the source from which on it is black: anything darker looks the same.
+BLACK_CODES = 2
+_DARK_CODES = 8.0
+# A colour of which any channel is this near to the clip code counts as clipped.
+_NEAR_CLIP_CODES = 4.0
+# Codes beyond which what the curves leave over is a thing that moved, before more is known.
+_JOINT_REACH_CODES = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,8 @@ class Mapping:
     expected: (256, 3) float32, the most likely target code; the lowest where the source is clipped.
     target_clip: target code from which on the target is clipped: brighter cannot be told apart.
     source_clip: the same of the source.
+    joint: what a colour adds to what its channels say alone.
+    darkens: whether the target is the darker of the two.
     """
 
     low: NDArray[np.float32]
@@ -63,6 +76,8 @@ class Mapping:
     expected: NDArray[np.float32]
     source_clip: float
     target_clip: float
+    joint: JointTable
+    darkens: bool
 
     @cached_property
     def fine_table(self) -> NDArray[np.float32]:
@@ -72,8 +87,14 @@ class Mapping:
             [np.interp(steps, LEVELS, self.expected[:, c]) for c in range(3)], axis=1
         ).astype(np.float32)
 
-    def predict(self, source: Codes) -> Codes:
-        """Target codes for source codes (H, W, 3) with fractions; where clipped, the lowest."""
+    def expect(self, source: Codes) -> tuple[Codes, Codes]:
+        """Most likely target codes for source codes (H, W, 3), and their standard deviation."""
+        extra, spread = self.joint.look_up(source)
+        extra += self.along_curves(source)
+        return np.clip(extra, 0, 255, out=extra), spread
+
+    def along_curves(self, source: Codes) -> Codes:
+        """Target codes by the channels' curves alone; where clipped, the lowest."""
         index = np.clip(np.rint(source * 16), 0, 4080).astype(np.uint16)
         out = np.empty(source.shape, np.float32)
         for channel in range(3):
@@ -132,15 +153,30 @@ def learn_mapping(
     bright_samples = box_mean(bright)[chosen]
     dark_samples = box_mean(dark)[chosen]
     prior = None if stops_apart is None else -abs(stops_apart)
-    curves = [
-        _learn_curve(bright_samples[:, c], dark_samples[:, c], bright_clip, prior) for c in range(3)
-    ]
+    curves = _learn_curves(bright_samples, dark_samples, bright_clip, prior)
     dark_clip = clip_code(dark)
     if source_is_brighter:
-        return _darkening(curves, bright_clip, dark_clip)
-    codes = np.rint(bright_samples).astype(np.int64)
-    seen = [np.bincount(codes[:, c], minlength=256)[:256].astype(np.float64) for c in range(3)]
-    return _brightening(curves, seen, dark_clip, bright_clip)
+        low, high, expected = _darkening(curves, bright_clip)
+        source_clip, target_clip = bright_clip, dark_clip
+        source_samples, target_samples = bright_samples, dark_samples
+    else:
+        codes = np.rint(bright_samples).astype(np.int64)
+        seen = [np.bincount(codes[:, c], minlength=256)[:256].astype(np.float64) for c in range(3)]
+        low, high, expected = _brightening(curves, seen, dark_clip, bright_clip)
+        source_clip, target_clip = dark_clip, bright_clip
+        source_samples, target_samples = dark_samples, bright_samples
+    alone = np.stack(
+        [np.interp(source_samples[:, c], LEVELS, expected[:, c]) for c in range(3)], axis=1
+    )
+    # Where the source is clipped or black, the target may show anything.
+    free = near_clip(source_samples, source_clip) | (source_samples.max(axis=1) < _DARK_CODES)
+    joint = learn_table(source_samples, target_samples - alone, free, _JOINT_REACH_CODES)
+    return Mapping(low, high, expected, source_clip, target_clip, joint, source_is_brighter)
+
+
+def near_clip(codes: Codes, clip: float) -> NDArray[np.bool_]:
+    """Whether any channel of colours (..., 3) is clipped or nearly so; (...)."""
+    return np.asarray(codes.max(axis=-1) >= clip - _NEAR_CLIP_CODES)
 
 
 def _flat_pixels(bright: Codes, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -167,20 +203,29 @@ def _encode(light: NDArray[Any]) -> NDArray[np.float64]:
     return color.linear_to_srgb(light).astype(np.float64) * 255
 
 
-def _learn_curve(bright: Codes, dark: Codes, clip: float, prior_stops: float | None) -> Curve:
-    """Dark code for each bright code 0..255, one channel; never falling."""
-    unclipped = bright < clip
-    bright, dark = bright[unclipped], dark[unclipped]
-    ratios = _ridge(bright, dark, prior_stops)
-    curve = _encode(_decode(LEVELS) * np.exp2(ratios))
-    return _refine(curve, bright, dark)
+def _learn_curves(
+    bright: Codes, dark: Codes, clip: float, prior_stops: float | None
+) -> list[Curve]:
+    """Dark code for each bright code 0..255, of each channel; never falling."""
+    pairs = []
+    for channel in range(3):
+        unclipped = bright[:, channel] < clip
+        pairs.append((bright[unclipped, channel], dark[unclipped, channel]))
+    gains = [_ridge_gain(bright, dark, prior_stops) for bright, dark in pairs]
+    # All channels were exposed alike: what one shows clearly holds for one that shows little.
+    shared = np.float32(_SHARED_GAIN) * np.sum(gains, axis=0)
+    curves = []
+    for gain, (bright, dark) in zip(gains, pairs, strict=True):
+        ratios = _ridge(gain + shared)
+        curve = _encode(_decode(LEVELS) * np.exp2(ratios))
+        curves.append(_refine(curve, bright, dark))
+    return curves
 
 
-def _ridge(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArray[np.float64]:
-    """Ratio of light in stops for each bright code: the histogram's ridge."""
-    lowest, highest = _RATIO_RANGE_STOPS
-    bins = round((highest - lowest) / _RATIO_STEP_STOPS)
-    centres = lowest + (np.arange(bins) + 0.5) * _RATIO_STEP_STOPS
+def _ridge_gain(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArray[np.float32]:
+    """How much was seen of each ratio of light (columns) at bright codes (rows), one channel."""
+    lowest = _RATIO_RANGE_STOPS[0]
+    bins = len(_RATIOS)
     seen = (dark > _DARKEST_RATIO_CODE) & (bright > _DARKEST_RATIO_CODE)
     ratio = np.log2(_decode(dark[seen]) / _decode(bright[seen]))
     column = np.clip(((ratio - lowest) / _RATIO_STEP_STOPS).astype(np.int64), 0, bins - 1)
@@ -195,13 +240,18 @@ def _ridge(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArray[np.
     )
     expected = 0.0 if prior_stops is None else prior_stops
     pull = 0.01 if prior_stops is None else 0.5
-    histogram += pull * np.exp(-0.5 * ((centres - expected) / 0.7) ** 2)
+    histogram += pull * np.exp(-0.5 * ((_RATIOS - expected) / 0.7) ** 2)
     # A row counts by how much was seen in it, a bin by its share of the row's fullest.
     gain = histogram / np.maximum(histogram.max(axis=1, keepdims=True), 1e-6)
     gain *= np.log1p(histogram.sum(axis=1, keepdims=True))
+    return np.asarray(gain, np.float32)
+
+
+def _ridge(gain: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Ratio of light in stops for each bright code: the histogram's ridge."""
     path = _best_path(gain)
     smooth = cv2.GaussianBlur(
-        centres[path][None], (0, 0), sigmaX=2.0, borderType=cv2.BORDER_REPLICATE
+        _RATIOS[path][None], (0, 0), sigmaX=2.0, borderType=cv2.BORDER_REPLICATE
     )[0]
     row_codes = (np.arange(_RIDGE_ROWS) + 0.5) * (256 / _RIDGE_ROWS)
     return np.asarray(np.interp(LEVELS, row_codes, smooth))
@@ -271,20 +321,23 @@ def _rising(curve: Curve, at: NDArray[np.float64]) -> Curve:
     return np.asarray(np.minimum((from_below + from_above) / 2 * power, 255))
 
 
-def _darkening(curves: list[Curve], source_clip: float, target_clip: float) -> Mapping:
-    """Mapping to the darker frame: the curve itself; open above where the source is clipped."""
+Tables = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def _darkening(curves: list[Curve], source_clip: float) -> Tables:
+    """Low, high and expected codes of the darker frame: open above where the source is clipped."""
     low = np.stack(curves, axis=1).astype(np.float32)
     first = int(source_clip)
     low[first:] = low[first]
     high = low.copy()
     high[first:] = OPEN
-    return Mapping(low, high, low, source_clip, target_clip)
+    return low, high, low
 
 
 def _brightening(
     curves: list[Curve], seen: list[NDArray[np.float64]], source_clip: float, target_clip: float
-) -> Mapping:
-    """Mapping to the brighter frame: the curve's inverse; saturates where the target clips.
+) -> Tables:
+    """The same of the brighter frame: the curve's inverse; saturates where the target clips.
 
     seen: how often each bright code was seen.
     """
@@ -309,5 +362,6 @@ def _brightening(
     high = low.copy()
     high[int(source_clip) :] = OPEN
     # Black may be any darkness: the lowest codes say nothing about how dark.
-    low[:2] = 0
-    return Mapping(low, high, np.stack(means, axis=1).astype(np.float32), source_clip, target_clip)
+    low[:BLACK_CODES] = 0
+    high[:BLACK_CODES] = np.maximum(high[:BLACK_CODES], high[BLACK_CODES])
+    return low, high, np.stack(means, axis=1).astype(np.float32)

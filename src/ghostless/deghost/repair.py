@@ -1,4 +1,11 @@
-"""Putting the reference's content, re-exposed, where a frame was found ghosted."""
+"""What shall stand where a frame was found ghosted, and putting it there.
+
+All thinking is done on the proxy: the reference's content in the frame's codes, by the joint
+mapping and as noisy as the frame (`Mapping.expect`, noise.py); plus what the frame, where it is
+trusted, differs from that, carried in along what looks alike (carry.py). That difference removes
+the seam where the reference is well exposed, and is all that is known where it is clipped. At full
+size the proxy's content is enlarged, and the detail of the reference beyond the proxy added.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +19,12 @@ from numpy.typing import NDArray
 from .. import color
 from ..bracket import Frame, Mask
 from ..stripes import Progress, for_each_stripe
-from .detect import Flags
-from .mapping import Codes, Mapping, box_mean, largest_channel
+from .carry import carry
+from .detect import Flags, Prediction, least_codes
+from .mapping import Codes, Mapping, box_mean, largest_channel, near_clip
+from .noise import calm, smooth_shadows
+
+Floats = NDArray[np.float32]
 
 # Over this many codes below the clip code the reference gives way to what fills its highlights.
 _CLIP_RAMP_CODES = 6.0
@@ -21,23 +32,44 @@ _CLIP_RAMP_CODES = 6.0
 # of unknown strength: mapped alone it would draw a dark line round the filled highlight.
 _RIM_FROM = 0.5
 _RIM_RADIUS = 2
-# What is seen of unclipped surroundings counts this much beside what is seen of clipped ones.
-_RIM_WEIGHT = 0.01
-_SMOOTHING_RADIUS = 2
-# Only where brightening stretches codes by more than this is noise worth smoothing.
-_SMOOTHING_SLOPE = 1.5
+# Scatter in codes at which the mapping is half trusted.
+_DOUBTED_SPREAD_CODES = 14.0
+# How much the prediction itself is believed, pixel by pixel, beside trusted pixels around the
+# ghost: what differs there is carried in some 30 pixels of the proxy deep.
+_BELIEF = 1e-3
+_LEAST_BELIEF = 1e-7
+# What differs by more than this where the mapping is sure is no tone mapping but another thing.
+_LARGEST_DRIFT_CODES = 24.0
+# Below this code a pixel may be kept where the reference is black.
+_DARK_CODES = 40.0
+# Codes outside the interval, in standard deviations, from which a pixel contradicts its prediction.
+_CONTRADICTION_SIGMA = 2.5
+# Pixels this near to a contradiction (as a share of the diagonal) belong to the same thing.
+_SAME_THING_SHARE = 0.015
 
 
 @dataclass(frozen=True)
 class Source:
-    """A frame that others can be predicted from, how its codes map to them, and where it may.
+    """A frame that others can be predicted from, on the proxy.
 
-    confidence: (H, W) uint8 at full size, 0 where its pixels are not its own; None for anywhere.
+    codes: (h, w, 3); mapping: to the frame in question; prediction: of the frame from it.
+    trusted: (h, w), where its pixels are its own.
     """
 
     frame: Frame
+    codes: Codes
     mapping: Mapping
-    confidence: Mask | None = None
+    prediction: Prediction
+    trusted: Flags
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Whose detail beyond the proxy to add: (h, w) how much, (h, w, 3) what the proxy has of it."""
+
+    source: Source
+    gain: Floats
+    base: Codes
 
 
 @dataclass(frozen=True)
@@ -45,17 +77,16 @@ class Patch:
     """All that is needed to replace the ghosted regions of one frame.
 
     share: (h, w) uint8 at proxy size, 255 where the frame is replaced entirely.
-    sources: in order of preference; the next one serves where the one before is clipped or not
-        its own.
-    fill: (h, w, 3) codes at proxy size for where every source is clipped; None where none is.
+    codes: (h, w, 3) what to put there, at proxy size.
+    details: what to add to that at full size; empty where the proxy has the full size.
     """
 
     share: Mask
-    sources: tuple[Source, ...]
-    fill: Codes | None
+    codes: Codes
+    details: tuple[Detail, ...]
 
 
-def clipped_share(codes: Codes, clip: float) -> NDArray[np.float32]:
+def clipped_share(codes: Codes, clip: float) -> Floats:
     """How far a pixel (H, W, 3) is clipped in any channel: 0 not at all, 1 entirely; (H, W)."""
     brightest = largest_channel(codes)
     ramp = (brightest - np.float32(clip - _CLIP_RAMP_CODES)) * np.float32(1 / _CLIP_RAMP_CODES)
@@ -65,46 +96,131 @@ def clipped_share(codes: Codes, clip: float) -> NDArray[np.float32]:
     return np.asarray(np.maximum(ramp, beside * np.clip(bright, 0, 1)))
 
 
-def fill_highlights(
-    frame: Codes, predicted: Codes, clipped: NDArray[np.float32], ghosted: Flags, usable: Flags
-) -> Codes:
-    """Guess the frame's codes where the reference is clipped and the frame is ghosted.
+def certainty(source: Source) -> Floats:
+    """How well a source tells the frame's codes, (h, w): 0 where it is clipped or not its own."""
+    spread = largest_channel(source.prediction.spread) * np.float32(1 / _DOUBTED_SPREAD_CODES)
+    sure = 1 / (1 + np.square(np.square(spread)))
+    if source.mapping.darkens:
+        sure *= 1 - clipped_share(source.codes, source.mapping.source_clip)
+    sure *= source.trusted
+    return np.asarray(sure, np.float32)
 
-    The frame's own trusted codes nearby, of pixels that are clipped in the reference as well, are
-    carried smoothly into the hole, and brightened to the reference's clip level if they are below.
-    All (h, w[, 3]).
+
+def keep_real_pixels(codes: Codes, sources: tuple[Source, ...], ghosted: Flags) -> Flags:
+    """Ghosted pixels less those that the frame had better keep, (h, w).
+
+    Kept is what agrees with a reference that cannot tell, being clipped or black, and is bright or
+    dark itself; unless it lies next to a contradiction, for then it is likely a part of the same
+    ghost.
     """
-    trusted = np.where(usable & ~ghosted, clipped, np.float32(0))
-    rim = np.float32(_RIM_WEIGHT) * (1 - clipped)
-    total = trusted + rim
-    values = frame * trusted[..., None] + predicted * rim[..., None]
-    filled = _pull_push(values, total)
-    gain = predicted.mean(axis=2) / np.maximum(filled.mean(axis=2), np.float32(1))
-    # All channels alike, or what is filled would turn grey.
-    filled *= np.maximum(gain, 1)[..., None]
-    return np.asarray(np.minimum(filled, 255))
+    darkest = codes.max(axis=2) < _DARK_CODES
+    against = np.full(ghosted.shape, np.inf, np.float32)
+    unsure = np.ones(ghosted.shape, np.bool_)
+    for source in reversed(sources):
+        told = source.prediction
+        off = np.square(told.excess(codes)) / (told.noise + told.doubt)
+        sure = certainty(source) > 0.5
+        against = np.where(source.trusted, np.sqrt(largest_channel(off)), against)
+        unsure &= ~sure
+        if not source.mapping.darkens:
+            unsure &= darkest
+    contradicts = (ghosted & (against > _CONTRADICTION_SIGMA)).astype(np.uint8)
+    contradicts = cv2.morphologyEx(contradicts, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    radius = max(2, round(_SAME_THING_SHARE * float(np.hypot(*ghosted.shape))))
+    distance = cv2.distanceTransform(1 - contradicts, cv2.DIST_L2, 3)
+    kept = (ghosted & unsure & (distance > radius)).astype(np.uint8)
+    kept = cv2.morphologyEx(kept, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return np.asarray(ghosted & (kept == 0))
 
 
-def _pull_push(weighted: Codes, weight: NDArray[np.float32]) -> Codes:
-    """Fill in by pyramid: weighted sums (h, w, 3) and weights (h, w); holes take coarser means."""
-    mean = weighted / np.maximum(weight, np.float32(1e-6))[..., None]
-    height, width = weight.shape
-    if min(height, width) <= 2:
-        total = max(float(weight.sum()), 1e-6)
-        flat = weighted.reshape(-1, 3).sum(axis=0) / np.float32(total)
-        coarse = np.broadcast_to(flat, weighted.shape)
-    else:
-        half = ((width + 1) // 2, (height + 1) // 2)
-        # Weights add up from level to level, until an area counts as fully seen.
-        small_weight = np.asarray(
-            cv2.resize(weight, half, interpolation=cv2.INTER_AREA), np.float32
+def make_patch(
+    codes: Codes,
+    sources: tuple[Source, ...],
+    ghosted: Flags,
+    trusted: Flags,
+    feather_pixels: float,
+    *,
+    with_details: bool,
+) -> Patch:
+    """Work out on the proxy what shall stand in the ghosted regions; all (h, w[, 3]).
+
+    sources: the reference, then others that tell what it, being clipped, cannot.
+    trusted: where the frame shows what the reference shows.
+    with_details: whether the full size is larger than the proxy.
+    """
+    share = ghosted.astype(np.uint8) * np.uint8(255)
+    if feather_pixels > 0:
+        share = np.asarray(cv2.GaussianBlur(share, (0, 0), feather_pixels))
+    window = _window(share > 0)
+    wanted, gains, sure = _predicted(codes, sources, trusted)
+    drift = _drift(codes[window], wanted[window], sources, window, trusted[window], sure[window])
+    content = wanted
+    content[window] = np.clip(wanted[window] + drift, _floor(sources[0])[window], 255)
+    details: tuple[Detail, ...] = ()
+    if with_details:
+        details = tuple(
+            Detail(source, gain, source.mapping.along_curves(source.codes))
+            for source, gain in zip(sources, gains, strict=True)
+            if gain.any()
         )
-        small = np.asarray(cv2.resize(weighted, half, interpolation=cv2.INTER_AREA), np.float32)
-        gain = np.minimum(np.float32(4), 1 / np.maximum(small_weight, np.float32(1e-6)))
-        filled = _pull_push(small * gain[..., None], small_weight * gain)
-        coarse = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-    share = np.minimum(weight, 1)[..., None]
-    return np.asarray(mean * share + coarse * (1 - share), np.float32)
+    return Patch(share, content, details)
+
+
+def _floor(reference: Source) -> Codes:
+    """What the frame shows at least where the reference is clipped, 0 elsewhere."""
+    clipped = near_clip(reference.codes, reference.mapping.source_clip)
+    return least_codes(reference.codes, reference.mapping) * clipped[..., None]
+
+
+def _window(flags: Flags) -> tuple[slice, slice]:
+    """The box round all flags, and half its size more on each side."""
+    spans = []
+    for axis in (1, 0):
+        places = np.flatnonzero(flags.any(axis=axis))
+        margin = max(32, (int(places[-1]) - int(places[0])) // 2)
+        spans.append(slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin))
+    return spans[0], spans[1]
+
+
+def _predicted(
+    codes: Codes, sources: tuple[Source, ...], trusted: Flags
+) -> tuple[Codes, list[Floats], Floats]:
+    """The sources' word on the frame's codes, how much of whose detail, and how sure it is."""
+    left = np.ones(trusted.shape, np.float32)
+    wanted = np.zeros_like(codes)
+    gains = []
+    for source in sources:
+        told = source.prediction
+        expected, _spread = source.mapping.expect(smooth_shadows(source.codes, source.mapping))
+        calmed = calm(expected, codes, trusted, told.noise)
+        part = left * certainty(source)
+        wanted += calmed.codes * part[..., None]
+        gains.append(calmed.gain * part)
+        left = left - part
+        if source is sources[0]:
+            likely = calmed.codes
+    # What none of them is sure of, the reference's mean at that colour.
+    wanted += likely * left[..., None]
+    return wanted, gains, 1 - left
+
+
+def _drift(
+    codes: Codes,
+    wanted: Codes,
+    sources: tuple[Source, ...],
+    window: tuple[slice, slice],
+    trusted: Flags,
+    sure: Floats,
+) -> Codes:
+    """How the frame differs from what is predicted, carried into the ghosts; all (h, w[, 3])."""
+    off = codes - wanted
+    limit = np.float32(_LARGEST_DRIFT_CODES) / np.maximum(sure, np.float32(0.05))
+    far = largest_channel(np.abs(off)) / limit
+    weight = np.square(np.maximum(1 - np.square(far), 0)) * trusted
+    belief = np.float32(_BELIEF) * sure + np.float32(_LEAST_BELIEF)
+    guide = np.concatenate([box_mean(sources[0].codes[window]), box_mean(wanted)], axis=2)
+    known = weight + np.where(trusted, np.float32(0), belief)
+    return carry(np.where(trusted[..., None], off, np.float32(0)), known, guide)
 
 
 def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) -> tuple[Frame, Mask]:
@@ -115,7 +231,7 @@ def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) ->
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        share = _enlarged(patch.share, (height, width), start, stop)
+        share = _enlarged(patch.share, (height, width), rows, slice(0, width))
         np.subtract(255, share, out=confidence[rows])
         out[rows] = frame.pixels[rows]
         columns = np.flatnonzero(share.any(axis=0))
@@ -131,27 +247,36 @@ def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) ->
     return replace(frame, pixels=out), confidence
 
 
-def _enlarged(proxy: NDArray[Any], size: tuple[int, int], start: int, stop: int) -> NDArray[Any]:
-    """Rows start..stop of a proxy enlarged linearly to `size` (height, width)."""
+def _enlarged(proxy: NDArray[Any], size: tuple[int, int], rows: slice, span: slice) -> NDArray[Any]:
+    """A window of a proxy enlarged linearly to `size` (height, width)."""
     height, width = size
     if proxy.shape[:2] == size:
-        return proxy[start:stop]
-    ratio = proxy.shape[0] / height
-    y = (np.arange(start, stop, dtype=np.float32) + np.float32(0.5)) * np.float32(ratio) - 0.5
-    x = np.arange(width, dtype=np.float32) + np.float32(0.5)
-    x = x * np.float32(proxy.shape[1] / width) - np.float32(0.5)
-    first = max(int(np.floor(y[0])) - 1, 0)
-    last = min(int(np.ceil(y[-1])) + 2, proxy.shape[0])
-    shape = (stop - start, width)
+        return proxy[rows, span]
+    y = _proxy_places(rows, proxy.shape[0] / height)
+    x = _proxy_places(span, proxy.shape[1] / width)
+    top, bottom = _reach(y, proxy.shape[0])
+    left, right = _reach(x, proxy.shape[1])
+    shape = (len(y), len(x))
     return np.asarray(
         cv2.remap(
-            proxy[first:last],
-            np.broadcast_to(x, shape).copy(),
-            np.broadcast_to(y[:, None] - np.float32(first), shape).copy(),
+            proxy[top:bottom, left:right],
+            np.broadcast_to(x - np.float32(left), shape).copy(),
+            np.broadcast_to((y - np.float32(top))[:, None], shape).copy(),
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
     )
+
+
+def _proxy_places(span: slice, ratio: float) -> Floats:
+    """Where the pixel centres of a span lie on the proxy."""
+    full = np.arange(span.start, span.stop, dtype=np.float32) + np.float32(0.5)
+    return full * np.float32(ratio) - np.float32(0.5)
+
+
+def _reach(places: Floats, size: int) -> tuple[int, int]:
+    """First and past-the-last pixel of the proxy that places need."""
+    return max(int(np.floor(places[0])) - 1, 0), min(int(np.ceil(places[-1])) + 2, size)
 
 
 def display_codes(pixels: NDArray[Any], transfer: color.Transfer) -> Codes:
@@ -163,52 +288,16 @@ def display_codes(pixels: NDArray[Any], transfer: color.Transfer) -> Codes:
 
 
 def _content(patch: Patch, size: tuple[int, int], rows: slice, span: slice) -> Codes:
-    """What the sources say the frame should show in a window, in codes."""
-    height = size[0]
-    wanted: Codes | None = None
-    # From the last resort to the first choice.
-    if patch.fill is not None:
-        wanted = np.ascontiguousarray(_enlarged(patch.fill, size, rows.start, rows.stop)[:, span])
-    for source in reversed(patch.sources):
-        margin = _SMOOTHING_RADIUS * 2
-        first, last = max(rows.start - margin, 0), min(rows.stop + margin, height)
-        codes = display_codes(source.frame.pixels[first:last, span], source.frame.transfer)
-        inner = slice(rows.start - first, rows.stop - first)
-        smooth = _smoothed(codes, source.mapping)[inner]
-        predicted = source.mapping.predict(smooth)
-        if wanted is None:
-            wanted = predicted
-            continue
-        useless = clipped_share(codes, source.mapping.source_clip)[inner]
-        if source.confidence is not None:
-            own = source.confidence[rows, span] * np.float32(1 / 255)
-            useless = 1 - (1 - useless) * own
-        wanted = predicted + (wanted - predicted) * useless[..., None]
-    assert wanted is not None
+    """What shall stand in a window, in codes at full size."""
+    wanted = _enlarged(patch.codes, size, rows, span).astype(np.float32)
+    for detail in patch.details:
+        source = detail.source
+        full = display_codes(source.frame.pixels[rows, span], source.frame.transfer)
+        beyond = source.mapping.along_curves(full)
+        beyond -= _enlarged(detail.base, size, rows, span)
+        beyond *= _enlarged(detail.gain, size, rows, span)[..., None]
+        wanted += beyond
     return wanted
-
-
-def _smoothed(codes: Codes, mapping: Mapping) -> Codes:
-    """Codes with noise smoothed, edges kept, where the mapping would stretch the noise.
-
-    A guided filter with the image as its own guide (He, Sun, Tang, ECCV 2010).
-    """
-    slope = np.asarray(np.gradient(mapping.expected.mean(axis=1)))
-    steep = slope > _SMOOTHING_SLOPE
-    if not steep.any():
-        return codes
-    # Quantisation and read noise are about a code wide in the shadows.
-    noise_variance = np.float32(2.0)
-    mean = box_mean(codes, _SMOOTHING_RADIUS)
-    variance: Codes = box_mean(np.square(codes), _SMOOTHING_RADIUS) - np.square(mean)
-    np.maximum(variance, 0, out=variance)
-    gain: Codes = variance / (variance + noise_variance)
-    offset: Codes = mean - gain * mean
-    gain, offset = box_mean(gain, _SMOOTHING_RADIUS), box_mean(offset, _SMOOTHING_RADIUS)
-    amount = np.clip((slope - _SMOOTHING_SLOPE) / _SMOOTHING_SLOPE, 0, 1).astype(np.float32)
-    index = np.clip(np.rint(mean), 0, 255).astype(np.uint8)
-    blend = amount[index]
-    return np.asarray(codes + (gain * codes + offset - codes) * blend)
 
 
 def _mixed(frame: Frame, rows: slice, span: slice, wanted: Codes, share: Mask) -> NDArray[Any]:
