@@ -1,16 +1,19 @@
 """Deghosting: frames in which moving things agree with the reference.
 
-The line of one frame: its intensity mapping from the reference (mapping.py), where it disagrees
-with its prediction beyond what noise, clipping and half a pixel of shift explain (detect.py), and
-the reference's content re-exposed in those places (repair.py). Frames are done outward from the
-reference, so that one already made consistent tells what the reference, being clipped, cannot.
+The line of one frame: where it shows another thing than the reference, by a small network
+(agreement.py) or by what noise, clipping and half a pixel of shift do not explain (detect.py); its
+intensity mapping from the reference (mapping.py); and the reference's content re-exposed in those
+places (repair.py). Frames are done outward from the reference, so that one already made consistent
+tells what the reference, being clipped, cannot.
 
 Detection works on a proxy of a megapixel or so; only replacing walks the full size, in stripes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -19,6 +22,7 @@ import numpy as np
 from ..bracket import Frame, Stack
 from ..errors import OptionError
 from ..stripes import Progress, part
+from .agreement import AgreementNetwork, regions
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
 from .repair import Source, apply_patch, display_codes, keep_real_pixels, make_patch
@@ -26,7 +30,9 @@ from .repair import Source, apply_patch, display_codes, keep_real_pixels, make_p
 __all__ = ["DeghostSettings", "deghost_stack"]
 
 Mode = Literal["auto", "on", "off"]
+Finder = Literal["network", "statistics"]
 _MODES = ("auto", "on", "off")
+_FINDERS = ("network", "statistics")
 # Less than this share of the picture is not worth touching on "auto".
 _SMALLEST_SHARE = 2e-4
 # Where more than this is to be replaced, the thresholds are doubted before the photo is.
@@ -43,12 +49,15 @@ class DeghostSettings:
 
     mode: "auto" leaves a stack alone in which next to nothing moves, "on" replaces all that is
         found, "off" nothing.
+    by: what finds: "network", which has learnt what cameras do, or "statistics", which weigh noise,
+        clipping and half a pixel of shift by rules.
     sensitivity: above 1 finds fainter ghosts and mistakes more noise for them; 0.25 to 4.
     feather_pixels: softness of the transition at the edges of what is replaced, on the proxy.
     proxy_pixels: size in pixels to which frames are reduced for finding ghosts.
     """
 
     mode: Mode = "auto"
+    by: Finder = "network"
     sensitivity: float = 1.0
     feather_pixels: float = 1.5
     proxy_pixels: int = 1_500_000
@@ -56,6 +65,10 @@ class DeghostSettings:
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
             raise OptionError(f"deghost: expected one of {', '.join(_MODES)}, found {self.mode!r}")
+        if self.by not in _FINDERS:
+            raise OptionError(
+                f"deghost by: expected one of {', '.join(_FINDERS)}, found {self.by!r}"
+            )
         if not 0.25 <= self.sensitivity <= 4:
             raise OptionError(
                 f"deghost: expected a sensitivity from 0.25 to 4, found {self.sensitivity}"
@@ -112,6 +125,7 @@ class _Deghoster:
         reference = stack.frames[stack.reference]
         self.size = (reference.height, reference.width)
         self.proxy_size = _proxy_size(*self.size, settings.proxy_pixels)
+        self.network = AgreementNetwork() if settings.by == "network" else None
 
     def run(self) -> Stack:
         reference = self.stack.reference
@@ -146,16 +160,16 @@ class _Deghoster:
         codes = self._codes(frame)
         usable = self._usable(index)
         guides = [reference] if nearer is None else [reference, nearer]
-        sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
-        found = self._find(index, codes, sources, usable) & usable
-        ghosted = keep_real_pixels(codes, sources, found)
-        share = float(np.mean(ghosted))
-        if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
+        found = self._find(index, codes, guides, usable) & usable
+        if not self._is_worth_it(found):
             return _Guide(frame, codes, usable)
-        self._note(frame, share)
-        # What moved taught the mapping as well, until it was found.
+        # What moved must not teach the mapping.
         trusted = usable & ~found
         sources = tuple(self._source(guide, index, codes, trusted) for guide in guides)
+        ghosted = keep_real_pixels(codes, sources, found)
+        if not self._is_worth_it(ghosted):
+            return _Guide(frame, codes, usable)
+        self._note(frame, float(np.mean(ghosted)))
         patch = make_patch(
             codes,
             sources,
@@ -170,20 +184,43 @@ class _Deghoster:
         codes = self._codes(self.frames[index])
         return _Guide(self.frames[index], codes, usable & ~ghosted)
 
-    def _find(self, index: int, codes: Codes, sources: tuple[Source, ...], usable: Flags) -> Flags:
+    def _is_worth_it(self, ghosted: Flags) -> bool:
+        share = float(np.mean(ghosted))
+        return share > 0 and (self.settings.mode != "auto" or share >= _SMALLEST_SHARE)
+
+    def _find(self, index: int, codes: Codes, guides: list[_Guide], usable: Flags) -> Flags:
         """Find where a frame (its proxy's codes) disagrees with the reference, (h, w).
 
-        index: of the frame; sources: the reference and, from the second frame out, its neighbour
-        that was made consistent already, with what each predicts.
+        index: of the frame; guides: the reference and, from the second frame out, its neighbour
+        that was made consistent already.
         """
-        prediction = _best_prediction(sources)
-        evidence = disagreement(codes, prediction, usable)
+        regions_at = (
+            self._by_statistics(index, codes, guides, usable)
+            if self.network is None
+            else self._by_network(self.network, codes, guides, usable)
+        )
         flags = np.zeros_like(usable)
         for doubt in _DOUBTED_SENSITIVITIES:
-            flags = ghost_regions(evidence, self.settings.sensitivity * doubt)
+            flags = regions_at(self.settings.sensitivity * doubt)
             if float(np.mean(flags)) <= _DOUBTFUL_SHARE:
                 break
         return flags
+
+    def _by_network(
+        self, network: AgreementNetwork, codes: Codes, guides: list[_Guide], usable: Flags
+    ) -> Callable[[float], Flags]:
+        chance = network.moved(guides[0].codes, codes, usable)
+        for guide in guides[1:]:
+            both = usable & guide.trusted
+            chance = np.maximum(chance, network.moved(guide.codes, codes, both))
+        return partial(regions, chance)
+
+    def _by_statistics(
+        self, index: int, codes: Codes, guides: list[_Guide], usable: Flags
+    ) -> Callable[[float], Flags]:
+        sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
+        evidence = disagreement(codes, _best_prediction(sources), usable)
+        return partial(ghost_regions, evidence)
 
     def _note(self, frame: Frame, share: float) -> None:
         """Say where so much is replaced that the photos had better be looked at."""
