@@ -167,8 +167,8 @@ def run(
     spreads = {KINDS[0]: np.array(found)}
     for place, kind in enumerate(("real", "plain")):
         made = []
-        for number, pair in enumerate(_simulated(pictures, kind, count, seed)):
-            made.append(measure_spread(*pair))
+        for number, simulated in enumerate(_simulated(pictures, kind, count, seed)):
+            made.append(measure_spread(*simulated))
             if progress is not None:
                 progress((1 + place + (number + 1) / count) / 3)
         spreads[KINDS[1 + place]] = np.array(made)
@@ -247,7 +247,7 @@ def measure_spread(dark: Codes, bright: Codes) -> Values:
     slope = np.maximum(_slope(dark), _slope(bright))
     spreads = []
     for size in (_MEAN_PIXELS, 1):
-        one, two = (cv2.blur(photo, (size, size)) for photo in (dark, bright))
+        one, two = (np.asarray(cv2.blur(photo, (size, size)), np.uint8) for photo in (dark, bright))
         spreads += [_spread(one, two, slope), _spread(two, one, slope)]
     return np.array(spreads)
 
@@ -255,8 +255,8 @@ def measure_spread(dark: Codes, bright: Codes) -> Values:
 def _slope(photo: Codes) -> Values:
     """How fast the photo's luma changes, in codes a pixel."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = cv2.GaussianBlur(grey, (0, 0), _FLAT_SIGMA_PIXELS)
-    x, y = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    even = cv2.GaussianBlur(grey, (0, 0), _FLAT_SIGMA_PIXELS)
+    x, y = (cv2.Sobel(even, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     return np.asarray(np.hypot(x, y), np.float64)
 
 
@@ -299,8 +299,8 @@ def fit_monotone(codes: Codes, values: Codes, chosen: NDArray[np.bool_]) -> Valu
 
     chosen: pixels to fit to. Codes that none of them has lie on lines between their neighbours.
     """
-    counts = np.zeros((256, 256), np.int64)
-    np.add.at(counts, (codes[chosen], values[chosen]), 1)
+    places = codes[chosen].astype(np.int64) * 256 + values[chosen]
+    counts = np.bincount(places, minlength=256 * 256).reshape(256, 256)
     total = counts.sum(axis=1)
     present = np.flatnonzero(total)
     if present.size == 0:
