@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from ..errors import OptionError, unknown_name
 from .batch import batch
 from .bench import add_commands as add_suites
-from .data_commands import bench_references, data_app, render, simulate
+from .data_commands import bench_cameras, bench_references, data_app, render, simulate
 from .export import export
 from .options import expand, method_settings, options_from
 from .presets import PresetName, presets
@@ -386,6 +386,7 @@ def bench_speed(
 
 
 bench_app.command("references")(bench_references)
+bench_app.command("cameras")(bench_cameras)
 
 
 app.command()(train)

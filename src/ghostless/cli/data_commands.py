@@ -235,6 +235,32 @@ def references(
         print(f"{count} views in {out}")
 
 
+def bench_cameras(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of still brackets or pairs.")
+    ] = Path("../shared/data"),
+    pictures: Annotated[
+        Path, typer.Option("--hdr", help="HDR pictures, or a packed folder, to simulate from.")
+    ] = Path("../shared/data/hdri"),
+    count: Annotated[int, typer.Option(min=2, help="Simulated pairs of each kind.")] = 150,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how far real and simulated photos are from one curve per channel."""
+    from ..nn.settings import needs_networks_extra
+
+    with needs_networks_extra("bench cameras"):
+        from ..data import camera as _needed  # noqa: F401
+    from ..bench.cameras import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            data, pictures, count=count, seed=seed, progress=lambda share: bars("pairs", share)
+        )
+    tell(result, quiet, as_json)
+
+
 def bench_references(
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Scenes with a label, laid out like SICE's.")

@@ -89,6 +89,7 @@ class CameraSettings:
         S-curves of `curves.camera_curve`.
     noise_share: share of the brackets with any noise. shot_noise: variance per unit of light
         where 1 clips, log-uniform. read_noise: standard deviation in the same unit, log-uniform.
+        From small pixels at high ISO to large ones at ISO 100 in a picture of reduced size.
     rounding: whether frames have 8 bits.
     jpeg_share: share of the brackets stored as JPEG, half of them with chroma at half size.
     jpeg_quality: of the IJG library's scale.
@@ -112,13 +113,13 @@ class CameraSettings:
     tint: Range = (0.02, 0.25)
     fade_start: Range = (0.6, 0.95)
     compress_share: float = 0.4
-    tone_shares: tuple[float, float, float] = (0.45, 0.2, 0.35)
-    local_share: float = 0.2
-    local_strength: Range = (0.15, 0.5)
+    tone_shares: tuple[float, float, float] = (0.35, 0.3, 0.35)
+    local_share: float = 0.25
+    local_strength: Range = (0.15, 0.6)
     style_share: float = 0.8
     saturation: Range = (0.7, 1.5)
     hue_degrees: float = 5.0
-    contrast: Range = (-0.3, 0.4)
+    contrast: Range = (-0.3, 0.5)
     fade: float = 1.0
     black_share: float = 0.5
     black: Range = (-0.02, 0.03)
@@ -133,8 +134,8 @@ class CameraSettings:
     hot_pixels: Range = (1e-5, 2e-4)
     responses: tuple[ResponseKind, ...] = RESPONSE_KINDS
     noise_share: float = 0.9
-    shot_noise: Range = (1e-5, 5e-4)
-    read_noise: Range = (2e-4, 3e-3)
+    shot_noise: Range = (1e-6, 3e-4)
+    read_noise: Range = (5e-5, 2e-3)
     rounding: bool = True
     jpeg_share: float = 0.5
     jpeg_quality: tuple[int, int] = (75, 98)
@@ -186,6 +187,8 @@ class CameraSettings:
             blue_gain=(1.0, 2.2),
             tone_shares=(1.0, 0.0, 0.0),
             contrast=(0.0, 0.0),
+            shot_noise=(1e-5, 5e-4),
+            read_noise=(2e-4, 3e-3),
         )
         return cls(**{**off, **changes})  # type: ignore[arg-type]
 

@@ -28,7 +28,6 @@ COLOR_MATRICES: dict[str, tuple[int, ...]] = {
     "Pentax K-3": (7415, -2052, -721, -5186, 12788, 2682, -1446, 2157, 6773),
     "Samsung Galaxy S7": (9927, -3704, -1024, -3935, 12758, 1257, -389, 1512, 4993),
     "Samsung Galaxy S9": (13292, -6142, -1268, -4095, 12890, 1283, -557, 1930, 5163),
-    "Raspberry Pi, Sony IMX219": (5302, 1083, -728, -5320, 14112, 1699, -863, 2371, 5136),
 }
 
 # Linear sRGB to XYZ, IEC 61966-2-1, as dcraw's `xyz_rgb` has it.
