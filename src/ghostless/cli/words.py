@@ -93,7 +93,11 @@ Device = Annotated[
     typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),
 ]
 TrainedMethod = Annotated[
-    str, typer.Argument(metavar="METHOD", help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn; or agreement, which finds ghosts.")
+    str,
+    typer.Argument(
+        metavar="METHOD",
+        help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn; or agreement, which finds ghosts.",
+    ),
 ]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]

@@ -70,7 +70,7 @@ def _resizing(length: int, step: int, device: torch.device) -> tuple[Tensor, Ten
 def filter_both_ways(planes: Tensor, weights: Sequence[Tensor | float]) -> Tensor:
     """Planes (B, N, C, H, W) filtered along both axes by a symmetric kernel; borders repeat.
 
-    weights: of the middle and of each next pixel outwards, each a number or (B, 1, 1, 1, 1).
+    weights: of the middle and of each next pixel outwards, each a number or (B, 1 or N, 1, 1, 1).
     """
     reach = len(weights) - 1
     padded = F.pad(planes.flatten(0, 1), (reach,) * 4, mode="replicate")
@@ -83,6 +83,22 @@ def filter_both_ways(planes: Tensor, weights: Sequence[Tensor | float]) -> Tenso
             total += both.mul_(weights[step])
         padded = total
     return padded
+
+
+def gaussian(sigma_pixels: Tensor, reach: int) -> list[Tensor]:
+    """Weights of a Gaussian for `filter_both_ways`; sigma: (B,) or (B, N)."""
+    sigma = each(sigma_pixels).clamp(min=1e-3)
+    weights = [(-0.5 * (step / sigma) ** 2).exp() for step in range(reach + 1)]
+    total = weights[0] + 2 * sum(weights[1:])
+    return [weight / total for weight in weights]
+
+
+def defocus(light: Tensor, sigma_pixels: Tensor) -> Tensor:
+    """Light (B, N, 3, H, W) of frames out of focus by a Gaussian; sigma: (B, N), 0 = sharp."""
+    if not bool((sigma_pixels > 0).any()):
+        return light
+    reach = math.ceil(2.5 * float(sigma_pixels.max()))
+    return filter_both_ways(light, gaussian(sigma_pixels, reach))
 
 
 def binomial(planes: Tensor) -> Tensor:
@@ -223,11 +239,7 @@ def smooth(display: Tensor, spread: Tensor) -> Tensor:
 def sharpen(display: Tensor, amount: Tensor, sigma_pixels: Tensor) -> Tensor:
     """Unsharp mask on luma, with its halos: amount and sigma are (B,)."""
     grey = luminance(display)
-    weights = [
-        (-0.5 * (step / each(sigma_pixels)) ** 2).exp() for step in range(_SHARPEN_REACH + 1)
-    ]
-    total = weights[0] + 2 * sum(weights[1:])
-    blurred = filter_both_ways(grey, [weight / total for weight in weights])
+    blurred = filter_both_ways(grey, gaussian(sigma_pixels, _SHARPEN_REACH))
     detail = (grey - blurred) * each(amount)
     return (display + detail).clamp_(0, 1)
 

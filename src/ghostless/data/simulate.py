@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError, OptionError
+from . import darkroom
 from .camera import CameraModel, Cameras, CameraSettings, Range, check_range, check_share
 from .camera import log_uniform as _log_uniform
 from .camera import uniform as _uniform
@@ -56,6 +57,8 @@ class SimulationSettings:
     blur_pixels: how far shake smears the brightest frame at most; darker frames by less, as their
         exposures are shorter. shutter_share: the brightest frame's exposure at most, against the
         time between frames; it smears what moves.
+    defocus_share: share of the frames that are out of focus, by a Gaussian of up to
+        `defocus_pixels`.
     samples: moments and places within a pixel that are averaged; a square number.
     cast_stops: colour cast of the light left by white balance, red and blue against green.
     ghosts, flow: whether ghost masks and flow are wanted; they take time.
@@ -87,6 +90,8 @@ class SimulationSettings:
     object_stops: Range = (-2.5, 2.5)
     blur_pixels: float = 2.0
     shutter_share: float = 0.05
+    defocus_share: float = 0.0
+    defocus_pixels: float = 2.0
     samples: int = 4
     cast_stops: float = 0.15
     ghosts: bool = True
@@ -111,7 +116,7 @@ class SimulationSettings:
             check_range(name, getattr(self, name), at_least=1e-6)
         check_range("gap_stops", self.gap_stops, at_least=0.01)
         check_range("object_stops", self.object_stops)
-        for name in ("still_share", "moving_share", "parallax", "shutter_share"):
+        for name in ("still_share", "moving_share", "parallax", "shutter_share", "defocus_share"):
             check_share(name, getattr(self, name))
 
 
@@ -216,8 +221,9 @@ class BracketSimulator:
         views = self._views(batch, generator, view)
         objects = self._objects(batch, homographies, reference, views, generator)
         smear = draw_smear(s, stops, generator)
+        defocus = draw_defocus(s, batch, count, generator)
 
-        light = self._light(views, objects, homographies, smear)
+        light = darkroom.defocus(self._light(views, objects, homographies, smear), defocus)
         brightness = draw_brightness(s, light[:, reference], generator).view(-1, 1, 3, 1, 1)
         gains = brightness * stops.exp2().view(batch, count, 1, 1, 1)
         light *= gains
@@ -225,7 +231,8 @@ class BracketSimulator:
         still_frames = None
         if s.still_frames:
             stopped = None if objects is None else objects.stopped(reference)
-            still = self._light(views, stopped, homographies, smear) * gains
+            still = self._light(views, stopped, homographies, smear)
+            still = darkroom.defocus(still, defocus) * gains
             # The same noise in both: what differs is what moved.
             before = generator.get_state()
             still_frames = self.camera.photograph(still, cameras, generator)
@@ -607,6 +614,16 @@ def draw_smear(settings: SimulationSettings, stops: Tensor, generator: torch.Gen
     return torch.stack(
         [angle.cos() * length * shorter, angle.sin() * length * shorter, time * shorter], dim=2
     )
+
+
+def draw_defocus(
+    settings: SimulationSettings, batch: int, count: int, generator: torch.Generator
+) -> Tensor:
+    """Standard deviation (B, N) of each frame's defocus in pixels, 0 where it is sharp."""
+    if settings.defocus_share == 0:
+        return torch.zeros(batch, count, device=generator.device)
+    sizes = _uniform((2, batch, count), (0, 1), generator, generator.device)
+    return settings.defocus_pixels * sizes[0] * (sizes[1] < settings.defocus_share)
 
 
 def draw_brightness(

@@ -101,7 +101,9 @@ def _matching_table(source: Codes, target: Codes) -> NDArray[np.float32]:
         means = (sums[ends[seen]] - sums[ends[seen] - counts[seen]]) / counts[seen]
         table[:, channel] = np.interp(levels, levels[seen], means)
     # A little smoothing where few pixels make steps; the ends stay.
-    smooth = cv2.GaussianBlur(table, (1, 0), sigmaX=0.1, sigmaY=1.5, borderType=cv2.BORDER_REPLICATE)
+    smooth = cv2.GaussianBlur(
+        table, (1, 0), sigmaX=0.1, sigmaY=1.5, borderType=cv2.BORDER_REPLICATE
+    )
     smooth[[0, 255]] = table[[0, 255]]
     return np.asarray(smooth, np.float32)
 
@@ -162,9 +164,7 @@ def _cell_means(cells: NDArray[Any], values: Codes, weights: NDArray[Any]) -> ND
 def _blurred(grid: NDArray[np.float32]) -> NDArray[np.float32]:
     """A grid blurred by 1 2 1 along its first three axes; what is there stays in sum."""
     for axis in range(3):
-        padded = np.concatenate(
-            [grid.take([0], axis), grid, grid.take([-1], axis)], axis=axis
-        )
+        padded = np.concatenate([grid.take([0], axis), grid, grid.take([-1], axis)], axis=axis)
         size = grid.shape[axis]
         parts = [padded.take(range(start, start + size), axis) for start in range(3)]
         grid = (parts[0] + 2 * parts[1] + parts[2]) / 4

@@ -227,6 +227,7 @@ class SimulatedData(TrainingData):
                     object_share=(0.04, 0.6),
                     object_travel=(0.02, 0.6),
                     moving_share=MOVING_SHARE,
+                    defocus_share=0.2,
                     samples=1,
                     ghosts=False,
                     still_frames=True,
