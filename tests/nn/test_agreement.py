@@ -21,9 +21,9 @@ from ghostless.nn.weights import load_weights, shipped_path
 SIZES = [(64, 96), (128, 80), (64, 96), (16, 16)]
 
 
-def drawn(architecture: AgreementArchitecture = AgreementArchitecture()) -> AgreementNetwork:
+def drawn(channels: tuple[int, ...]) -> AgreementNetwork:
     torch.manual_seed(5)
-    network = AgreementNetwork(architecture)
+    network = AgreementNetwork(AgreementArchitecture(channels))
     with torch.no_grad():
         network.last.weight.mul_(10)
     return network.eval()
@@ -45,7 +45,7 @@ def test_opencv_runs_the_file_as_torch_runs_the_network(
     tmp_path: Path, channels: tuple[int, ...]
 ) -> None:
     pytest.importorskip("onnx")
-    network = drawn(AgreementArchitecture(channels))
+    network = drawn(channels)
     file = tmp_path / "agreement.onnx"
     file.write_bytes(agreement_onnx(network))
     runs_as_torch(network, file)

@@ -96,7 +96,7 @@ TrainedMethod = Annotated[
     str,
     typer.Argument(
         metavar="METHOD",
-        help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn; or agreement, which finds ghosts.",
+        help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn, agreement (finds ghosts).",
     ),
 ]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]

@@ -143,7 +143,7 @@ def _cells(colours: Codes, levels: int) -> NDArray[Any]:
 
 
 def _cell_means(cells: NDArray[Any], values: Codes, weights: NDArray[Any]) -> NDArray[np.float32]:
-    """Weighted means in a grid of colours, each leant on those of ever larger cells: (L, L, L, 3)."""
+    """Weighted means in a grid of colours, each leant on those of larger cells: (L, L, L, 3)."""
     side = _COLOUR_LEVELS
     grid = np.empty((side, side, side, 4), np.float32)
     for channel in range(4):

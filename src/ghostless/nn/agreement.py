@@ -10,6 +10,7 @@ Built as: the full size has one convolution going in and one coming out, all els
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -47,13 +48,12 @@ class AgreementNetwork(nn.Module):
         widths = architecture.channels
         self.first = _convolution(CHANNELS, widths[0])
         self.down = nn.ModuleList()
-        for above, width in zip(widths, widths[1:], strict=False):
+        for above, width in pairwise(widths):
             self.down.append(
                 nn.ModuleList([_convolution(above, width, stride=2), _convolution(width, width)])
             )
         self.up = nn.ModuleList(
-            _convolution(below + width, width)
-            for width, below in zip(widths[:-1], widths[1:], strict=True)
+            _convolution(below + width, width) for width, below in pairwise(widths)
         )
         self.last = _convolution(widths[0], 1)
         with torch.no_grad():

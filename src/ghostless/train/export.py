@@ -26,7 +26,8 @@ _CURVE_POINTS = 12
 def finish(folder: Path, phases: tuple[Phase, ...]) -> list[Path]:
     """Write NAME.safetensors (bfloat16) and NAME.md for every phase with weights; return them.
 
-    NAME.onnx too, of the rounded weights, for a network that runs without torch. The best averaged weights by validation. Raises WeightsError for a run without any.
+    NAME.onnx too, of the rounded weights, for a network that runs without torch. The best
+    averaged weights by validation. Raises WeightsError for a run without any.
     """
     written = []
     for phase in phases:
