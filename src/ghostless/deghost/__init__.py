@@ -153,14 +153,11 @@ class _Deghoster:
         if share == 0 or (self.settings.mode == "auto" and share < _SMALLEST_SHARE):
             return _Guide(frame, codes, usable)
         self._note(frame, share)
-        # What moved taught the mapping as well, until it was found.
-        trusted = usable & ~found
-        sources = tuple(self._source(guide, index, codes, trusted) for guide in guides)
         patch = make_patch(
             codes,
             sources,
             ghosted,
-            trusted,
+            usable & ~found,
             self.settings.feather_pixels,
             with_details=self.proxy_size != self.size,
         )

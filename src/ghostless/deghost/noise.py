@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .mapping import LEVELS, Codes, Mapping, box_mean, look_up
 
 _BINS = 32
-_SAMPLES = 300_000
+_SAMPLES = 100_000
 _FEWEST_SAMPLES = 100
 _UNKNOWN_CODES = 2.0
 # Half a code of rounding is never smoothed.
