@@ -21,7 +21,14 @@ from ..errors import OptionError
 from ..stripes import Progress, part
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
-from .repair import Source, apply_patch, display_codes, keep_real_pixels, make_patch
+from .repair import (
+    Source,
+    apply_patch,
+    cannot_tell,
+    display_codes,
+    keep_real_pixels,
+    make_patch,
+)
 
 __all__ = ["DeghostSettings", "deghost_stack"]
 
@@ -179,8 +186,9 @@ class _Deghoster:
         for doubt in _DOUBTED_SENSITIVITIES:
             flags = ghost_regions(evidence, self.settings.sensitivity * doubt)
             if float(np.mean(flags)) <= _DOUBTFUL_SHARE:
-                break
-        return flags
+                return flags
+        # Still most of it: then only where the reference can tell.
+        return flags & ~cannot_tell(sources[0])
 
     def _note(self, frame: Frame, share: float) -> None:
         """Say where so much is replaced that the photos had better be looked at."""

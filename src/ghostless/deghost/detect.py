@@ -22,6 +22,7 @@ from .mapping import (
     Codes,
     Mapping,
     box_mean,
+    largest_channel,
     local_range,
     look_up,
     near_clip,
@@ -110,7 +111,8 @@ def predict(source: Codes, frame: Codes, mapping: Mapping, usable: Flags) -> Pre
     # From its clip code on, the frame may show any code.
     clip = np.float32(mapping.target_clip)
     np.minimum(low, clip, out=low)
-    high[high >= clip] = OPEN
+    # So it may in the channels beside one that clips, for the sensor's clipped and are mixed.
+    high[(high >= clip) | (largest_channel(low) >= clip)[..., None]] = OPEN
     prediction = Prediction(low, high, low, low, expected, spread)
     noise = look_up(np.square(noise_curve(prediction.excess(frame), low, usable)), low)
     doubt = look_up(_doubt_curve(mapping), source)

@@ -263,7 +263,8 @@ def _ridge_gain(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArra
     )
     expected = 0.0 if prior_stops is None else prior_stops
     pull = 0.01 if prior_stops is None else 0.5
-    histogram += pull * np.exp(-0.5 * ((_RATIOS - expected) / 0.7) ** 2)
+    prior = pull * np.exp(-0.5 * ((_RATIOS - expected) / 0.7) ** 2)
+    histogram += prior.astype(np.float32)
     # A row counts by how much was seen in it, a bin by its share of the row's fullest.
     gain = histogram / np.maximum(histogram.max(axis=1, keepdims=True), 1e-6)
     gain *= np.log1p(histogram.sum(axis=1, keepdims=True))

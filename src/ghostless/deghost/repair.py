@@ -47,6 +47,8 @@ _BELIEF = 1e-3
 _LEAST_BELIEF = 1e-7
 # What differs by more than this where the mapping is sure is no tone mapping but another thing.
 _LARGEST_DRIFT_CODES = 24.0
+# Up to this code the reference is black, for a frame that is brighter.
+_BLACK_CODES = 10.0
 # Below this code a pixel may be kept where the reference is black.
 _DARK_CODES = 40.0
 # Codes outside the interval, in standard deviations, from which a pixel contradicts its prediction.
@@ -114,6 +116,13 @@ def certainty(source: Source, spread: Codes) -> Floats:
         sure *= 1 - clipped_share(source.codes, source.mapping.source_clip)
     sure *= source.trusted
     return np.asarray(sure, np.float32)
+
+
+def cannot_tell(reference: Source) -> Flags:
+    """Where a reference is clipped, or so black that brightening shows but noise, (h, w)."""
+    if reference.mapping.darkens:
+        return near_clip(reference.codes, reference.mapping.source_clip)
+    return np.asarray(largest_channel(box_mean(reference.codes, 2)) < _BLACK_CODES)
 
 
 def keep_real_pixels(codes: Codes, sources: tuple[Source, ...], ghosted: Flags) -> Flags:
@@ -207,7 +216,7 @@ def _predicted(
     gains = []
     for source in sources:
         expected, spread = source.mapping.expect(smooth_shadows(source.codes, source.mapping))
-        calmed = calm(expected, codes, trusted, source.prediction.noise)
+        calmed = calm(expected, codes, trusted)
         part = left * certainty(source, spread)
         wanted += calmed.codes * part[..., None]
         gains.append(calmed.gain * part)
