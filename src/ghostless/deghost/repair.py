@@ -76,7 +76,8 @@ class Source:
 class Detail:
     """Whose detail beyond the proxy to add: (h, w) how much, (h, w, 3) what the proxy has of it."""
 
-    source: Source
+    frame: Frame
+    mapping: Mapping
     gain: Floats
     base: Codes
 
@@ -174,20 +175,39 @@ def make_patch(
         replace(source, mapping=learn_again(source.mapping, source.codes, codes, trusted))
         for source in sources
     )
-    content, gains, sure = _predicted(codes, sources, trusted)
+    # From here on only the window round the ghosts is looked at.
     replaced = share > 0
     window = _window(replaced)
-    drift = _drift(codes, content, sources[0].codes, trusted, sure, replaced, window)
-    floor = _floor(sources[0], replaced)
-    content[replaced] = np.clip(content[replaced] + drift, floor, 255)
+    near = tuple(
+        replace(source, codes=source.codes[window], trusted=source.trusted[window])
+        for source in sources
+    )
+    replaced = replaced[window]
+    seen, gains, sure = _predicted(codes[window], near, trusted[window])
+    drift = _drift(codes[window], seen, near[0].codes, trusted[window], sure, replaced)
+    seen[replaced] = np.clip(seen[replaced] + drift, _floor(near[0], replaced), 255)
+    content = codes.copy()
+    content[window] = seen
     details: tuple[Detail, ...] = ()
     if with_details:
         details = tuple(
-            Detail(source, gain, source.mapping.along_curves(source.codes))
-            for source, gain in zip(sources, gains, strict=True)
+            Detail(
+                source.frame,
+                source.mapping,
+                _placed(gain, window, share.shape),
+                _placed(source.mapping.along_curves(source.codes), window, share.shape),
+            )
+            for source, gain in zip(near, gains, strict=True)
             if gain.any()
         )
     return Patch(share, content, details)
+
+
+def _placed(part: Floats, window: tuple[slice, slice], shape: tuple[int, ...]) -> Floats:
+    """An image (h, w[, n]) that is a part in a window and 0 elsewhere."""
+    whole = np.zeros((*shape, *part.shape[2:]), np.float32)
+    whole[window] = part
+    return whole
 
 
 def _floor(reference: Source, places: Flags) -> Codes:
@@ -235,11 +255,8 @@ def _drift(
     trusted: Flags,
     sure: Floats,
     replaced: Flags,
-    window: tuple[slice, slice],
 ) -> Codes:
     """How the frame differs from its predicted content, carried to what is replaced; (N, 3)."""
-    codes, content, reference = codes[window], content[window], reference[window]
-    trusted, sure = trusted[window], sure[window]
     off: Codes = codes - content
     limit = np.float32(_LARGEST_DRIFT_CODES) / np.maximum(sure, np.float32(0.05))
     far = largest_channel(np.abs(off)) / limit
@@ -248,7 +265,7 @@ def _drift(
     belief = np.float32(_BELIEF) * sure + np.float32(_LEAST_BELIEF)
     weight = np.where(trusted, known, belief)
     guide = np.concatenate([box_mean(reference), box_mean(content)], axis=2)
-    return carry(off, weight, guide, replaced[window])
+    return carry(off, weight, guide, replaced)
 
 
 def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) -> tuple[Frame, Mask]:
@@ -319,9 +336,8 @@ def _content(patch: Patch, size: tuple[int, int], rows: slice, span: slice) -> C
     """What shall stand in a window, in codes at full size."""
     wanted = _enlarged(patch.codes, size, rows, span).astype(np.float32)
     for detail in patch.details:
-        source = detail.source
-        full = display_codes(source.frame.pixels[rows, span], source.frame.transfer)
-        beyond = source.mapping.along_curves(full)
+        full = display_codes(detail.frame.pixels[rows, span], detail.frame.transfer)
+        beyond = detail.mapping.along_curves(full)
         beyond -= _enlarged(detail.base, size, rows, span)
         beyond *= _enlarged(detail.gain, size, rows, span)[..., None]
         wanted += beyond
