@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ghostless import color
 from ghostless.bracket import Frame, Stack
 from ghostless.deghost import DeghostSettings, deghost_stack
+from ghostless.deghost.carry import carry
 from ghostless.deghost.mapping import learn_mapping
 from ghostless.errors import OptionError
 from tests.scenes import Radiance, add_disc, expose, make_frames, make_radiance, make_stack
@@ -193,6 +195,156 @@ def test_a_frame_made_consistent_speaks_for_a_clipped_reference() -> None:
     difference = after.frames[0].pixels[inside] - codes(scene, -4.0)[inside]
     assert np.abs(difference).mean() < 4
     assert after.frames[1] is frames[1]
+
+
+# --- cameras that are not three separate curves -------------------------------------------------
+
+# From the sensor's channels to those of the picture, as strong as cameras have it.
+MATRIX = np.array([[1.7, -0.5, -0.2], [-0.3, 1.5, -0.2], [0.0, -0.5, 1.5]], np.float32)
+
+
+def mixing_camera(
+    light: Radiance, stops: float, *, flare: float = 0.0, noise: float = 0.5, seed: int = 0
+) -> Frame:
+    """Photograph sensor light (H, W, 3): the sensor clips, then its channels are mixed."""
+    random = np.random.default_rng(seed)
+    seen = light * np.float32(2.0**stops) + np.float32(flare)
+    spread = noise * np.sqrt(np.maximum(seen, 0) * 4e-5 + 1e-6)
+    seen = np.clip(seen + spread * random.standard_normal(seen.shape).astype(np.float32), 0, 1)
+    mixed = np.clip(seen @ MATRIX.T, 0, 1)
+    return Frame(np.rint(color.linear_to_srgb(mixed) * 255).astype(np.uint8), stops=stops)
+
+
+def test_clipped_sensor_channels_that_are_mixed_are_no_ghosts() -> None:
+    scene = calm_scene(range_stops=4.0)
+    # Walls and cloths in the sun: one channel of the sensor clips after the other.
+    for index, colour in enumerate([(1.4, 1.1, 0.8), (0.5, 0.9, 1.6), (1.6, 0.5, 0.3)]):
+        scene[100:170, 20 + 70 * index : 80 + 70 * index] = np.float32(colour) * np.linspace(
+            0.6, 1.4, 60, dtype=np.float32
+        ).reshape(1, -1, 1)
+    frames = tuple(mixing_camera(scene, ev, seed=i) for i, ev in enumerate(STOPS))
+    stack = Stack(frames, reference=1)
+    assert changed_share(stack, deghost_stack(stack)) < 0.01
+
+
+def test_black_that_flare_lifts_in_the_brighter_frame_is_no_ghost() -> None:
+    scene = calm_scene(range_stops=3.0)
+    scene[60:120, 40:200] = 1e-6
+    frames = tuple(
+        Frame(expose(scene, ev, noise=0.3, seed=i).astype(np.uint8), stops=ev)
+        for i, ev in enumerate(STOPS)
+    )
+    lifted = scene * 8 + np.linspace(0.006, 0.013, WIDTH, dtype=np.float32).reshape(1, -1, 1)
+    frames = (*frames[:2], replace(frames[2], pixels=expose(lifted, 0).astype(np.uint8)))
+    assert frames[1].pixels[70:110, 50:190].mean() < 1
+    assert 18 <= np.median(frames[2].pixels[70:110, 50:190]) <= 33
+    stack = Stack(frames, reference=1)
+    after = deghost_stack(stack)
+    assert changed_share(stack, after) < 0.01
+
+
+def test_a_colour_is_mapped_as_a_whole() -> None:
+    """Beside a clipped channel the others say too much or too little by themselves."""
+    scene = make_radiance(HEIGHT, WIDTH, seed=9, range_stops=5)
+    dark, bright = (mixing_camera(scene, ev).pixels.astype(np.float32) for ev in (-2.0, 0.5))
+    usable = np.ones((HEIGHT, WIDTH), np.bool_)
+    mapping = learn_mapping(bright, dark, usable, source_is_brighter=True, stops_apart=2.5)
+    expected, _spread = mapping.expect(bright)
+    half_clipped = (bright.max(axis=2) >= 250) & (bright.min(axis=2) < 230)
+    assert half_clipped.mean() > 0.02
+    whole = np.abs(expected - dark)[half_clipped].mean()
+    alone = np.abs(mapping.along_curves(bright) - dark)[half_clipped].mean()
+    assert whole < 0.8 * alone
+
+
+# --- what fills a ghost ---------------------------------------------------------------------------
+
+
+def test_what_is_carried_stops_at_edges() -> None:
+    guide = np.full((80, 120, 3), 60, np.float32)
+    guide[:, 60:] = 200
+    values = np.where(guide > 100, np.float32(-40), np.float32(30))
+    hole = np.zeros((80, 120), np.bool_)
+    hole[20:60, 30:90] = True
+    known = (~hole).astype(np.float32)
+    found = carry(values * known[..., None], known, guide, hole)
+    assert np.abs(found - values[hole]).max() < 4  # of the 70 between the two sides
+
+
+def test_what_is_carried_reaches_past_what_lies_between() -> None:
+    guide = np.full((80, 120, 3), 240, np.float32)
+    values = np.full((80, 120, 3), 25, np.float32)
+    guide[:, 40:80] = 20  # a trunk before the sky, and a hole in it that shows the sky
+    values[:, 40:80] = -25
+    guide[30:50, 50:70] = 240
+    hole = np.zeros((80, 120), np.bool_)
+    hole[30:50, 50:70] = True
+    known = (~hole).astype(np.float32)
+    found = carry(values * known[..., None], known, guide, hole)
+    assert np.abs(found - 25).max() < 3
+
+
+def test_a_wall_beside_clipped_sky_is_not_filled_with_sky() -> None:
+    scene = calm_scene(range_stops=1.0)
+    scene[:90] = np.float32([2.4, 2.8, 3.6])
+    scene[20:90, 130:] = np.float32([0.7, 0.66, 0.6])  # a wall, not clipped
+    dark = add_disc(scene, (130, 55), 22, (0.03, 0.03, 0.03))
+    after = deghost_stack(make_stack([dark, scene, scene], STOPS, noise=0.5))
+    inside = disc((130, 55), 20)
+    difference = after.frames[0].pixels[inside] - codes(scene, -3.0)[inside]
+    assert np.abs(difference).mean() < 2
+    assert np.abs(difference).max() < 25
+
+
+def test_what_is_replaced_is_as_calm_as_its_surroundings() -> None:
+    scene = calm_scene(range_stops=1.0)
+    scene[20:160, 30:210] = 0.02
+    ghost = add_disc(scene, (120, 90), 30, (0.06, 0.05, 0.04))
+    after = deghost_stack(
+        Stack(make_frames([scene, scene, ghost], (-1.0, 0.0, 3.0), noise=2.0), reference=1)
+    )
+    mask = after.confidence[2]
+    assert mask is not None
+    assert mask[disc((120, 90), 20)].max() == 0
+    pixels = after.frames[2].pixels.astype(np.float32)
+    rough = np.abs(pixels - cv2.blur(pixels, (3, 3)))
+    around = disc((120, 90), 55) & ~disc((120, 90), 42)
+    assert rough[disc((120, 90), 24)].mean() < 1.3 * rough[around].mean()
+
+
+def test_no_seam_where_a_frame_is_toned_by_place() -> None:
+    """A frame that is brighter on one side (a lamp that flickers, local tone mapping)."""
+    scene = calm_scene(range_stops=1.0)
+    scene[30:150, 30:210] = 0.2
+    ghost = add_disc(scene, (120, 90), 22, (0.02, 0.02, 0.02))
+    slope = np.linspace(0.92, 1.08, WIDTH, dtype=np.float32).reshape(1, -1, 1)
+    stack = make_stack([scene, scene, ghost * slope], (-2.0, 0.0, 1.0), noise=0.5)
+    after = deghost_stack(stack)
+    wanted = codes(scene * slope, 1.0)
+    ring = disc((120, 90), 24) & ~disc((120, 90), 19)
+    difference = (after.frames[2].pixels - wanted)[ring]
+    assert np.abs(difference).mean() < 2.5
+
+
+# --- doubt ----------------------------------------------------------------------------------------
+
+
+def test_a_frame_of_something_else_is_named() -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    light = np.float32(0.02) + np.float32(0.3) * ((x // 12 + y // 12) % 2).astype(np.float32)
+    scene = np.repeat(light[..., None], 3, axis=2) * calm_scene(range_stops=0.5) / 0.18
+    other = np.ascontiguousarray(np.roll(scene, 12, axis=1)) * np.float32([1.3, 1.0, 0.6])
+    frames = make_frames([scene, scene, other], (-1.0, 0.0, 1.0), noise=0.5)
+    named = replace(frames[2], path=Path("other.jpg"))
+    after = deghost_stack(Stack((*frames[:2], named), reference=1))
+    assert len(after.notes) == 1
+    assert "other.jpg" in after.notes[0]
+    assert "shows something else" in after.notes[0]
+
+
+def test_little_that_moves_is_not_worth_a_note() -> None:
+    after = deghost_stack(make_stack(moving(calm_scene(), (1.5, 0.9, 0.6)), STOPS, noise=0.5))
+    assert after.notes == ()
 
 
 # --- what the line promises ------------------------------------------------------------------

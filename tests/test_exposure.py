@@ -417,3 +417,34 @@ def test_a_clipped_light_costs_more_than_a_dark_corner() -> None:
 def test_a_person_in_the_light_of_a_window_gets_the_middle_frame(shared: Path) -> None:
     bracket = read_real(shared / "dynamic" / "pingpong", REAL["pingpong"][0])
     assert choose_reference(bracket) == 1
+
+
+def moving_bracket(
+    colour: tuple[float, float, float], stops: tuple[float, ...], surroundings: float = 0.18
+) -> Bracket:
+    scene = scenes.make_radiance(240, 320, 4, range_stops=2) * np.float32(surroundings / 0.18)
+    places = np.linspace(80, 240, len(stops))
+    radiances = [scenes.add_disc(scene, (x, 120), 28, colour) for x in places]
+    return Bracket(scenes.make_frames(radiances, stops, noise=0.5))
+
+
+def test_what_moves_should_not_be_clipped_in_the_reference() -> None:
+    bright = moving_bracket((1.9, 1.7, 1.5), (-2, 0, 2))
+    assert choose_reference(bright) == 0
+    still = Bracket(
+        scenes.make_frames(scenes.make_radiance(240, 320, 4, range_stops=2), (-2, 0, 2))
+    )
+    assert choose_reference(still) == 1
+
+
+def test_what_moves_should_not_be_lost_in_noise_either() -> None:
+    dark = moving_bracket((0.004, 0.004, 0.005), (-3, 0, 2))
+    assert choose_reference(dark) > 0
+
+
+def test_choosing_takes_next_to_no_time_on_large_photos() -> None:
+    frames = moving_bracket((1.9, 1.7, 1.5), (-2, 0, 2)).frames
+    large = tuple(
+        replace(f, pixels=np.ascontiguousarray(np.tile(f.pixels, (8, 8, 1)))) for f in frames
+    )
+    assert choose_reference(Bracket(large)) == 0

@@ -25,7 +25,14 @@ from ..stripes import Progress, part
 from .agreement import AgreementNetwork, regions
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
-from .repair import Source, apply_patch, display_codes, keep_real_pixels, make_patch
+from .repair import (
+    Source,
+    apply_patch,
+    cannot_tell,
+    display_codes,
+    keep_real_pixels,
+    make_patch,
+)
 
 __all__ = ["DeghostSettings", "deghost_stack"]
 
@@ -90,6 +97,18 @@ class _Guide:
     frame: Frame
     codes: Codes
     trusted: Flags
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a finder makes of a frame.
+
+    regions_at: what moved, (h, w), at a sensitivity. untold: where it had better not be asked if it
+    says that most of the frame moved.
+    """
+
+    regions_at: Callable[[float], Flags]
+    untold: Flags
 
 
 def deghost_stack(
@@ -194,33 +213,33 @@ class _Deghoster:
         index: of the frame; guides: the reference and, from the second frame out, its neighbour
         that was made consistent already.
         """
-        regions_at = (
+        told = (
             self._by_statistics(index, codes, guides, usable)
             if self.network is None
             else self._by_network(self.network, codes, guides, usable)
         )
         flags = np.zeros_like(usable)
         for doubt in _DOUBTED_SENSITIVITIES:
-            flags = regions_at(self.settings.sensitivity * doubt)
+            flags = told.regions_at(self.settings.sensitivity * doubt)
             if float(np.mean(flags)) <= _DOUBTFUL_SHARE:
-                break
-        return flags
+                return flags
+        return flags & ~told.untold
 
     def _by_network(
         self, network: AgreementNetwork, codes: Codes, guides: list[_Guide], usable: Flags
-    ) -> Callable[[float], Flags]:
+    ) -> _Told:
         chance = network.moved(guides[0].codes, codes, usable)
         for guide in guides[1:]:
             both = usable & guide.trusted
             chance = np.maximum(chance, network.moved(guide.codes, codes, both))
-        return partial(regions, chance)
+        return _Told(partial(regions, chance), np.zeros_like(usable))
 
     def _by_statistics(
         self, index: int, codes: Codes, guides: list[_Guide], usable: Flags
-    ) -> Callable[[float], Flags]:
+    ) -> _Told:
         sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
         evidence = disagreement(codes, _best_prediction(sources), usable)
-        return partial(ghost_regions, evidence)
+        return _Told(partial(ghost_regions, evidence), cannot_tell(sources[0]))
 
     def _note(self, frame: Frame, share: float) -> None:
         """Say where so much is replaced that the photos had better be looked at."""

@@ -24,29 +24,57 @@ _OTHERS = 1e-4
 _COARSE_PIXELS = 400_000
 
 
-def carry(values: Floats, weight: Floats, guide: Floats) -> Floats:
-    """Carry values (h, w, 3) from where their weight (h, w), 0..1, is large to everywhere else.
+def carry(values: Floats, weight: Floats, guide: Floats, wanted: NDArray[np.bool_]) -> Floats:
+    """Carry values (h, w, 3) from where their weight (h, w), 0..1, is large to wanted pixels.
 
-    guide: (h, w, n) codes, alike where the values are.
+    guide: (h, w, n) codes, alike where the values are; wanted: (h, w).
+    Returns the values at the wanted pixels, (N, 3), in the order of the rows.
     """
     centres = _classes(guide)
-    likeness = _likeness(guide, centres)
+    y, x = (np.asarray(places, np.float32) for places in np.nonzero(wanted))
+    there = _likeness(guide[wanted], centres)
+    weighted = values * weight[..., None]
     height, width = weight.shape
-    shrink = height * width > _COARSE_PIXELS
-    size = ((width + 1) // 2, (height + 1) // 2) if shrink else (width, height)
-    out = np.zeros_like(values)
-    for index in range(len(centres)):
-        alike = likeness[index]
-        counted = weight * (alike + np.float32(_OTHERS))
-        weighted = values * counted[..., None]
-        if shrink:
-            counted = np.asarray(cv2.resize(counted, size, interpolation=cv2.INTER_AREA))
-            weighted = np.asarray(cv2.resize(weighted, size, interpolation=cv2.INTER_AREA))
-        field = pull_push(weighted, counted)
-        if shrink:
-            field = np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
-        out += field * alike[..., None]
+    if height * width > _COARSE_PIXELS:
+        size = ((width + 1) // 2, (height + 1) // 2)
+        weighted, weight, guide = (_reduced(plane, size) for plane in (weighted, weight, guide))
+        y = (y + np.float32(0.5)) * np.float32(size[1] / height) - np.float32(0.5)
+        x = (x + np.float32(0.5)) * np.float32(size[0] / width) - np.float32(0.5)
+    likeness = _likeness(guide, centres)
+    out = np.zeros((len(x), 3), np.float32)
+    for alike, alike_there in zip(likeness, there, strict=True):
+        alike += np.float32(_OTHERS)
+        field = pull_push(weighted * alike[..., None], weight * alike)
+        out += _sampled(field, x, y) * alike_there[:, None]
     return out
+
+
+def _reduced(plane: Floats, size: tuple[int, int]) -> Floats:
+    """A plane (h, w) or (h, w, n) at a size (width, height), averaging areas."""
+    if plane.ndim == 3 and plane.shape[2] > 4:  # more than OpenCV takes
+        parts = [plane[..., first : first + 3] for first in range(0, plane.shape[2], 3)]
+        return np.concatenate([_reduced(np.ascontiguousarray(p), size) for p in parts], axis=2)
+    shape = (size[1], size[0], *plane.shape[2:])
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA)).reshape(shape)
+
+
+# OpenCV takes no longer lists of places at once.
+_LONGEST_LIST = 30_000
+
+
+def _sampled(field: Floats, x: Floats, y: Floats) -> Floats:
+    """Values (N, 3) of a field (h, w, 3) at places, between its pixels."""
+    parts = [
+        cv2.remap(
+            field,
+            x[start : start + _LONGEST_LIST, None],
+            y[start : start + _LONGEST_LIST, None],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).reshape(-1, 3)
+        for start in range(0, len(x), _LONGEST_LIST)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
 
 
 def _classes(guide: Floats) -> Floats:

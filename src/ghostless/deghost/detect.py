@@ -22,6 +22,7 @@ from .mapping import (
     Codes,
     Mapping,
     box_mean,
+    largest_channel,
     local_range,
     look_up,
     near_clip,
@@ -97,40 +98,80 @@ def predict(source: Codes, frame: Codes, mapping: Mapping, usable: Flags) -> Pre
     """Predict a frame from a source, both (H, W, 3), and measure the noise of the difference."""
     expected, spread = mapping.expect(source)
     alone = look_up(mapping.expected, source)
-    reach = np.float32(_BEND_CODES) + np.float32(_BEND_SHARE) * alone
-    extra = np.clip(expected - alone, -reach, reach)
-    low, high = look_up(mapping.low, source) + extra, look_up(mapping.high, source) + extra
-    wide = np.float32(_WIDE_SPREADS) * spread
-    _widen_black(low, high, source, expected + wide)
-    clipped = near_clip(source, mapping.source_clip)[..., None]
-    least = least_codes(source, mapping)
-    np.copyto(low, np.maximum(np.minimum(low, expected - wide), least), where=clipped)
-    most = alone * np.float32(1 + _MIX_SHARE) + np.float32(_BEND_CODES)
-    np.copyto(high, np.maximum(high, np.minimum(expected + wide, most)), where=clipped)
-    high[clipped & (source > mapping.source_clip * _MIXED_FROM)] = OPEN
+    reach = alone * np.float32(_BEND_SHARE) + np.float32(_BEND_CODES)
+    extra = np.asarray(cv2.max(cv2.min(cv2.subtract(expected, alone), reach), -reach))
+    low, high = look_up(mapping.low, source), look_up(mapping.high, source)
+    low += extra
+    high += extra
+    interval = _Interval(low.reshape(-1, 3), high.reshape(-1, 3))
+    listed = _Colours(source.reshape(-1, 3), expected.reshape(-1, 3), spread.reshape(-1, 3))
+    _widen_black(interval, listed)
+    clipped = near_clip(source, mapping.source_clip)
+    _widen_clipped(interval, np.flatnonzero(clipped), listed, mapping)
     # From its clip code on, the frame may show any code.
     clip = np.float32(mapping.target_clip)
-    low = np.minimum(low, clip)
-    high[high >= clip] = OPEN
+    np.minimum(low, clip, out=low)
+    # So it may in the channels beside one that clips, for the sensor's clipped and are mixed.
+    high[(high >= clip) | (largest_channel(low) >= clip)[..., None]] = OPEN
     prediction = Prediction(low, high, low, low, expected, spread)
     noise = look_up(np.square(noise_curve(prediction.excess(frame), low, usable)), low)
     doubt = look_up(_doubt_curve(mapping), source)
     # What scatters with the colour is doubt, as far as it is more than noise.
-    scatter = np.square(np.minimum(spread, reach) * ~clipped)
-    doubt += np.maximum(scatter - np.float32(_NOISE_IN_SPREAD) * noise, 0)
+    scatter = np.square(np.asarray(cv2.min(spread, reach)))
+    scatter -= np.float32(_NOISE_IN_SPREAD) * noise
+    scatter[clipped] = 0
+    doubt += np.maximum(scatter, 0)
     return replace(prediction, noise=noise, doubt=doubt)
 
 
-def _widen_black(low: Codes, high: Codes, source: Codes, top: Codes) -> None:
-    """Let the frame show where the source is black what it shows at black elsewhere, up to `top`.
+@dataclass(frozen=True)
+class _Interval:
+    """The codes that a frame may show, (N, 3), to be widened in place."""
+
+    low: Codes
+    high: Codes
+
+
+@dataclass(frozen=True)
+class _Colours:
+    """Colours of the source, and what the frame is expected to show there, (N, 3)."""
+
+    source: Codes
+    expected: Codes
+    spread: Codes
+
+
+def _widen_black(interval: _Interval, colours: _Colours) -> None:
+    """Let the frame show where the source is black what it shows at black elsewhere.
 
     Flare and a camera's black level lift it there, if not by any amount: what is black in the
     reference because it moved has a colour of its own, and would else be taken for the rule.
     """
-    black = source < BLACK_CODES
-    low[black] = 0
-    most = high + np.float32(_LIFT_CODES)
-    np.copyto(high, np.maximum(high, np.minimum(top, most)), where=black)
+    pixel, channel = np.nonzero(colours.source < BLACK_CODES)
+    if not pixel.size:
+        return
+    place = (pixel, channel)
+    high = interval.high[place]
+    top = colours.expected[place] + np.float32(_WIDE_SPREADS) * colours.spread[place]
+    interval.low[place] = 0
+    interval.high[place] = np.maximum(high, np.minimum(top, high + np.float32(_LIFT_CODES)))
+
+
+def _widen_clipped(
+    interval: _Interval, places: NDArray[Any], colours: _Colours, mapping: Mapping
+) -> None:
+    """Widen the interval of all channels where one of the source is clipped (`least_codes`)."""
+    if not places.size:
+        return
+    source, expected = colours.source[places], colours.expected[places]
+    wide = np.float32(_WIDE_SPREADS) * colours.spread[places]
+    least = least_codes(source[None], mapping)[0]
+    low, high = interval.low[places], interval.high[places]
+    interval.low[places] = np.maximum(np.minimum(low, expected - wide), least)
+    most = high * np.float32(1 + _MIX_SHARE) + np.float32(_BEND_CODES)
+    high = np.maximum(high, np.minimum(expected + wide, most))
+    high[source > mapping.source_clip * _MIXED_FROM] = OPEN
+    interval.high[places] = high
 
 
 def least_codes(source: Codes, mapping: Mapping) -> Codes:

@@ -76,7 +76,7 @@ class JointTable:
 
 
 def learn_table(
-    source: Codes, residual: Codes, free: NDArray[np.bool_], first_reach: float
+    source: Codes, residual: NDArray[Any], free: NDArray[np.bool_], first_reach: float
 ) -> JointTable:
     """Learn the table from samples: source codes (N, 3), what the curves leave over (N, 3).
 
@@ -136,18 +136,18 @@ def _box_sums(values: NDArray[Any], radius: int) -> NDArray[Any]:
 
 
 def _nearest_nodes() -> NDArray[np.uint8]:
-    return np.abs(np.arange(256)[:, None] - _NODES).argmin(axis=1).astype(np.uint8)
+    return np.asarray(np.abs(np.arange(256)[:, None] - _NODES).argmin(axis=1), np.uint8)
 
 
 def _fine_places() -> NDArray[np.uint8]:
     position = np.interp(np.arange(256), _NODES, np.arange(len(_NODES)))
-    return np.rint(position * _FINER).astype(np.uint8)
+    return np.asarray(np.rint(position * _FINER), np.uint8)
 
 
 def _to_fine() -> NDArray[np.float64]:
     """Matrix that interpolates values at the nodes to the finer steps."""
     steps = np.arange((len(_NODES) - 1) * _FINER + 1) / _FINER
-    return np.maximum(1 - np.abs(steps[:, None] - np.arange(len(_NODES))), 0)
+    return np.asarray(np.maximum(1 - np.abs(steps[:, None] - np.arange(len(_NODES))), 0))
 
 
 _NODE_OF = _nearest_nodes()

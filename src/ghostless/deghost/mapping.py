@@ -69,6 +69,7 @@ class Mapping:
     source_clip: the same of the source.
     joint: what a colour adds to what its channels say alone.
     darkens: whether the target is the darker of the two.
+    stops_apart: exposure difference that was told; None unknown.
     """
 
     low: NDArray[np.float32]
@@ -78,6 +79,7 @@ class Mapping:
     target_clip: float
     joint: JointTable
     darkens: bool
+    stops_apart: float | None
 
     @cached_property
     def fine_table(self) -> NDArray[np.float32]:
@@ -165,18 +167,39 @@ def learn_mapping(
         low, high, expected = _brightening(curves, seen, dark_clip, bright_clip)
         source_clip, target_clip = dark_clip, bright_clip
         source_samples, target_samples = dark_samples, bright_samples
-    alone = np.stack(
-        [np.interp(source_samples[:, c], LEVELS, expected[:, c]) for c in range(3)], axis=1
+    joint = _learn_joint(source_samples, target_samples, expected, source_clip)
+    return Mapping(
+        low, high, expected, source_clip, target_clip, joint, source_is_brighter, stops_apart
     )
+
+
+def learn_again(
+    mapping: Mapping, source: Codes, target: Codes, trusted: NDArray[np.bool_]
+) -> Mapping:
+    """Learn a mapping from trusted pixels (H, W) alone, once it is known what moved."""
+    return learn_mapping(
+        source,
+        target,
+        trusted if trusted.any() else ~trusted,
+        source_is_brighter=mapping.darkens,
+        stops_apart=mapping.stops_apart,
+    )
+
+
+def _learn_joint(
+    source: Codes, target: Codes, expected: NDArray[np.float32], source_clip: float
+) -> JointTable:
+    """The table of what colours add to the curves `expected`, from samples (N, 3)."""
+    alone = np.stack([np.interp(source[:, c], LEVELS, expected[:, c]) for c in range(3)], axis=1)
+    brightest = largest_channel(source[None])[0] if len(source) else np.zeros(0)
     # Where the source is clipped or black, the target may show anything.
-    free = near_clip(source_samples, source_clip) | (source_samples.max(axis=1) < _DARK_CODES)
-    joint = learn_table(source_samples, target_samples - alone, free, _JOINT_REACH_CODES)
-    return Mapping(low, high, expected, source_clip, target_clip, joint, source_is_brighter)
+    free = (brightest >= source_clip - _NEAR_CLIP_CODES) | (brightest < _DARK_CODES)
+    return learn_table(source, target - alone, free, _JOINT_REACH_CODES)
 
 
 def near_clip(codes: Codes, clip: float) -> NDArray[np.bool_]:
-    """Whether any channel of colours (..., 3) is clipped or nearly so; (...)."""
-    return np.asarray(codes.max(axis=-1) >= clip - _NEAR_CLIP_CODES)
+    """Whether any channel of colours (H, W, 3) is clipped or nearly so; (H, W)."""
+    return np.asarray(largest_channel(codes) >= clip - _NEAR_CLIP_CODES)
 
 
 def _flat_pixels(bright: Codes, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -213,11 +236,11 @@ def _learn_curves(
         pairs.append((bright[unclipped, channel], dark[unclipped, channel]))
     gains = [_ridge_gain(bright, dark, prior_stops) for bright, dark in pairs]
     # All channels were exposed alike: what one shows clearly holds for one that shows little.
-    shared = np.float32(_SHARED_GAIN) * np.sum(gains, axis=0)
+    shared = np.float32(_SHARED_GAIN) * np.sum(gains, axis=0, dtype=np.float32)
     curves = []
     for gain, (bright, dark) in zip(gains, pairs, strict=True):
         ratios = _ridge(gain + shared)
-        curve = _encode(_decode(LEVELS) * np.exp2(ratios))
+        curve: Curve = _encode(_decode(LEVELS) * np.exp2(ratios))
         curves.append(_refine(curve, bright, dark))
     return curves
 
@@ -240,7 +263,8 @@ def _ridge_gain(bright: Codes, dark: Codes, prior_stops: float | None) -> NDArra
     )
     expected = 0.0 if prior_stops is None else prior_stops
     pull = 0.01 if prior_stops is None else 0.5
-    histogram += pull * np.exp(-0.5 * ((_RATIOS - expected) / 0.7) ** 2)
+    prior = pull * np.exp(-0.5 * ((_RATIOS - expected) / 0.7) ** 2)
+    histogram += prior.astype(np.float32)
     # A row counts by how much was seen in it, a bin by its share of the row's fullest.
     gain = histogram / np.maximum(histogram.max(axis=1, keepdims=True), 1e-6)
     gain *= np.log1p(histogram.sum(axis=1, keepdims=True))

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from .mapping import LEVELS, Codes, Mapping, box_mean, look_up
 
 _BINS = 32
-_SAMPLES = 300_000
+_SAMPLES = 100_000
 _FEWEST_SAMPLES = 100
 _UNKNOWN_CODES = 2.0
 # Half a code of rounding is never smoothed.
 _LEAST_EXCESS_CODES = 0.7
-_RADII = (2, 4)
+_RADII = (2, 4, 8)
+_NOISE_CEILING = 1.6
 # Only where brightening stretches codes by more than this, noise is smoothed before it.
 _STEEP_SLOPE = 1.5
 # Quantisation and read noise are about a code wide in the shadows.
@@ -24,17 +25,24 @@ _SHADOW_VARIANCE = 2.0
 
 
 def noise_curve(
-    values: Codes, level: Codes, usable: NDArray[np.bool_], *, quantile: float = 0.4
+    values: Codes,
+    level: Codes,
+    usable: NDArray[np.bool_],
+    *,
+    quantile: float = 0.4,
+    radius: int = 1,
 ) -> NDArray[np.float32]:
     """Standard deviation of the noise in values (H, W, 3) for each code of a level, (256, 3).
 
-    Taken from what neighbours do not share, and from its smaller values (up to the quantile, of a
-    normal distribution), so that neither things that moved nor texture count.
+    Taken from what neighbours within a radius do not share, and from its smaller values (up to the
+    quantile, of a normal distribution), so that neither things that moved nor texture count.
     """
     places = np.flatnonzero(usable)
     places = places[:: max(1, len(places) // _SAMPLES)]
-    # A pixel less the mean of 9 that include it keeps 8/9 of white noise's variance.
-    rough = np.abs(values - box_mean(values)).reshape(-1, 3)[places] * np.float32(np.sqrt(9 / 8))
+    # A pixel less the mean of n that include it keeps 1 - 1/n of white noise's variance.
+    lost = 1 / (2 * radius + 1) ** 2
+    rough = np.abs(values - box_mean(values, radius)).reshape(-1, 3)[places]
+    rough *= np.float32(1 / np.sqrt(1 - lost))
     bins = np.clip(level.reshape(-1, 3)[places] * (_BINS / 256), 0, _BINS - 1)
     bins = bins.astype(np.uint8)
     curve = np.empty((256, 3), np.float32)
@@ -53,7 +61,11 @@ def noise_curve(
             spread = np.interp(centres, centres[known], spread[known])
         else:
             spread[:] = _UNKNOWN_CODES
-        smooth = cv2.blur(spread[None], (3, 1), borderType=cv2.BORDER_REPLICATE)[0]
+        # Levels that few pixels have are mostly edges: they count by what was seen of them.
+        seen = np.diff(cuts) + 1.0
+        both = np.stack([spread * seen, seen])[:, None]
+        total, counted = (cv2.blur(row, (3, 1), borderType=cv2.BORDER_REPLICATE) for row in both)
+        smooth = (total / counted)[0]
         curve[:, channel] = np.interp(LEVELS, centres, smooth)
     return curve
 
@@ -70,21 +82,19 @@ class Calmed:
     gain: NDArray[np.float32]
 
 
-def calm(
-    codes: Codes, frame: Codes, usable: NDArray[np.bool_], pair_noise: NDArray[np.float32]
-) -> Calmed:
+def calm(codes: Codes, frame: Codes, usable: NDArray[np.bool_]) -> Calmed:
     """Smooth codes, edges kept, to the noise that the frame itself has at the same level.
 
     codes: what the frame is predicted to show; where the mapping stretches, so does it the noise.
     frame, usable: the frame and where it is to be compared with; all (H, W[, 3]).
-    pair_noise: (H, W, 3) variance of the noise in the difference between the two: the most that
-        the noise of either can be, whatever the texture.
-    A guided filter with the codes as their own guide (He, Sun, Tang, ECCV 2010), twice.
+    A guided filter with the codes as their own guide (He, Sun, Tang, ECCV 2010), ever wider.
     """
-    everywhere = np.ones(codes.shape[:2], np.bool_)
-    have = look_up(np.square(noise_curve(codes, codes, everywhere, quantile=0.25)), codes)
-    want = look_up(np.square(noise_curve(frame, frame, usable, quantile=0.25)), codes)
-    have = np.minimum(have, pair_noise)
+    # By the level of the surroundings: by its own, a pixel seems as quiet as its bin is narrow.
+    level, own_level = box_mean(codes, 2), box_mean(frame, 2)
+    have = _variance(codes, level, np.ones_like(usable), level)
+    want = _variance(frame, own_level, usable, level)
+    # The noise of the difference is the most that either can have, whatever the texture.
+    have = np.minimum(have, _variance(frame - codes, level, usable, level))
     too_much = have > want + np.float32(_LEAST_EXCESS_CODES**2)
     if not too_much.any():
         return Calmed(codes, np.ones(codes.shape[:2], np.float32))
@@ -96,9 +106,17 @@ def calm(
     for radius in _RADII:
         smooth, step = _guided(smooth, have, radius)
         gain = gain * step
+    # Less by what the filter left anyway.
+    stays = np.maximum(stays - gain, 0) / np.maximum(1 - gain, np.float32(1e-3))
     gain = gain + (1 - gain) * stays
     calmed = smooth + (codes - smooth) * stays
     return Calmed(np.asarray(calmed), np.asarray(gain.mean(axis=2)))
+
+
+def _variance(values: Codes, level: Codes, usable: NDArray[np.bool_], wanted_level: Codes) -> Codes:
+    """Variance of the noise in values, at wanted levels."""
+    curve = noise_curve(values, level, usable, quantile=0.25, radius=2)
+    return look_up(np.square(curve), wanted_level)
 
 
 def smooth_shadows(codes: Codes, mapping: Mapping) -> Codes:
@@ -119,7 +137,8 @@ def _guided(codes: Codes, noise: Codes | np.float32, radius: int) -> tuple[Codes
     mean = box_mean(codes, radius)
     variance = box_mean(np.square(codes), radius) - np.square(mean)
     np.maximum(variance, 0, out=variance)
-    signal = np.maximum(variance - noise, 0)
+    # The variance of pure noise in a small square is often larger than the noise's.
+    signal = np.maximum(variance - np.float32(_NOISE_CEILING) * noise, 0)
     gain: Codes = signal / (signal + noise + np.float32(1e-3))
     offset: Codes = mean - gain * mean
     gain, offset = box_mean(gain, radius), box_mean(offset, radius)

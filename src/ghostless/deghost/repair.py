@@ -21,7 +21,14 @@ from ..bracket import Frame, Mask
 from ..stripes import Progress, for_each_stripe
 from .carry import carry
 from .detect import Flags, Prediction, least_codes
-from .mapping import Codes, Mapping, box_mean, largest_channel, near_clip
+from .mapping import (
+    Codes,
+    Mapping,
+    box_mean,
+    largest_channel,
+    learn_again,
+    near_clip,
+)
 from .noise import calm, smooth_shadows
 
 Floats = NDArray[np.float32]
@@ -40,6 +47,8 @@ _BELIEF = 1e-3
 _LEAST_BELIEF = 1e-7
 # What differs by more than this where the mapping is sure is no tone mapping but another thing.
 _LARGEST_DRIFT_CODES = 24.0
+# Up to this code the reference is black, for a frame that is brighter.
+_BLACK_CODES = 10.0
 # Below this code a pixel may be kept where the reference is black.
 _DARK_CODES = 40.0
 # Codes outside the interval, in standard deviations, from which a pixel contradicts its prediction.
@@ -67,7 +76,8 @@ class Source:
 class Detail:
     """Whose detail beyond the proxy to add: (h, w) how much, (h, w, 3) what the proxy has of it."""
 
-    source: Source
+    frame: Frame
+    mapping: Mapping
     gain: Floats
     base: Codes
 
@@ -96,14 +106,24 @@ def clipped_share(codes: Codes, clip: float) -> Floats:
     return np.asarray(np.maximum(ramp, beside * np.clip(bright, 0, 1)))
 
 
-def certainty(source: Source) -> Floats:
-    """How well a source tells the frame's codes, (h, w): 0 where it is clipped or not its own."""
-    spread = largest_channel(source.prediction.spread) * np.float32(1 / _DOUBTED_SPREAD_CODES)
-    sure = 1 / (1 + np.square(np.square(spread)))
+def certainty(source: Source, spread: Codes) -> Floats:
+    """How well a source tells the frame's codes, (h, w): 0 where it is clipped or not its own.
+
+    spread: (h, w, 3) scatter of the frame's codes at the source's colour.
+    """
+    doubt = largest_channel(spread) * np.float32(1 / _DOUBTED_SPREAD_CODES)
+    sure = 1 / (1 + np.square(np.square(doubt)))
     if source.mapping.darkens:
         sure *= 1 - clipped_share(source.codes, source.mapping.source_clip)
     sure *= source.trusted
     return np.asarray(sure, np.float32)
+
+
+def cannot_tell(reference: Source) -> Flags:
+    """Where a reference is clipped, or so black that brightening shows but noise, (h, w)."""
+    if reference.mapping.darkens:
+        return near_clip(reference.codes, reference.mapping.source_clip)
+    return np.asarray(largest_channel(box_mean(reference.codes, 2)) < _BLACK_CODES)
 
 
 def keep_real_pixels(codes: Codes, sources: tuple[Source, ...], ghosted: Flags) -> Flags:
@@ -113,23 +133,23 @@ def keep_real_pixels(codes: Codes, sources: tuple[Source, ...], ghosted: Flags) 
     dark itself; unless it lies next to a contradiction, for then it is likely a part of the same
     ghost.
     """
-    darkest = codes.max(axis=2) < _DARK_CODES
+    darkest = largest_channel(codes) < _DARK_CODES
     against = np.full(ghosted.shape, np.inf, np.float32)
     unsure = np.ones(ghosted.shape, np.bool_)
     for source in reversed(sources):
         told = source.prediction
         off = np.square(told.excess(codes)) / (told.noise + told.doubt)
-        sure = certainty(source) > 0.5
+        sure = certainty(source, told.spread) > 0.5
         against = np.where(source.trusted, np.sqrt(largest_channel(off)), against)
         unsure &= ~sure
         if not source.mapping.darkens:
             unsure &= darkest
-    contradicts = (ghosted & (against > _CONTRADICTION_SIGMA)).astype(np.uint8)
-    contradicts = cv2.morphologyEx(contradicts, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    strange = (ghosted & (against > _CONTRADICTION_SIGMA)).astype(np.uint8)
+    contradicts = cv2.morphologyEx(strange, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     radius = max(2, round(_SAME_THING_SHARE * float(np.hypot(*ghosted.shape))))
     distance = cv2.distanceTransform(1 - contradicts, cv2.DIST_L2, 3)
-    kept = (ghosted & unsure & (distance > radius)).astype(np.uint8)
-    kept = cv2.morphologyEx(kept, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    agrees = (ghosted & unsure & (distance > radius)).astype(np.uint8)
+    kept = cv2.morphologyEx(agrees, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     return np.asarray(ghosted & (kept == 0))
 
 
@@ -151,25 +171,50 @@ def make_patch(
     share = ghosted.astype(np.uint8) * np.uint8(255)
     if feather_pixels > 0:
         share = np.asarray(cv2.GaussianBlur(share, (0, 0), feather_pixels))
-    window = _window(share > 0)
-    wanted, gains, sure = _predicted(codes, sources, trusted)
-    drift = _drift(codes[window], wanted[window], sources, window, trusted[window], sure[window])
-    content = wanted
-    content[window] = np.clip(wanted[window] + drift, _floor(sources[0])[window], 255)
+    sources = tuple(
+        replace(source, mapping=learn_again(source.mapping, source.codes, codes, trusted))
+        for source in sources
+    )
+    # From here on only the window round the ghosts is looked at.
+    replaced = share > 0
+    window = _window(replaced)
+    near = tuple(
+        replace(source, codes=source.codes[window], trusted=source.trusted[window])
+        for source in sources
+    )
+    replaced = replaced[window]
+    seen, gains, sure = _predicted(codes[window], near, trusted[window])
+    drift = _drift(codes[window], seen, near[0].codes, trusted[window], sure, replaced)
+    seen[replaced] = np.clip(seen[replaced] + drift, _floor(near[0], replaced), 255)
+    content = codes.copy()
+    content[window] = seen
     details: tuple[Detail, ...] = ()
     if with_details:
         details = tuple(
-            Detail(source, gain, source.mapping.along_curves(source.codes))
-            for source, gain in zip(sources, gains, strict=True)
+            Detail(
+                source.frame,
+                source.mapping,
+                _placed(gain, window, share.shape),
+                _placed(source.mapping.along_curves(source.codes), window, share.shape),
+            )
+            for source, gain in zip(near, gains, strict=True)
             if gain.any()
         )
     return Patch(share, content, details)
 
 
-def _floor(reference: Source) -> Codes:
-    """What the frame shows at least where the reference is clipped, 0 elsewhere."""
-    clipped = near_clip(reference.codes, reference.mapping.source_clip)
-    return least_codes(reference.codes, reference.mapping) * clipped[..., None]
+def _placed(part: Floats, window: tuple[slice, slice], shape: tuple[int, ...]) -> Floats:
+    """An image (h, w[, n]) that is a part in a window and 0 elsewhere."""
+    whole = np.zeros((*shape, *part.shape[2:]), np.float32)
+    whole[window] = part
+    return whole
+
+
+def _floor(reference: Source, places: Flags) -> Codes:
+    """What the frame shows at least where the reference is clipped, 0 elsewhere; (N, 3)."""
+    codes = reference.codes[places][None]
+    clipped = near_clip(codes, reference.mapping.source_clip)
+    return np.asarray((least_codes(codes, reference.mapping) * clipped[..., None])[0])
 
 
 def _window(flags: Flags) -> tuple[slice, slice]:
@@ -190,10 +235,9 @@ def _predicted(
     wanted = np.zeros_like(codes)
     gains = []
     for source in sources:
-        told = source.prediction
-        expected, _spread = source.mapping.expect(smooth_shadows(source.codes, source.mapping))
-        calmed = calm(expected, codes, trusted, told.noise)
-        part = left * certainty(source)
+        expected, spread = source.mapping.expect(smooth_shadows(source.codes, source.mapping))
+        calmed = calm(expected, codes, trusted)
+        part = left * certainty(source, spread)
         wanted += calmed.codes * part[..., None]
         gains.append(calmed.gain * part)
         left = left - part
@@ -206,21 +250,22 @@ def _predicted(
 
 def _drift(
     codes: Codes,
-    wanted: Codes,
-    sources: tuple[Source, ...],
-    window: tuple[slice, slice],
+    content: Codes,
+    reference: Codes,
     trusted: Flags,
     sure: Floats,
+    replaced: Flags,
 ) -> Codes:
-    """How the frame differs from what is predicted, carried into the ghosts; all (h, w[, 3])."""
-    off = codes - wanted
+    """How the frame differs from its predicted content, carried to what is replaced; (N, 3)."""
+    off: Codes = codes - content
     limit = np.float32(_LARGEST_DRIFT_CODES) / np.maximum(sure, np.float32(0.05))
     far = largest_channel(np.abs(off)) / limit
-    weight = np.square(np.maximum(1 - np.square(far), 0)) * trusted
+    known = np.square(np.maximum(1 - np.square(far), 0))
+    off[~trusted] = 0
     belief = np.float32(_BELIEF) * sure + np.float32(_LEAST_BELIEF)
-    guide = np.concatenate([box_mean(sources[0].codes[window]), box_mean(wanted)], axis=2)
-    known = weight + np.where(trusted, np.float32(0), belief)
-    return carry(np.where(trusted[..., None], off, np.float32(0)), known, guide)
+    weight = np.where(trusted, known, belief)
+    guide = np.concatenate([box_mean(reference), box_mean(content)], axis=2)
+    return carry(off, weight, guide, replaced)
 
 
 def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) -> tuple[Frame, Mask]:
@@ -291,9 +336,8 @@ def _content(patch: Patch, size: tuple[int, int], rows: slice, span: slice) -> C
     """What shall stand in a window, in codes at full size."""
     wanted = _enlarged(patch.codes, size, rows, span).astype(np.float32)
     for detail in patch.details:
-        source = detail.source
-        full = display_codes(source.frame.pixels[rows, span], source.frame.transfer)
-        beyond = source.mapping.along_curves(full)
+        full = display_codes(detail.frame.pixels[rows, span], detail.frame.transfer)
+        beyond = detail.mapping.along_curves(full)
         beyond -= _enlarged(detail.base, size, rows, span)
         beyond *= _enlarged(detail.gain, size, rows, span)[..., None]
         wanted += beyond
