@@ -48,6 +48,9 @@ def evidence(reference: Codes, frame: Codes, usable: Flags) -> NDArray[np.float3
     picture = np.empty((CHANNELS, *reference.shape[:2]), np.float32)
     pixels = _learning_pixels(usable)
     smooth = [box_mean(codes).reshape(-1, 3)[pixels] for codes in (reference, frame)]
+    if not usable.all():
+        # What is not judged must not cast doubt on what lies beside it.
+        frame = np.where(usable[..., None], frame, _match(reference, *smooth))
     pair = (reference, frame)
     for number in range(2):
         source, target = pair[number], pair[1 - number]
