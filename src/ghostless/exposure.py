@@ -34,6 +34,7 @@ from .intensity import (
     sample_display,
 )
 from .motion import moving_area, small_displays
+from .sharpness import relative_sharpness
 from .response import Response, estimate_response
 from .stops_file import MAX_STOPS, find_stops_file, read_stops_file, stops_from_file
 
@@ -513,6 +514,10 @@ _MOVING_COST = 1.5
 _STILL_SHARE = 0.3
 # What the brightest frame is charged where things move: the longer it was open, the more they blur.
 _BLUR_COST = 0.03
+# A frame with less than this of the others' fine detail (log2) is blurred, by focus or shake, and
+# what lies at its edges would be called moved in all others: charged as if half of it were lost.
+_BLURRED = -0.8
+_BLURRED_COST = 0.5
 
 
 def choose_reference(bracket: Bracket) -> int:
@@ -528,6 +533,7 @@ def choose_reference(bracket: Bracket) -> int:
     moving = moving_area(displays)
     share = float(moving.mean())
     decides = share / (share + _MOVING_HALF_SHARE)
+    sharpness = relative_sharpness(bracket.frames)
     costs = []
     for index, frame in enumerate(bracket.frames):
         distance = abs(index - middle) / max(middle, 0.5)
@@ -538,6 +544,8 @@ def choose_reference(bracket: Bracket) -> int:
             blur = _BLUR_COST * index / max(2 * middle, 1)
             cost = cost * (1 - (1 - _STILL_SHARE) * decides)
             cost += decides * (_MOVING_COST * lost + blur)
+        if sharpness[index] < _BLURRED:
+            cost += _BLURRED_COST
         costs.append(cost)
     return int(np.argmin(costs))
 
