@@ -34,8 +34,8 @@ from .intensity import (
     sample_display,
 )
 from .motion import moving_area, small_displays
-from .sharpness import relative_sharpness
 from .response import Response, estimate_response
+from .sharpness import relative_sharpness
 from .stops_file import MAX_STOPS, find_stops_file, read_stops_file, stops_from_file
 
 __all__ = [
