@@ -79,4 +79,4 @@ def _around(start: int, side: int) -> slice:
 
 def _display_codes(pixels: NDArray[Any], frame: Frame) -> Floats:
     codes = color.to_display(np.ascontiguousarray(pixels), frame.transfer) * np.float32(255)
-    return np.nan_to_num(codes, nan=0.0, posinf=255.0, neginf=0.0)
+    return np.asarray(np.nan_to_num(codes, nan=0.0, posinf=255.0, neginf=0.0))

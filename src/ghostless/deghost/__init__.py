@@ -48,6 +48,8 @@ _DOUBTED_SENSITIVITIES = (1.0, 0.6, 0.36)
 # From these shares on a note tells.
 _LARGE_SHARE = 0.3
 _WHOLE_SHARE = 0.85
+_LEAST_COMPARABLE_SHARE = 0.05
+_BLACK_CODE, _CLIPPED_CODE = 8.0, 247.0
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class _Deghoster:
         ghosted = keep_real_pixels(codes, sources, found)
         if not self._is_worth_it(ghosted):
             return _Guide(frame, codes, usable)
-        self._note(frame, float(np.mean(ghosted)))
+        self._note(frame, ghosted, _can_be_compared(codes, reference.codes) & usable)
         patch = make_patch(
             codes,
             sources,
@@ -241,9 +243,15 @@ class _Deghoster:
         evidence = disagreement(codes, _best_prediction(sources), usable)
         return _Told(partial(ghost_regions, evidence), cannot_tell(sources[0]))
 
-    def _note(self, frame: Frame, share: float) -> None:
-        """Say where so much is replaced that the photos had better be looked at."""
-        if share > _WHOLE_SHARE:
+    def _note(self, frame: Frame, ghosted: Flags, comparable: Flags) -> None:
+        """Say where so much is replaced that the photos had better be looked at.
+
+        What is clipped or black in either cannot differ, so a wrong photo is told by the rest.
+        """
+        share = float(np.mean(ghosted))
+        of_those = float(np.mean(ghosted[comparable])) if comparable.any() else 0.0
+        enough = float(np.mean(comparable)) > _LEAST_COMPARABLE_SHARE
+        if share > _WHOLE_SHARE or (enough and of_those > _WHOLE_SHARE):
             self.notes.append(
                 f"{frame.name} shows something else than the reference: {100 * share:.0f} % of it "
                 "was replaced, so it adds nothing"
@@ -294,6 +302,13 @@ def _proxy_size(height: int, width: int, pixels: int) -> tuple[int, int]:
         return height, width
     scale = (pixels / (height * width)) ** 0.5
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _can_be_compared(codes: Codes, reference: Codes) -> Flags:
+    """Where neither of two frames (h, w, 3) is clipped or black."""
+    tops = [largest_channel(some) for some in (codes, reference)]
+    inside = [(top > _BLACK_CODE) & (top < _CLIPPED_CODE) for top in tops]
+    return np.asarray(inside[0] & inside[1])
 
 
 def _best_prediction(sources: tuple[Source, ...]) -> Prediction:

@@ -21,11 +21,11 @@ _SIZE_MULTIPLE = 16
 # Larger pictures are looked at smaller.
 _MOST_PIXELS = 1_000_000
 # Chance of having moved that starts a region, and down to which a region grows.
-_START = 0.6
+_START = 0.7
 _GROW = 0.35
 _SMALLEST_START_PIXELS = 12
 _CLOSE_PIXELS = 3
-_MARGIN_PIXELS = 2
+_MARGIN_PIXELS = 1
 
 
 class AgreementNetwork:
@@ -59,8 +59,7 @@ class AgreementNetwork:
         padding = ((0, 0), (0, -height % _SIZE_MULTIPLE), (0, -width % _SIZE_MULTIPLE))
         self._network.setInput(np.pad(seen, padding, mode="edge")[None])
         logits = self._network.forward()[0, 0, :height, :width]
-        chance: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
-        return chance
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
 def regions(chance: NDArray[np.float32], sensitivity: float = 1.0) -> Flags:

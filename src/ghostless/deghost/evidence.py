@@ -117,7 +117,7 @@ def _match(source: Codes, seen: Codes, target: Codes) -> Codes:
 
 
 def _match_samples(source: Codes, seen: Codes, target: Codes) -> Codes:
-    return _match(source[None], seen, target)[0]
+    return np.asarray(_match(source[None], seen, target)[0])
 
 
 # Colours ------------------------------------------------------------------------------------------

@@ -69,7 +69,6 @@ class Mapping:
     source_clip: the same of the source.
     joint: what a colour adds to what its channels say alone.
     darkens: whether the target is the darker of the two.
-    stops_apart: exposure difference that was told; None unknown.
     """
 
     low: NDArray[np.float32]
@@ -79,7 +78,6 @@ class Mapping:
     target_clip: float
     joint: JointTable
     darkens: bool
-    stops_apart: float | None
 
     @cached_property
     def fine_table(self) -> NDArray[np.float32]:
@@ -168,22 +166,7 @@ def learn_mapping(
         source_clip, target_clip = dark_clip, bright_clip
         source_samples, target_samples = dark_samples, bright_samples
     joint = _learn_joint(source_samples, target_samples, expected, source_clip)
-    return Mapping(
-        low, high, expected, source_clip, target_clip, joint, source_is_brighter, stops_apart
-    )
-
-
-def learn_again(
-    mapping: Mapping, source: Codes, target: Codes, trusted: NDArray[np.bool_]
-) -> Mapping:
-    """Learn a mapping from trusted pixels (H, W) alone, once it is known what moved."""
-    return learn_mapping(
-        source,
-        target,
-        trusted if trusted.any() else ~trusted,
-        source_is_brighter=mapping.darkens,
-        stops_apart=mapping.stops_apart,
-    )
+    return Mapping(low, high, expected, source_clip, target_clip, joint, source_is_brighter)
 
 
 def _learn_joint(

@@ -26,7 +26,6 @@ from .mapping import (
     Mapping,
     box_mean,
     largest_channel,
-    learn_again,
     near_clip,
 )
 from .noise import calm, smooth_shadows
@@ -164,17 +163,14 @@ def make_patch(
 ) -> Patch:
     """Work out on the proxy what shall stand in the ghosted regions; all (h, w[, 3]).
 
-    sources: the reference, then others that tell what it, being clipped, cannot.
+    sources: the reference, then others that tell what it, being clipped, cannot; their mappings
+        learnt without what moved.
     trusted: where the frame shows what the reference shows.
     with_details: whether the full size is larger than the proxy.
     """
     share = ghosted.astype(np.uint8) * np.uint8(255)
     if feather_pixels > 0:
         share = np.asarray(cv2.GaussianBlur(share, (0, 0), feather_pixels))
-    sources = tuple(
-        replace(source, mapping=learn_again(source.mapping, source.codes, codes, trusted))
-        for source in sources
-    )
     # From here on only the window round the ghosts is looked at.
     replaced = share > 0
     window = _window(replaced)

@@ -36,7 +36,7 @@ class AgreementArchitecture:
 
     @property
     def size_multiple(self) -> int:
-        return 2 ** (len(self.channels) - 1)
+        return 1 << (len(self.channels) - 1)
 
 
 class AgreementNetwork(nn.Module):
@@ -47,12 +47,13 @@ class AgreementNetwork(nn.Module):
         self.architecture = architecture
         widths = architecture.channels
         self.first = _convolution(CHANNELS, widths[0])
-        self.down = nn.ModuleList()
+        # Stubs know a module's own modules only as modules.
+        self.down: Any = nn.ModuleList()
         for above, width in pairwise(widths):
             self.down.append(
                 nn.ModuleList([_convolution(above, width, stride=2), _convolution(width, width)])
             )
-        self.up = nn.ModuleList(
+        self.up: Any = nn.ModuleList(
             _convolution(below + width, width) for width, below in pairwise(widths)
         )
         self.last = _convolution(widths[0], 1)
@@ -79,6 +80,7 @@ class AgreementNetwork(nn.Module):
 def _convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     layer = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
 

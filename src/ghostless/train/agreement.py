@@ -127,12 +127,13 @@ def judged(pairs: Batch) -> Batch:
     pairs: "reference", "frame" and "still", (B, 3, H, W), 0..1.
     """
     seen = []
-    for reference, frame in zip(pairs["reference"], pairs["frame"], strict=True):
-        codes = [
+    for pair in zip(pairs["reference"], pairs["frame"], strict=True):
+        reference, frame = (
             np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy() * np.float32(255))
-            for picture in (reference, frame)
-        ]
-        seen.append(torch.from_numpy(evidence(*codes, np.ones(codes[0].shape[:2], np.bool_))))
+            for picture in pair
+        )
+        everywhere = np.ones(frame.shape[:2], np.bool_)
+        seen.append(torch.from_numpy(evidence(reference, frame, everywhere)))
     device = pairs["frame"].device
     return {"evidence": torch.stack(seen).to(device), "moved": moved(pairs)}
 
