@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ghostless.data.camera import CameraSettings
 from ghostless.data.panoramas import from_radiance
 from ghostless.data.simulate import BracketSimulator, SimulatedBatch, SimulationSettings
 from ghostless.errors import OptionError
@@ -277,3 +278,51 @@ def test_the_key_sets_the_brightness() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         SimulationSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_still_frames_differ_only_where_something_moved() -> None:
+    """The same noise, files and camera: what differs is what has to be found."""
+    settings = replace(
+        SMALL,
+        objects=(2, 2),
+        still_share=0.0,
+        object_travel=(0.2, 0.3),
+        object_share=(0.2, 0.3),
+        camera=CameraSettings.plain(jpeg_share=0),
+        blur_pixels=0,
+        shutter_share=0,
+        still_frames=True,
+    )
+    batch = simulate(settings, batch=4)
+    assert batch.still_frames is not None
+    assert batch.still_frames.shape == batch.frames.shape
+    apart = (batch.frames - batch.still_frames).abs().amax(dim=2)
+    reference = batch.reference
+    assert apart[:, reference].max() == 0
+    # Ghosts lie on the reference's pixels, frames on their own, up to the shake.
+    near = F.max_pool2d(ghosts_of(batch), 25, 1, 12)
+    for n in (0, 2):
+        assert apart[:, n].max() > 0.05
+        assert apart[:, n][near[:, n] == 0].max() == 0
+
+
+def test_nothing_moves_in_the_share_that_stands_still() -> None:
+    settings = replace(SMALL, objects=(2, 2), still_share=0.0, parallax=0.0, moving_share=0.5)
+    batch = simulate(settings, batch=32)
+    moving = (ghosts_of(batch).amax(dim=(1, 2, 3)) > 0.5).float().mean()
+    assert 0.2 < moving < 0.8
+    never = simulate(replace(settings, moving_share=0.0), batch=8)
+    assert ghosts_of(never).max() == 0
+
+
+def test_frames_out_of_focus_lose_detail() -> None:
+    sharp = simulate(replace(CLEAN, objects=(0, 0)), batch=4)
+    blurred = simulate(
+        replace(CLEAN, objects=(0, 0), defocus_share=1.0, defocus_pixels=3.0), batch=4
+    )
+    assert torch.equal(sharp.stops, blurred.stops)
+
+    def roughness(batch: SimulatedBatch) -> float:
+        return float(batch.frames.diff(dim=-1).abs().mean())
+
+    assert roughness(blurred) < 0.8 * roughness(sharp)
