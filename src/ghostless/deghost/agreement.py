@@ -26,7 +26,7 @@ _GROW = 0.35
 _SMALLEST_START_PIXELS = 12
 _CLOSE_PIXELS = 3
 # A chance that is enough between parts of a region: things of one colour agree with themselves.
-_BETWEEN = 0.15
+_BETWEEN = 0.2
 _BETWEEN_PIXELS = 30
 _MARGIN_PIXELS = 1
 
