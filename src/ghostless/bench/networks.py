@@ -199,9 +199,11 @@ def measure(
         )
         flop = _count_flop(lambda: fuse(warm_up, settings_class(weights=weights, quality="full")))
         pixels = warm_up.frames[0].height * warm_up.frames[0].width
+        # A type that the device only emulates would take minutes, and no network runs in it.
+        types = {torch.float32, choose_dtype("auto", device)}
         rates = {
             str(dtype).removeprefix("torch."): _matrix_rate(dtype, device)
-            for dtype in (torch.float32, torch.bfloat16)
+            for dtype in sorted(types, key=str)
         }
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
