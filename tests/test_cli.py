@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -353,8 +354,7 @@ def test_help_and_import_are_quick_and_bring_no_torch(tmp_path: Path) -> None:
         start = seconds_of_children()
         assert command("--help", cwd=tmp_path).returncode == 0
         seconds.append(seconds_of_children() - start)
-    # Of several runs the quickest: what else the machine does can only add to it.
-    assert min(seconds) < 0.3
+    assert statistics.median(seconds) < 0.3
     code = (
         "import sys, time; start = time.process_time(); import ghostless; ghostless.__version__; "
         "took = time.process_time() - start; assert took < 0.5, took; "

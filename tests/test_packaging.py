@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -106,10 +107,10 @@ def test_import_and_help_are_quick(installed: Path, tmp_path: Path) -> None:
         start = seconds_of_children()
         assert "fuse" in run(installed / "ghostless", "--help", cwd=tmp_path)
         helps.append(seconds_of_children() - start)
-    told = f"import {min(imports):.3f} s, help {min(helps):.3f} s"
+    told = f"import {statistics.median(imports):.3f} s, help {statistics.median(helps):.3f} s"
     print(told)
-    assert min(imports) < 0.5, told
-    assert min(helps) < 0.3, told
+    assert statistics.median(imports) < 0.5, told
+    assert statistics.median(helps) < 0.3, told
 
 
 @pytest.mark.slow
