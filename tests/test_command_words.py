@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 import ghostless
 from ghostless import cli
 from ghostless.cli import commands
+from ghostless.cli.lazy import command_of
 from ghostless.methods import METHODS
 from ghostless.presets import preset_names
 
@@ -27,7 +27,7 @@ PAGE = SRC.parent / "docs" / "command.md"
 
 def all_commands(group: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every command that does something, by its words."""
-    for name, found in (group or get_command(commands.app)).commands.items():
+    for name, found in (group or command_of(commands.app)).commands.items():
         if hasattr(found, "commands"):
             yield from all_commands(found, f"{prefix}{name} ")
         else:

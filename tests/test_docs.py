@@ -107,11 +107,10 @@ def runs(words: list[str]) -> bool:
 
 @lru_cache(maxsize=1)
 def ghostless_command() -> Any:
-    from typer.main import get_command
-
     from ghostless.cli.commands import app
+    from ghostless.cli.lazy import command_of
 
-    return get_command(app)
+    return command_of(app)
 
 
 def check_options(words: list[str]) -> None:

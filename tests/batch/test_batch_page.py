@@ -31,12 +31,11 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_knows_every_option_and_column() -> None:
-    from typer.main import get_command
-
     from ghostless.cli.commands import app
+    from ghostless.cli.lazy import command_of
 
     page = PAGE.read_text()
-    command = get_command(app).commands["batch"]  # type: ignore[attr-defined]
+    command = command_of(app).commands["batch"]
     names = {max(p.opts, key=len) for p in command.params if p.opts[0].startswith("--")}
     untold = {"--out", "--help", "--quiet", "--max-pixels"}
     assert {name for name in names if name not in page} <= untold

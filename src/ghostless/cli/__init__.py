@@ -41,11 +41,10 @@ def run(words: Sequence[str]) -> int:
         # All of it stays: looking for garbage meanwhile takes a tenth of the time.
         gc.disable()
         try:
-            from typer.main import get_command
-
             from .commands import app
+            from .lazy import command_of
 
-            command = get_command(app)
+            command = command_of(app)
         finally:
             gc.enable()
         status = command.main(args=list(words), prog_name="ghostless", standalone_mode=False)

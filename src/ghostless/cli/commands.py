@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from ..errors import OptionError, unknown_name
 from .batch import batch
 from .bench import add_commands as add_suites
 from .data_commands import bench_cameras, bench_references, data_app, render, simulate
@@ -44,29 +42,13 @@ from .words import (
     Weights,
 )
 
-
-class _Group(TyperGroup):
-    """The command's subcommands; an unknown one is answered with the near names."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            if Path(args[0]).exists():
-                raise OptionError(
-                    f"expected a command before {args[0]!r}; "
-                    f"to fuse photos: ghostless fuse {args[0]} ... -o out.jpg"
-                )
-            raise unknown_name("command", args[0], self.commands)
-        return super().resolve_command(ctx, args)
-
-
 app = typer.Typer(
-    cls=_Group,
     rich_markup_mode=None,
     help="Bracketed photos of one scene in, one good picture out: aligned, free of ghosts, "
     "well exposed everywhere, or as HDR.",
 )
 bench_app = typer.Typer(
-    cls=_Group, rich_markup_mode=None, help="Measure methods on scenes, speed and alignment."
+    rich_markup_mode=None, help="Measure methods on scenes, speed and alignment."
 )
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
