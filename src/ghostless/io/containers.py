@@ -488,5 +488,5 @@ def read_header(data: bytes, kind: Format) -> Header:
 def exif_orientation(block: exif_block.ExifBlock) -> int:
     """The orientation tag, 1 where there is none or it is out of range."""
     value = block.image.get(0x0112)
-    numbers = value.numbers() if value is not None else []
-    return int(numbers[0]) if numbers and numbers[0] in range(1, 9) else 1
+    numbers = value.integers() if value is not None else []
+    return numbers[0] if numbers and numbers[0] in range(1, 9) else 1

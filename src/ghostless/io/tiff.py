@@ -42,16 +42,16 @@ def is_raw(path: Path) -> bool:
         tags, following = reader.directory(reader.first)
         if _DNG_VERSION in tags or _is_raw_directory(tags):
             return True
-        offsets = tags[SUB_DIRECTORIES].numbers()[:8] if SUB_DIRECTORIES in tags else []
+        offsets = tags[SUB_DIRECTORIES].integers()[:8] if SUB_DIRECTORIES in tags else []
         if 0x010F in tags:  # the chained directories of a camera's file
             offsets.append(following)
-        return any(_is_raw_directory(reader.directory(int(offset))[0]) for offset in offsets)
+        return any(_is_raw_directory(reader.directory(offset)[0]) for offset in offsets)
 
 
 def _is_raw_directory(tags: Tags) -> bool:
     def first(tag: int) -> int:
-        numbers = tags[tag].numbers() if tag in tags else []
-        return int(numbers[0]) if numbers else -1
+        numbers = tags[tag].integers() if tag in tags else []
+        return numbers[0] if numbers else -1
 
     return first(_PHOTOMETRIC) in _RAW_PHOTOMETRIC or first(_COMPRESSION) in _RAW_COMPRESSION
 
