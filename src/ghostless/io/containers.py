@@ -310,6 +310,12 @@ def _box(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int]:
 
 def read_base_media_header(data: bytes) -> Header:
     """Find the primary picture's properties and its Exif in the meta box."""
+    names = {name for name, _, _ in boxes(data, 0, len(data))}
+    if b"moov" in names and b"meta" not in names:
+        raise FileReadError(
+            "expected a still picture, found a sequence of pictures without one; export its first "
+            "picture as a still"
+        )
     start, end = _box(data, 0, len(data), b"meta")
     start += 4
     primary_at, _ = _box(data, start, end, b"pitm")

@@ -7,6 +7,7 @@ Nothing here makes a float copy of integers.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
     elif kind == "webp":
         array = _decode_webp(data, header)
     elif kind == "avif":
-        array = full_range(imagecodecs.avif_decode(data, index=0), header.bits)
+        array = full_range(_decode_avif(data, header), header.bits)
     else:
         array = _decode_heif(data)
     model = "rgb" if array.ndim == 3 and array.shape[2] > 2 else "gray"
@@ -128,6 +129,35 @@ def _decode_webp(data: bytes, header: Header) -> NDArray[Any]:
     return np.asarray(imagecodecs.webp_decode(data))
 
 
+def _decode_avif(data: bytes, header: Header) -> NDArray[Any]:
+    """Decode the primary picture, which is what the header tells of; a sequence has others too.
+
+    Asked for one picture of several, imagecodecs (2026.3.6) writes all that follow it past the end
+    of its array. So it is never given a file in which libavif would see more than one.
+    """
+    header.pages = _avif_pictures(data)
+    if header.pages != 1:
+        # This brand has libavif take the primary picture; of any other, it takes a track.
+        data = data[:8] + b"avif" + data[12:]
+        if _avif_pictures(data) != 1:
+            raise FileReadError(
+                "expected a still picture, found a sequence of pictures without one; export its "
+                "first picture as a still"
+            )
+    return np.asarray(imagecodecs.avif_decode(data))
+
+
+def _avif_pictures(data: bytes) -> int:
+    """How many pictures libavif sees in a file; 0 where it does not tell."""
+    try:
+        # Beyond the last one: refused before any is decoded.
+        imagecodecs.avif_decode(data, index=2**31 - 1)
+    except IndexError as error:
+        match = re.search(r"\[0, (\d+)\]", str(error))
+        return int(match[1]) if match else 0
+    return 0
+
+
 def _decode_heif(data: bytes) -> NDArray[Any]:
     pillow_heif = _import_pillow_heif()
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
@@ -155,7 +185,7 @@ def require_heif() -> None:
 
 
 def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
-    array = decode_jpegxl(data, header)
+    array = decode_jpegxl(data)
     if not header.floats:
         array = full_range(array, header.bits)
     model = "gray" if header.grey else "rgb"

@@ -210,9 +210,7 @@ def _skip_points(bits: _Bits, count: int) -> None:
         bits.choice(_COORDINATE)
 
 
-def decode_jpegxl(data: bytes, header: JpegXLHeader) -> NDArray[Any]:
+def decode_jpegxl(data: bytes) -> NDArray[Any]:
     """Decode the first picture, upright: (H, W) or (H, W, C); uint8, uint16 or float32."""
-    array = np.asarray(
-        imagecodecs.jpegxl_decode(data, index=0 if header.pages > 1 else None, numthreads=2)
-    )
+    array = np.asarray(imagecodecs.jpegxl_decode(data, index=0, numthreads=2))
     return array.astype(np.float32) if array.dtype == np.float16 else array
