@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from ..errors import FileReadError
+from . import colours
 from . import exif as exif_block
 
 Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "jxl", "tiff", "raw"]
@@ -36,7 +37,8 @@ HEAD_BYTES: Final = 64
 
 _HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS: Final = {b"avif", b"avis"}
-# Starts of the camera RAW formats that are no TIFF: Fujifilm, Minolta, Sigma, Olympus, Panasonic.
+# Starts of the camera RAW formats that are no TIFF: Fujifilm, Minolta, Sigma, Olympus, Panasonic,
+# Canon's CRW, Phase One, ARRI, Apple QuickTake, Logitech, Rollei.
 _RAW_STARTS: Final = (
     b"FUJIFILMCCD-RAW",
     b"\0MRM",
@@ -45,6 +47,14 @@ _RAW_STARTS: Final = (
     b"IIRS",
     b"MMOR",
     b"IIU\0",
+    b"II\x1a\0\0\0HEAPCCDR",
+    b"IIII",
+    b"MMMM",
+    b"ARRI",
+    b"qktk",
+    b"qktn",
+    b"PXN",
+    b"DSC-Image",
 )
 _ICC_LIMIT_BYTES: Final = 16 << 20
 
@@ -57,7 +67,9 @@ class Header:
     orientation: 1..8 as the Exif tag counts them.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
         missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
-        of ITU-T H.273, where the file gives them.
+        of ITU-T H.273, where the file gives them. full_range: whether codes span all their bits;
+        else those of video. icc_profile: the file's own. told_profile: what its numbers on colour
+        amount to, where it has none. colours_told: whether more than the Exif tells of colours.
     """
 
     width: int
@@ -69,8 +81,11 @@ class Header:
     complete: bool = True
     exif: bytes | None = None
     icc_profile: bytes | None = None
+    told_profile: bytes | None = None
     transfer: int | None = None
     primaries: int | None = None
+    full_range: bool = True
+    colours_told: bool = False
     cropped: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -199,9 +214,12 @@ def _jpeg_frame(marker: int, body: bytes) -> Header:
 
 # PNG ----------------------------------------------------------------------------------------------
 
+_PNG_COLOURS: Final = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+
 
 def read_png_header(data: bytes) -> Header:
     """Walk the chunks; profile and Exif may stand before or after the pixels."""
+    chunks: dict[bytes, bytes] = {}
     if _need(data, 12, 4) != b"IHDR":
         raise Damaged("its first chunk is not IHDR")
     width, height, bits, colour = struct.unpack(">IIBB", _need(data, 16, 10))
@@ -210,16 +228,46 @@ def read_png_header(data: bytes) -> Header:
     while offset + 12 <= len(data):
         size, kind = struct.unpack(">I4s", data[offset : offset + 8])
         start = offset + 8
-        if kind == b"iCCP" and size < _ICC_LIMIT_BYTES:
-            header.icc_profile = _png_profile(data[start : start + size])
+        if kind in _PNG_COLOURS and size < _ICC_LIMIT_BYTES:
+            chunks.setdefault(kind, data[start : start + size])
         elif kind == b"eXIf":
             header.exif = data[start : start + size].removeprefix(b"Exif\0\0")
         elif kind == b"acTL" and size == 8:
             header.pages = struct.unpack(">I", _need(data, start, 4))[0]
         elif kind == b"IEND":
+            _take_png_colours(header, chunks)
             return header
         offset = start + size + 4
     raise Damaged(f"it ends at byte {len(data)}, before its last chunk")
+
+
+def _take_png_colours(header: Header, chunks: dict[bytes, bytes]) -> None:
+    """Set the header's colours by the chunk that comes first: cICP, iCCP, sRGB, gAMA and cHRM."""
+    header.colours_told = bool(chunks)
+    note = ""
+    coded = chunks.get(b"cICP", b"")
+    if len(coded) == 4 and coded[2] == 0 and coded[3] < 2:  # RGB, narrow or full range
+        header.primaries, header.transfer, header.full_range = coded[0], coded[1], coded[3] == 1
+        if header.transfer != colours.PQ:
+            header.told_profile, note = colours.profile_of_h273(header.primaries, header.transfer)
+    elif b"iCCP" in chunks:
+        header.icc_profile = _png_profile(chunks[b"iCCP"])
+    elif b"sRGB" not in chunks and chunks:
+        gamma = _png_numbers(chunks.get(b"gAMA", b""), 1)
+        points = _png_numbers(chunks.get(b"cHRM", b""), 8)
+        if points is not None:  # white comes first
+            points = points[2:] + points[:2]
+        header.told_profile, note = colours.profile_of_png(gamma[0] if gamma else None, points)
+    if coded and header.transfer is None:
+        header.notes.append("its cICP chunk makes no sense and was ignored")
+    if note:
+        header.notes.append(note)
+
+
+def _png_numbers(body: bytes, count: int) -> tuple[float, ...] | None:
+    if len(body) != 4 * count:
+        return None
+    return tuple(number / 100_000 for number in struct.unpack(f">{count}I", body))
 
 
 def _png_profile(body: bytes) -> bytes | None:
@@ -337,6 +385,10 @@ def read_base_media_header(data: bytes) -> Header:
             header.icc_profile = body[4:]
         elif name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
             header.primaries, header.transfer = struct.unpack(">HH", body[4:8])
+    header.colours_told = header.icc_profile is not None or header.primaries not in (None, 2)
+    if header.icc_profile is None and header.transfer not in (colours.PQ, colours.HLG):
+        header.told_profile, note = colours.profile_of_h273(header.primaries, header.transfer)
+        header.notes += [note] if note else []
     if crop[1] and crop[3]:
         header.cropped = crop[0] // crop[1], crop[2] // crop[3]
     header.bits = _av1_bits(data, start, end)
@@ -486,9 +538,23 @@ def read_header(data: bytes, kind: Format) -> Header:
         header = HEADER_READERS[kind](data)
     except (struct.error, IndexError, ValueError) as error:
         raise Damaged("its header is cut off or damaged") from error
-    if kind in ("jpeg", "png", "webp") and header.exif:
-        header.orientation = exif_orientation(exif_block.parse_exif(header.exif))
+    if header.exif:
+        reader = exif_block.TiffReader(exif_block.bytes_reader(header.exif))
+        block = reader.block()
+        if kind in ("jpeg", "png", "webp"):
+            header.orientation = exif_orientation(block)
+        if not (kind == "jpeg" and header.samples == 4):  # inks
+            take_colours_of_exif(header, reader, block)
     return header
+
+
+def take_colours_of_exif(
+    header: Header, reader: exif_block.TiffReader, block: exif_block.ExifBlock
+) -> None:
+    """Set the header's profile by its Exif where nothing else tells of its colours."""
+    if header.icc_profile is None and not header.colours_told:
+        header.told_profile, note = colours.profile_of_exif(reader, block)
+        header.notes += [note] if note else []
 
 
 def exif_orientation(block: exif_block.ExifBlock) -> int:

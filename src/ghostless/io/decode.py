@@ -22,8 +22,9 @@ from .. import color
 from ..color import Transfer
 from ..errors import FileReadError, MissingPackageError
 from . import icc
+from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273
 from .containers import Damaged, Format, Header, RadianceHeader
-from .exr import BT709_CHROMATICITIES, rgb_to_xyz
+from .exr import rgb_to_xyz
 from .jpegxl import JpegXLHeader, decode_jpegxl
 from .tiff import decode_tiff, full_range
 
@@ -31,14 +32,6 @@ _ROTATIONS: Final = {
     3: cv2.ROTATE_180,
     6: cv2.ROTATE_90_CLOCKWISE,
     8: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
-# Transfer characteristics of ITU-T H.273.
-PQ: Final = 16
-_LINEAR: Final = 8
-# Chromaticities of red, green, blue and white by ITU-T H.273's codes: BT.2020, and P3 with D65.
-PRIMARIES_OF_H273: Final = {
-    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290),
-    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290),
 }
 # XYZ (equal-energy white, as Radiance has it) to linear sRGB primaries: the matrix of
 # IEC 61966-2-1 with its rows scaled so that equal XYZ gives equal RGB.
@@ -90,7 +83,10 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
     else:
         array = _decode_heif(data)
     model = "rgb" if array.ndim == 3 and array.shape[2] > 2 else "gray"
+    if not header.full_range:
+        array = _stretched(array, header.bits)
     if header.transfer == PQ:
+        header.icc_profile = header.told_profile = None
         return _from_pq(array, model, header.primaries)
     return Samples(array, model)
 
@@ -117,6 +113,17 @@ def _png_pixels_only(data: bytes) -> bytes:
             parts.append(data[offset : offset + size + 12])
         offset += size + 12
     return b"".join(parts)
+
+
+def _stretched(array: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Codes of the narrow range that video keeps (ITU-R BT.2100-2, table 9) over the full one.
+
+    An alpha channel, which there is none of in video, is stretched too.
+    """
+    top = np.iinfo(array.dtype).max
+    low, high = (level * (1 << bits) / 256 / ((1 << bits) - 1) * top for level in (16, 235))
+    table = (np.arange(top + 1) - low) * (top / (high - low))
+    return np.asarray(np.rint(np.clip(table, 0, top)).astype(array.dtype)[array])
 
 
 def _decode_webp(data: bytes, header: Header) -> NDArray[Any]:
@@ -191,7 +198,7 @@ def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
     model = "gray" if header.grey else "rgb"
     if header.transfer == PQ:
         return _from_pq(array, model, header.primaries)
-    samples = Samples(array, model, "linear" if header.transfer == _LINEAR else "srgb")
+    samples = Samples(array, model, "linear" if header.transfer == LINEAR else "srgb")
     if not header.described:
         samples.notes.append("its ICC profile was not read; its colours were taken for sRGB's")
     elif model == "rgb":
@@ -308,9 +315,10 @@ def finish(
 
     upright: the decoder turned the picture already.
     Returns pixels (H, W, 3), their transfer, and the RGB profile that describes them (None: sRGB,
-    and always for linear pixels, which are brought to sRGB's primaries).
+    and always for linear pixels, which are brought to sRGB's primaries, and where the file told of
+    its colours by numbers, for those are converted to sRGB).
     """
-    array, profile = _to_rgb(samples, header.icc_profile)
+    array, profile = _to_rgb(samples, header.icc_profile or header.told_profile)
     transfer: Transfer = samples.transfer or "srgb"
     if profile is not None and icc.is_linear(profile):
         transfer = "linear"
@@ -320,6 +328,9 @@ def finish(
         check_floats(array, samples.notes)
     if transfer == "linear" and profile is not None:
         array, profile = _linear_to_srgb_primaries(array, profile), None
+    elif profile is not None and header.icc_profile is None:
+        array, profile = icc.convert(array, profile, icc.srgb_profile()), None
+        samples.notes.append("its colours were converted to sRGB")
     if not upright:
         array = turn(array, header.orientation)
     return np.ascontiguousarray(array), transfer, profile

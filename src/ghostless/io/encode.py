@@ -24,8 +24,8 @@ from ..bracket import Metadata, Space
 from ..errors import FileReadError
 from ..stripes import for_each_stripe
 from . import avif, gainmap, icc
+from .colours import BT709_CHROMATICITIES
 from .exif import ExifBlock, TiffReader, build_directories, build_exif
-from .exr import BT709_CHROMATICITIES
 from .jpeg import APP1, APP2, MAX_BODY_BYTES, head_end, segment
 from .metadata import SOFTWARE
 

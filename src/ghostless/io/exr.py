@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
+from .colours import BT709_CHROMATICITIES
 from .containers import Damaged, Header
 from .exif import build_exif
 from .metadata import block_from_facts
 from .quiet import captured_stderr
 
-# Chromaticities (x, y) of Rec. ITU-R BT.709-6: red, green, blue, white (D65).
-BT709_CHROMATICITIES: Final = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 _REQUIRED: Final = (
     "channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio",
     "screenWindowCenter", "screenWindowWidth",

@@ -22,6 +22,7 @@ from .. import color
 from ..bracket import Bracket, Frame, Fused, Metadata, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
 from . import icc
+from .colours import HLG
 from .containers import (
     FORMAT_NAMES,
     HEAD_BYTES,
@@ -39,8 +40,6 @@ from .metadata import metadata_from_bytes
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
-# Transfer characteristics of ITU-T H.273: light as a display shows it depends on the display.
-_HLG: Final = 18
 StrPath = str | os.PathLike[str]
 T = TypeVar("T")
 
@@ -250,7 +249,7 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
     if kind == "heif":
         require_heif()
         header.width, header.height = header.cropped or (header.width, header.height)
-    if header.transfer == _HLG:
+    if header.transfer == HLG:  # light as a display shows it depends on the display
         raise FileReadError(
             "expected a picture with the sRGB or the PQ curve, found one coded with HLG (an HDR "
             "picture); export it as OpenEXR, or as an SDR picture"

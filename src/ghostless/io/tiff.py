@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from .containers import Damaged, Header, exif_orientation
+from .containers import Damaged, Header, exif_orientation, take_colours_of_exif
 from .exif import SUB_DIRECTORIES, Tags, TiffReader, build_exif
 from .metadata import compact_block
 
@@ -82,6 +82,7 @@ def read_tiff_header(path: Path) -> Header:
     file, page, count = _open(path)
     with file:
         _check_layout(page)
+        coloured = int(page.photometric) != _SEPARATED and np.dtype(page.dtype).kind != "f"
         header = Header(
             int(page.imagewidth),
             int(page.imagelength),
@@ -93,6 +94,8 @@ def read_tiff_header(path: Path) -> Header:
     reader, stream = file_reader(path)
     with stream:
         block = reader.block()
+        if coloured:
+            take_colours_of_exif(header, reader, block)
     header.orientation = exif_orientation(block)
     header.exif = build_exif(compact_block(block))
     return header
