@@ -139,8 +139,9 @@ ReadAt = Callable[[int, int], bytes]
 class TiffReader:
     """Reads the directories of a TIFF structure by offset, from bytes or from a file."""
 
-    def __init__(self, read_at: ReadAt) -> None:
+    def __init__(self, read_at: ReadAt, max_value_bytes: int = _MAX_VALUE_BYTES) -> None:
         self._read_at = read_at
+        self._max_value_bytes = max_value_bytes
         head = read_at(0, 8)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         self.first = struct.unpack(f"{self.order}I", head[4:])[0] if self.valid(head) else 0
@@ -168,7 +169,7 @@ class TiffReader:
     def _add_entry(self, tags: Tags, entry: bytes) -> None:
         tag, kind, count = struct.unpack(f"{self.order}HHI", entry[:8])
         size = _TYPE_SIZES.get(kind, 0) * count
-        if not 0 < size <= _MAX_VALUE_BYTES or tag in tags:
+        if not 0 < size <= self._max_value_bytes or tag in tags:
             return
         if size <= 4:
             data = entry[8 : 8 + size]

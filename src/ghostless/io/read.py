@@ -324,7 +324,8 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         from .raw import decode_raw
 
         assert photo.white_balance is not None
-        samples = Samples(decode_raw(photo.path, photo.white_balance), transfer="linear")
+        pixels, remarks = decode_raw(photo.path, photo.white_balance)
+        samples = Samples(pixels, transfer="linear", notes=remarks)
     else:
         samples = decode(photo.path, photo.kind, header)
     if samples.array.size == 0 or samples.array.ndim not in (2, 3):

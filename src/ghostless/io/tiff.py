@@ -24,15 +24,18 @@ _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5
 _MAX_PAGES_LOOKED_AT: Final = 50
 
 
-def file_reader(path: Path) -> tuple[TiffReader, Any]:
-    """A directory reader over an open file, and that file (the caller closes it)."""
+def file_reader(path: Path, max_value_bytes: int = 1 << 20) -> tuple[TiffReader, Any]:
+    """A directory reader over an open file, and that file (the caller closes it).
+
+    max_value_bytes: longer values are passed over.
+    """
     file = path.open("rb")
 
     def read_at(offset: int, size: int) -> bytes:
         file.seek(offset)
         return file.read(size)
 
-    return TiffReader(read_at), file
+    return TiffReader(read_at, max_value_bytes), file
 
 
 def is_raw(path: Path) -> bool:
@@ -56,11 +59,17 @@ def _is_raw_directory(tags: Tags) -> bool:
     return first(_PHOTOMETRIC) in _RAW_PHOTOMETRIC or first(_COMPRESSION) in _RAW_COMPRESSION
 
 
-def _open(path: Path) -> tuple[Any, Any, int]:
-    """Return the open file, its first full-size page, and how many pages it has (at least)."""
+def quiet_tifffile() -> Any:
+    """The module tifffile, which else writes on the terminal what it thinks of damaged files."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile
+
+
+def _open(path: Path) -> tuple[Any, Any, int]:
+    """Return the open file, its first full-size page, and how many pages it has (at least)."""
+    tifffile = quiet_tifffile()
     file = tifffile.TiffFile(path)
     try:
         pages = []
@@ -116,7 +125,7 @@ def _check_layout(page: Any) -> None:
         )
 
 
-def _check_complete(page: Any, size: int) -> None:
+def check_complete(page: Any, size: int) -> None:
     """Raise Damaged where a strip or tile is missing or lies beyond the end of the file."""
     offsets, counts = page.dataoffsets, page.databytecounts
     expected = int(np.prod(page.chunked, dtype=np.int64))
@@ -138,7 +147,7 @@ def decode_tiff(path: Path) -> tuple[NDArray[Any], str]:
     file, page, _ = _open(path)
     with file:
         _check_layout(page)
-        _check_complete(page, path.stat().st_size)
+        check_complete(page, path.stat().st_size)
         pixels = np.asarray(page.asarray())
         if page.axes.startswith("S"):
             pixels = np.moveaxis(pixels, 0, -1)
