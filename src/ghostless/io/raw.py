@@ -102,8 +102,10 @@ def decode_raw(
         with captured_stderr(), _opened(stand_in(facts)) as raw:
             matrix, turn_by = raw.color_matrix, _ORIENTATION_OF_FLIP.get(int(raw.sizes.flip), 1)
         return turn(develop_linear(light, balance, matrix), turn_by), facts.notes
-    # LibRaw develops mosaics of integers only; what is brighter than white shall not be lost.
-    brightest = max(1.0, float(light.max()))
+    # LibRaw develops mosaics of integers only, and cuts what the white balance lifts above white;
+    # what is brighter than white anyway shall not be lost.
+    brightest = float(light.max())
+    brightest = brightest * max(balance[:3]) / min(balance[:3]) if brightest > 1 else 1.0
     pixels = _develop(plain_dng(light / np.float32(brightest), facts), balance)
     return pixels * np.float32(brightest / 65535), facts.notes
 
