@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final, Literal
 
 from ..errors import FileReadError
@@ -65,6 +66,8 @@ class Header:
 
     width, height: as stored, before the orientation is applied.
     orientation: 1..8 as the Exif tag counts them.
+    stored: width and height of what is decoded, where that may be more. too_short: whether there
+        are fewer bytes than the pixels take at the very least.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
         missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
         of ITU-T H.273, where the file gives them. full_range: whether codes span all their bits;
@@ -75,6 +78,8 @@ class Header:
     width: int
     height: int
     orientation: int = 1
+    stored: tuple[int, int] | None = None
+    too_short: bool = False
     bits: int = 8
     samples: int = 3
     pages: int = 1
@@ -92,6 +97,24 @@ class Header:
 
 class Damaged(Exception):
     """The bytes do not follow the format; says where."""
+
+
+def check_pixels(header: Header, most: int) -> None:
+    """Raise FileReadError for more pixels than are allowed, Damaged for more than can be there."""
+    check_size(header.width, header.height, most)
+    if header.stored is not None:
+        check_size(*header.stored, most)
+    if header.too_short:
+        raise Damaged(f"it is too short for its {header.width} x {header.height} pixels")
+
+
+def check_size(width: int, height: int, most: int) -> None:
+    """Raise FileReadError for a picture of more pixels than are allowed."""
+    if width * height > most:
+        raise FileReadError(
+            f"expected at most {most:,} pixels, found {width} x {height}; scale the picture down "
+            "or allow more with --max-pixels"
+        )
 
 
 def sniff(head: bytes) -> Format | None:
@@ -164,6 +187,7 @@ def _need(data: bytes, offset: int, size: int) -> bytes:
 def read_jpeg_header(data: bytes) -> Header:
     """Walk the segments up to the first scan, then look for the end mark."""
     header: Header | None = None
+    process = 0
     exif: bytes | None = None
     profile: dict[int, bytes] = {}
     offset = 2
@@ -183,7 +207,7 @@ def read_jpeg_header(data: bytes) -> Header:
             raise Damaged(f"the segment at byte {offset} has no length")
         body = _need(data, offset + 4, size - 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            header = _jpeg_frame(marker, body)
+            header, process = _jpeg_frame(marker, body), marker
         elif marker == 0xE1 and body.startswith(b"Exif\0") and exif is None:
             exif = body[6:]
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
@@ -193,6 +217,11 @@ def read_jpeg_header(data: bytes) -> Header:
         offset += 2 + size
     if header is None:
         raise Damaged("its size is missing")
+    # A baseline block takes two bits at least, a progressive one's first scan a bit; arithmetic
+    # coding may take less.
+    bits = {0xC0: 2, 0xC1: 2, 0xC2: 1}.get(process, 0)
+    blocks = ceil(header.width / 8) * ceil(header.height / 8)
+    header.too_short = blocks * bits > 8 * (len(data) - offset)
     header.exif = exif
     header.icc_profile = b"".join(profile[i] for i in sorted(profile)) or None
     # 0xFF inside the pixels is always followed by 0 or a restart mark, so this is the true end.
@@ -214,12 +243,15 @@ def _jpeg_frame(marker: int, body: bytes) -> Header:
 
 # PNG ----------------------------------------------------------------------------------------------
 
+# Deflate makes of a byte this many at most (RFC 1951: 258 of two bits).
+_MOST_DEFLATED: Final = 1032
 _PNG_COLOURS: Final = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 
 
 def read_png_header(data: bytes) -> Header:
     """Walk the chunks; profile and Exif may stand before or after the pixels."""
     chunks: dict[bytes, bytes] = {}
+    packed = 0
     if _need(data, 12, 4) != b"IHDR":
         raise Damaged("its first chunk is not IHDR")
     width, height, bits, colour = struct.unpack(">IIBB", _need(data, 16, 10))
@@ -232,9 +264,13 @@ def read_png_header(data: bytes) -> Header:
             chunks.setdefault(kind, data[start : start + size])
         elif kind == b"eXIf":
             header.exif = data[start : start + size].removeprefix(b"Exif\0\0")
+        elif kind == b"IDAT":
+            packed += size
         elif kind == b"acTL" and size == 8:
             header.pages = struct.unpack(">I", _need(data, start, 4))[0]
         elif kind == b"IEND":
+            row_bits = width * bits * {2: 3, 4: 2, 6: 4}.get(colour, 1)
+            header.too_short = height * row_bits > 8 * _MOST_DEFLATED * packed
             _take_png_colours(header, chunks)
             return header
         offset = start + size + 4
@@ -513,7 +549,7 @@ def read_radiance_header(data: bytes) -> RadianceHeader:
     scan = match[1] + match[2] + match[4] + match[5]
     if scan not in _SCANS:
         raise Damaged(f"expected a size with X and Y, found {line[:40]!r}")
-    header = RadianceHeader(int(match[6]), int(match[3]), _SCANS[scan], 32)
+    header = RadianceHeader(int(match[6]), int(match[3]), _SCANS[scan], bits=32)
     header.pixels_at = line_end + 1
     header.xyz = b"FORMAT=32-bit_rle_xyze" in data[:end]
     return header

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from .containers import Damaged, Header, read_jpeg_header
+from .containers import Damaged, Header, check_size, read_jpeg_header
 from .decode import check_floats, turn
 from .dng import (
     MAX_VALUE_BYTES,
@@ -57,12 +57,18 @@ def _opened(source: Path | bytes) -> Iterator[Any]:
         raw.close()
 
 
-def read_raw_header(path: Path) -> tuple[Header, WhiteBalance]:
-    """Read size (turned upright), metadata and the camera's white balance, without the pixels."""
+def read_raw_header(path: Path, max_pixels: int) -> tuple[Header, WhiteBalance]:
+    """Read size (turned upright), metadata and the camera's white balance.
+
+    Pixels are decoded only of what is no DNG, for rawpy does so before it tells the white balance.
+    Raises FileReadError for a picture of more than `max_pixels`, before that.
+    """
     facts = _dng_facts(path)
     with captured_stderr(), _opened(path) as raw:
         sizes = raw.sizes
         width, height = int(sizes.iwidth), int(sizes.iheight)
+        check_size(width, height, max_pixels)
+        check_size(int(sizes.raw_width), int(sizes.raw_height), max_pixels)
         if int(sizes.flip) & 4:
             width, height = height, width
         if facts is None:

@@ -29,6 +29,7 @@ from .containers import (
     Damaged,
     Format,
     Header,
+    check_pixels,
     read_header,
     sniff,
     what_it_seems,
@@ -174,7 +175,9 @@ def read_hdr_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fu
 
 
 def _apply_own_gain_map(photo: _Photo, settings: ReadSettings) -> Fused:
-    gain_map, facts = read_gain_map(photo.path.read_bytes(), settings.max_pixels)
+    gain_map, facts = read_gain_map(
+        photo.path.read_bytes(), photo.header.width * photo.header.height
+    )
     frame, notes = _decode_unguarded(photo)
     profile = frame.metadata.icc_profile or icc.srgb_profile()
     codes = np.asarray(frame.pixels, np.uint8)
@@ -245,7 +248,7 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
     if kind == "raw":
         from .raw import read_raw_header
 
-        header, balance = read_raw_header(path)
+        header, balance = read_raw_header(path, settings.max_pixels)
     if kind == "heif":
         require_heif()
         header.width, header.height = header.cropped or (header.width, header.height)
@@ -256,11 +259,7 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
         )
     if header.width < 1 or header.height < 1:
         raise Damaged(f"its size is {header.width} x {header.height} pixels")
-    if header.width * header.height > settings.max_pixels:
-        raise FileReadError(
-            f"expected at most {settings.max_pixels:,} pixels, found {header.width} x "
-            f"{header.height}; scale the picture down or allow more with --max-pixels"
-        )
+    check_pixels(header, settings.max_pixels)
     return _Photo(path, kind, header, balance)
 
 
