@@ -17,7 +17,7 @@ from math import ceil
 from typing import Final, Literal
 
 from ..errors import FileReadError
-from . import colours
+from . import av1, colours
 from . import exif as exif_block
 
 Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "jxl", "tiff", "raw"]
@@ -427,10 +427,36 @@ def read_base_media_header(data: bytes) -> Header:
         header.notes += [note] if note else []
     if crop[1] and crop[3]:
         header.cropped = crop[0] // crop[1], crop[2] // crop[3]
+    _check_av1_sizes(data, start, end)
     header.bits = _av1_bits(data, start, end)
     header.orientation = _TURNS[turn, mirror]
     header.exif = _item_exif(data, start, end)
     return header
+
+
+# A superblock's side: encoders may fill their last ones up.
+_AV1_PADDING: Final = 128
+
+
+def _check_av1_sizes(data: bytes, start: int, end: int) -> None:
+    """Raise Damaged where a coded picture is larger than its item says.
+
+    libavif finds out only when it has decoded the whole; libheif by itself refuses such pictures.
+    """
+    for item in _items_of_type(data, *_box(data, start, end, b"iinf"), b"av01"):
+        said = [
+            struct.unpack(">2I", data[inside + 4 : inside + 12])
+            for name, inside, stop in _item_properties(data, start, end, item)
+            if name == b"ispe" and stop - inside >= 12
+        ]
+        place = _item_place(data, start, end, item)
+        if not said or place is None:
+            continue
+        width, height = av1.largest_picture(data[place[0] : place[0] + place[1]])
+        if width * height > (said[0][0] + _AV1_PADDING) * (said[0][1] + _AV1_PADDING):
+            raise Damaged(
+                f"it says {said[0][0]} x {said[0][1]} pixels and holds {width} x {height}"
+            )
 
 
 def _item_properties(
@@ -469,8 +495,8 @@ def _av1_bits(data: bytes, start: int, end: int) -> int:
 def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
     """The Exif item's bytes, None where there is none or its place is told in a rarer way."""
     try:
-        item = _item_of_type(data, *_box(data, start, end, b"iinf"), b"Exif")
-        place = _item_place(data, *_box(data, start, end, b"iloc"), item) if item else None
+        item = next(_items_of_type(data, *_box(data, start, end, b"iinf"), b"Exif"), None)
+        place = _item_place(data, start, end, item) if item is not None else None
     except (Damaged, struct.error, IndexError):
         return None
     if place is None:
@@ -480,18 +506,19 @@ def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
     return body[4 + skip :].removeprefix(b"Exif\0\0") or None
 
 
-def _item_of_type(data: bytes, start: int, end: int, wanted: bytes) -> int:
+def _items_of_type(data: bytes, start: int, end: int, wanted: bytes) -> Iterator[int]:
     first = start + (6 if data[start] == 0 else 8)
     for name, inside, _ in boxes(data, first, end):
         wide = data[inside] >= 3
         identity = int.from_bytes(_need(data, inside + 4, 4 if wide else 2), "big")
         kind = _need(data, inside + (10 if wide else 8), 4)
         if name == b"infe" and data[inside] >= 2 and kind == wanted:
-            return identity
-    return 0
+            yield identity
 
 
-def _item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
+def _item_place(data: bytes, meta: int, end: int, item: int) -> tuple[int, int] | None:
+    """Where the first extent of an item's bytes begins and how long it is; None if not known."""
+    start, _ = _box(data, meta, end, b"iloc")
     version = data[start]
     sizes = struct.unpack(">H", _need(data, start + 4, 2))[0]
     offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
@@ -513,8 +540,9 @@ def _item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int]
         for extent in range(number(2)):
             number(index_size)
             offset, length = number(offset_size), number(length_size)
-            if identity == item and extent == 0 and method == 0:
-                return base + offset, length
+            if identity == item and extent == 0 and method < 2:
+                inside = _box(data, meta, end, b"idat")[0] if method == 1 else 0
+                return inside + base + offset, length or len(data)
     return None
 
 

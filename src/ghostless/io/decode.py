@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from .. import color
 from ..color import Transfer
 from ..errors import FileReadError, MissingPackageError
+from ..stripes import for_each_stripe
 from . import icc
-from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273
+from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273, UNSPECIFIED
 from .containers import Damaged, Format, Header, RadianceHeader
 from .exr import rgb_to_xyz
 from .jpegxl import JpegXLHeader, decode_jpegxl
 from .tiff import decode_tiff, full_range
 
+_ROWS_AT_ONCE: Final = 256
 _ROTATIONS: Final = {
     3: cv2.ROTATE_180,
     6: cv2.ROTATE_90_CLOCKWISE,
@@ -211,44 +213,65 @@ def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
 
 def _from_pq(array: NDArray[Any], model: str, primaries: int | None) -> Samples:
     """Linear light of PQ codes (SMPTE ST 2084), 1.0 = SDR white, with sRGB primaries."""
-    light: NDArray[np.float32]
+    colours = 1 if model == "gray" or array.ndim == 2 else 3
+    codes = array if array.ndim == 3 else array[:, :, None]
+    notes = ["its PQ codes were turned into light, 1.0 = 203 cd/m2"]
+    matrix = _matrix_to_srgb(primaries, notes) if model == "rgb" else None
     scale = np.float32(1 / color.SDR_WHITE_NITS)
-    if array.dtype == np.float32:
-        light = color.pq_decode(array) * scale
-    else:
+    table: NDArray[np.float32] | None = None
+    if array.dtype != np.float32:
         levels = np.iinfo(array.dtype).max
-        light = np.take(color.pq_decode(np.arange(levels + 1) / levels) * scale, array)
-    colours = 1 if model == "gray" else 3
-    if light.ndim == 3 and light.shape[2] > colours:
-        light = np.ascontiguousarray(light[:, :, :colours])
-    samples = Samples(light, model, "linear")
-    samples.notes.append("its PQ codes were turned into light, 1.0 = 203 cd/m2")
-    if model == "rgb":
-        _to_srgb_primaries(samples, primaries)
-    return samples
+        table = (color.pq_decode(np.arange(levels + 1) / levels) * scale).astype(np.float32)
+    light = np.empty((*array.shape[:2], colours), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        part = codes[start:stop, :, :colours]
+        rows = color.pq_decode(part) * scale if table is None else np.take(table, part)
+        if matrix is not None:
+            rows = np.maximum(cv2.transform(rows, matrix), 0)
+        light[start:stop] = rows
+
+    for_each_stripe(array.shape[0], array.shape[1], work)
+    return Samples(light, model, "linear", notes)
+
+
+def _matrix_to_srgb(primaries: int | None, notes: list[str]) -> NDArray[np.float32] | None:
+    """Matrix (3, 3) from linear RGB of an H.273 code's primaries to sRGB's; None to change nothing.
+
+    Says in `notes` what it does.
+    """
+    if primaries in (None, 1, UNSPECIFIED):
+        return None
+    chromaticities = PRIMARIES_OF_H273.get(primaries)
+    if chromaticities is None:
+        notes.append("its primaries are unknown and were taken for sRGB's")
+        return None
+    notes.append("its primaries were converted to those of sRGB")
+    matrix = np.linalg.solve(rgb_to_xyz(BT709_CHROMATICITIES), rgb_to_xyz(chromaticities))
+    return matrix.astype(np.float32)
 
 
 def _to_srgb_primaries(samples: Samples, primaries: int | None) -> None:
     """Convert RGB samples of the primaries of an H.273 code to sRGB's; what lies outside is cut."""
-    if primaries in (None, 1, 2):
+    matrix = _matrix_to_srgb(primaries, samples.notes)
+    if matrix is None:
         return
-    chromaticities = PRIMARIES_OF_H273.get(primaries)
-    if chromaticities is None:
-        samples.notes.append("its primaries are unknown and were taken for sRGB's")
-        return
-    matrix = np.linalg.solve(rgb_to_xyz(BT709_CHROMATICITIES), rgb_to_xyz(chromaticities))
     array = samples.array
-    light = color.to_linear(array[:, :, :3], samples.transfer or "srgb")
-    light = np.maximum(cv2.transform(light, matrix.astype(np.float32)), 0)
+    kept = array[:, :, :3]
     if array.dtype == np.float32 and samples.transfer == "linear":
-        samples.array = light
-    elif array.dtype == np.float32:
-        samples.array = color.linear_to_srgb(light)
+        changed = np.maximum(cv2.transform(kept, matrix), 0)
     else:
-        top = np.iinfo(array.dtype).max
-        codes = light if samples.transfer == "linear" else color.linear_to_srgb(light)
-        samples.array = np.rint(np.clip(codes, 0, 1) * top).astype(array.dtype)
-    samples.notes.append("its primaries were converted to those of sRGB")
+        changed = np.empty(kept.shape, array.dtype)
+        top = 1 if array.dtype == np.float32 else np.iinfo(array.dtype).max
+
+        def work(start: int, stop: int) -> None:
+            light = color.to_linear(kept[start:stop], samples.transfer or "srgb")
+            light = np.maximum(cv2.transform(light, matrix), 0)
+            codes = light if samples.transfer == "linear" else color.linear_to_srgb(light)
+            changed[start:stop] = codes if top == 1 else np.rint(np.clip(codes, 0, 1) * top)
+
+        for_each_stripe(array.shape[0], array.shape[1], work)
+    samples.array = changed
 
 
 # Radiance HDR -------------------------------------------------------------------------------------
@@ -294,15 +317,26 @@ def _old_runs(body: bytes, count: int) -> NDArray[np.uint8]:
     ends = np.cumsum(np.minimum(repeats, count))
     if ends[-1] < count:
         raise Damaged(f"it ends after {ends[-1]} of {count} pixels")
-    last = int(np.searchsorted(ends, count)) + 1
-    order = np.repeat(source[:last], np.minimum(repeats[:last], count))[:count]
-    return np.asarray(pixels[order])
+    last = int(np.searchsorted(ends, count))
+    repeats = repeats[: last + 1]
+    repeats[last] = count - (int(ends[last - 1]) if last else 0)
+    whole = np.repeat(pixels.view(np.uint32).ravel()[source[: last + 1]], repeats)
+    return whole.view(np.uint8).reshape(-1, 4)
 
 
 def _rgbe_to_float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    exponents = pixels[:, :, 3].astype(np.int32)
-    scale = np.where(exponents > 0, np.ldexp(np.float32(1), exponents - 136), 0)
-    return pixels[:, :, :3] * scale.astype(np.float32)[:, :, None]
+    light = np.empty((*pixels.shape[:2], 3), np.float32)
+    for start in range(0, len(pixels), _ROWS_AT_ONCE):
+        rows = pixels[start : start + _ROWS_AT_ONCE]
+        exponents = rows[:, :, 3].astype(np.int32)
+        scale = np.where(exponents > 0, np.ldexp(np.float32(1), exponents - 136), 0)
+        np.multiply(
+            rows[:, :, :3],
+            scale[:, :, None],
+            out=light[start : start + len(rows)],
+            casting="unsafe",
+        )
+    return light
 
 
 # What all formats have in common ------------------------------------------------------------------

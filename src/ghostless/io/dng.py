@@ -33,7 +33,7 @@ from .exif import (
     long,
     short,
 )
-from .tiff import check_complete, quiet_tifffile
+from .tiff import check_complete, check_parts, quiet_tifffile
 
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT, _BITS = 0x0103, 0x0106, 0x0115, 0x0153, 0x0102
 _WIDTH, _HEIGHT, _SUBFILE_TYPE = 0x0100, 0x0101, 0x00FE
@@ -323,6 +323,7 @@ def decode_stored(path: Path, dng: Dng) -> NDArray[Any]:
                 "Adobe DNG Converter"
             )
         check_complete(page, path.stat().st_size)
+        check_parts(page)
         stored = np.asarray(page.asarray())
         if page.axes.startswith("S"):
             stored = np.moveaxis(stored, 0, 2)
