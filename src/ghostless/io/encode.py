@@ -341,7 +341,9 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     ):  # fmt: skip
         if value is not None:
             header[name] = value
-    OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
+    # Given a path, OpenEXR tells of a full disk as a RuntimeError that names that path.
+    with path.open("wb") as stream:
+        OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(stream)
 
 
 def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
