@@ -168,7 +168,9 @@ def bombs(folder: Path) -> dict[str, bytes]:
         "high.exr": exr((2_000_000, 64), (2_000_000, 64)),
         "jpeg.tif": tiff_with_part("jpeg", lambda a: bytes(imagecodecs.jpeg8_encode(a))),
         "webp.tif": tiff_with_part("webp", lambda a: bytes(imagecodecs.webp_encode(a, level=1))),
-        "jxl.tif": tiff_with_part("jpegxl", lambda a: bytes(imagecodecs.jpegxl_encode(a, effort=1))),
+        "jxl.tif": tiff_with_part(
+            "jpegxl", lambda a: bytes(imagecodecs.jpegxl_encode(a, effort=1))
+        ),
         "avif.avif": avif(),
         "jpeg.jpg": jpeg(),
         "png.png": png(),

@@ -345,6 +345,29 @@ def test_a_cut_off_jpeg_xl_dng(tmp_path: Path) -> None:
             read_frame(path)
 
 
+def test_a_compression_that_libraw_lacks_is_told_as_such(tmp_path: Path) -> None:
+    data = dng(mosaic_of(codes_of(camera_colours(scene()))))
+    at = data.index(struct.pack("<HHI", 259, 3, 1)) + 8
+    path = save(tmp_path, "a.dng", data[:at] + struct.pack("<H", 9) + data[at + 2 :])
+    with pytest.raises(FileReadError, match=r"a\.dng: expected a RAW.*Adobe DNG Converter"):
+        read_frame(path)
+
+
+def test_reading_facts_decodes_no_pixels(tmp_path: Path) -> None:
+    """The header of a DNG tells of its white balance; its raw data need not even be sound."""
+    stored = mosaic_of(codes_of(camera_colours(scene()), 65535))
+    data = dng(stored, (50717, "I", 1, 65535, True), compression=JPEG_XL)
+    spoiled = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0].aspage()
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            spoiled[offset : offset + count] = bytes(count)
+    facts = read_facts(save(tmp_path, "a.dng", bytes(spoiled)))
+    assert (facts.height, facts.width) == (HEIGHT, WIDTH)
+    assert facts.white_balance is not None
+    assert facts.white_balance[:3] == pytest.approx([1 / n for n in NEUTRAL], rel=1e-3)
+
+
 # The cases ----------------------------------------------------------------------------------------
 
 

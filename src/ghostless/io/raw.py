@@ -57,6 +57,20 @@ def _opened(source: Path | bytes) -> Iterator[Any]:
         raw.close()
 
 
+@contextmanager
+def _kinds_refused() -> Iterator[None]:
+    """Tell of a kind of RAW that LibRaw knows but cannot decode as what it is: not as damage."""
+    import rawpy
+
+    try:
+        yield
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise FileReadError(
+            "expected a RAW file of a kind that LibRaw reads, found one that it does not; "
+            "convert it with Adobe DNG Converter, or develop it to a TIFF"
+        ) from error
+
+
 def read_raw_header(path: Path, max_pixels: int) -> tuple[Header, WhiteBalance]:
     """Read size (turned upright), metadata and the camera's white balance.
 
@@ -72,10 +86,11 @@ def read_raw_header(path: Path, max_pixels: int) -> tuple[Header, WhiteBalance]:
         if int(sizes.flip) & 4:
             width, height = height, width
         if facts is None:
-            balance = white_balance(raw)
-    if facts is not None:
-        with captured_stderr(), _opened(stand_in(facts)) as raw:
-            balance = white_balance(raw)
+            with _kinds_refused():
+                balance = white_balance(raw)
+        else:
+            with _opened(stand_in(facts)) as small:
+                balance = white_balance(small)
     header = Header(width, height, bits=16)
     header.exif = build_exif(_read_exif(path))
     return header, balance
@@ -128,14 +143,8 @@ def _develop(
     """Have LibRaw develop a file or its bytes; the gain maps in `facts` are applied before."""
     import rawpy
 
-    with captured_stderr() as complaints, _opened(source) as raw:
-        try:
-            raw.unpack()
-        except rawpy.LibRawFileUnsupportedError as error:
-            raise FileReadError(
-                "expected a RAW file of a kind that LibRaw reads, found one that it does not; "
-                "convert it with Adobe DNG Converter, or develop it to a TIFF"
-            ) from error
+    with captured_stderr() as complaints, _opened(source) as raw, _kinds_refused():
+        raw.unpack()
     if any("corrupted" in line or "end of file" in line for line in complaints):
         raise Damaged("its sensor data is cut off or damaged")
     with _opened(source) as raw:
