@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,16 @@ def tiff_with_part(compression: str, encode: Callable[[Any], bytes]) -> bytes:
     return bytes(data + inner)
 
 
+def tiff_with_tile() -> bytes:
+    """A TIFF of 64 x 48 pixels, whose one tile, of millions of pixels, is all there."""
+    data = bytearray(samples.tiff_bytes(picture(*SMALL), tile=(64, 64), compression="zlib"))
+    inner = zlib.compress(bytes(SIDE // 16 * 16 * SIDE * 3), 1)
+    for tag, value in ((322, SIDE), (323, SIDE // 16 * 16), (324, len(data)), (325, len(inner))):
+        at = next(i for k in (3, 4) if (i := data.find(struct.pack("<HHI", tag, k, 1))) >= 0)
+        data[at : at + 12] = struct.pack("<HHII", tag, 4, 1, value)
+    return bytes(data + inner)
+
+
 def avif() -> bytes:
     flat = np.zeros((SIDE, SIDE, 3), np.uint8)
     data = bytearray(imagecodecs.avif_encode(flat, level=10, speed=10, numthreads=2))
@@ -126,8 +137,6 @@ def jpeg() -> bytes:
 
 
 def png() -> bytes:
-    import zlib
-
     data = bytearray(imagecodecs.png_encode(picture(*SMALL)))
     data[16:24] = struct.pack(">II", SIDE, SIDE)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -171,6 +180,7 @@ def bombs(folder: Path) -> dict[str, bytes]:
         "jxl.tif": tiff_with_part(
             "jpegxl", lambda a: bytes(imagecodecs.jpegxl_encode(a, effort=1))
         ),
+        "tile.tif": tiff_with_tile(),
         "avif.avif": avif(),
         "jpeg.jpg": jpeg(),
         "png.png": png(),

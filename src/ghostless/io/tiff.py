@@ -152,6 +152,7 @@ _PNG, _LERC = {34933}, {34887}
 # Whose decoders are told how much is wanted, and give no more.
 _PLAIN: Final = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013}
 _HEAD_BYTES: Final = 1 << 16
+_USUAL_TILE_PIXELS: Final = 1 << 22
 
 
 def check_parts(page: Any) -> None:
@@ -160,10 +161,13 @@ def check_parts(page: Any) -> None:
     A part of kilobytes may hold a picture of gigabytes, of which its place is then cut.
     """
     compression = int(page.compression)
+    width, height = page.imagewidth, min(page.rowsperstrip, page.imagelength)
+    if page.is_tiled:
+        width, height = page.tilewidth, page.tilelength
+    if width * height > max(4 * page.imagewidth * page.imagelength, _USUAL_TILE_PIXELS):
+        raise Damaged(f"its tiles of {width} x {height} pixels are far larger than it is itself")
     if compression in _PLAIN:
         return
-    height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (
-        min(page.rowsperstrip, page.imagelength), page.imagewidth)  # fmt: skip
     stream = page.parent.filehandle
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         stream.seek(offset)
