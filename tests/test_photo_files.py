@@ -30,3 +30,10 @@ def test_what_is_no_folder_is_told(tmp_path: Path) -> None:
     for name, reason in (("none", "No such file"), ("file", "Not a directory")):
         with pytest.raises(FileReadError, match=f"{name}: expected a folder of photos.*{reason}"):
             images_in(tmp_path / name)
+
+
+def test_names_that_cameras_and_phones_give(tmp_path: Path) -> None:
+    names = ["a.HIF", "b.insp", "c.MPO", "d.jpe", "e.jfif", "f.ERF", "g.sr2", "h.raw", "i.3FR"]
+    for name in (*names, "j.txt", "k.mov"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in images_in(tmp_path)] == names

@@ -8,10 +8,13 @@ from pathlib import Path
 from .errors import FileReadError
 
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".jxl"),
-    *(".hdr", ".exr"),
-    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".raf", ".rw2", ".rwl", ".orf"),
-    *(".pef", ".srw", ".3fr", ".iiq", ".x3f", ".mrw", ".kdc"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".insp", ".png", ".tif", ".tiff", ".webp", ".avif"),
+    *(".heic", ".heif", ".hif", ".jxl", ".hdr", ".exr"),
+    # The camera RAW formats that LibRaw reads.
+    *(".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".cs1", ".dcr", ".dcs"),
+    *(".dng", ".drf", ".erf", ".fff", ".iiq", ".k25", ".kc2", ".kdc", ".mdc", ".mef", ".mos"),
+    *(".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".ptx", ".pxn", ".qtk", ".raf", ".raw"),
+    *(".rdc", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".sti", ".x3f"),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
@@ -186,3 +187,11 @@ def save(folder: Path, name: str, data: bytes) -> Path:
     path = folder / name
     path.write_bytes(data)
     return path
+
+
+def case(shared: Path, name: str) -> list[Path]:
+    """The files of a folder of inputs that once went wrong; skips the test where there is none."""
+    folder = shared / "cases" / name
+    if not folder.is_dir():
+        pytest.skip(f"needs ../shared/data/cases/{name}")
+    return sorted(folder.iterdir())

@@ -199,7 +199,7 @@ def test_metadata_is_carried_over_with_care(name: str, depth: int, tmp_path: Pat
 
 
 def test_what_no_longer_fits_is_dropped() -> None:
-    from ghostless.io.exif import ExifBlock, ascii_text, build_exif, long, short
+    from ghostless.io.exif import ExifBlock, Value, ascii_text, build_exif, long, rational, short
     from ghostless.io.metadata import carried_block
 
     block = ExifBlock(
@@ -214,7 +214,7 @@ def test_what_no_longer_fits_is_dropped() -> None:
     assert block.image[0x0112].numbers() == [1]
     assert block.photo.keys() == {0x9000, 0xA001, 0xA002, 0xA003}
     assert block.photo[0xA001].numbers() == [65535]
-    long_comment = ExifBlock({}, {0x9286: ascii_text("x" * 90_000), 0x829A: short(1)})
+    long_comment = ExifBlock({}, {0x9286: Value(7, 90_000, b"x" * 90_000), 0x829A: rational(1)})
     carried = carried_block(Metadata(exif=build_exif(long_comment)), 2, 1, srgb=True)
     kept = parse_exif(build_exif(carried))
     assert kept.photo.keys() == {0x9000, 0x829A, 0xA001, 0xA002, 0xA003}

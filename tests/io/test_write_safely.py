@@ -174,8 +174,10 @@ def test_every_encoder_on_a_full_disk(name: str, tmp_path: Path) -> None:
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
     try:
-        with pytest.raises(OutputError, match=rf"{name}.*nothing was written"):
+        with pytest.raises(OutputError, match=rf"{name}.*nothing was written") as caught:
             write_image(fused, tmp_path / name)
+        assert "/proc/" not in str(caught.value)
+        assert "File too large" in str(caught.value)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)

@@ -4,10 +4,10 @@ read.py         read_frame, read_bracket, read_image, read_hdr_image: the way in
 write.py        check_output, write_image, write_hdr_image and the atomic write: the way out
 containers.py   what a file is, by its first bytes, and its header
 decode.py       samples of JPEG, PNG, WebP, AVIF, HEIC and Radiance HDR; what all have in common
-tiff.py exr.py raw.py jpegxl.py   the formats that need more
+tiff.py exr.py raw.py dng.py jpegxl.py av1.py   the formats that need more
 encode.py       pixels to bytes of a format
 gainmap.py      the gain map that makes a JPEG HDR: its numbers, and the file around it
 avif.py jpeg.py         boxes and segments that encoders leave out
 exif.py metadata.py     the Exif block, and what of it matters
-icc.py          colour profiles
+icc.py colours.py   colour profiles, and colours that a file tells by numbers
 """

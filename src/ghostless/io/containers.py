@@ -13,9 +13,11 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final, Literal
 
 from ..errors import FileReadError
+from . import av1, colours
 from . import exif as exif_block
 
 Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "jxl", "tiff", "raw"]
@@ -36,7 +38,8 @@ HEAD_BYTES: Final = 64
 
 _HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS: Final = {b"avif", b"avis"}
-# Starts of the camera RAW formats that are no TIFF: Fujifilm, Minolta, Sigma, Olympus, Panasonic.
+# Starts of the camera RAW formats that are no TIFF: Fujifilm, Minolta, Sigma, Olympus, Panasonic,
+# Canon's CRW, Phase One, ARRI, Apple QuickTake, Logitech, Rollei.
 _RAW_STARTS: Final = (
     b"FUJIFILMCCD-RAW",
     b"\0MRM",
@@ -45,6 +48,14 @@ _RAW_STARTS: Final = (
     b"IIRS",
     b"MMOR",
     b"IIU\0",
+    b"II\x1a\0\0\0HEAPCCDR",
+    b"IIII",
+    b"MMMM",
+    b"ARRI",
+    b"qktk",
+    b"qktn",
+    b"PXN",
+    b"DSC-Image",
 )
 _ICC_LIMIT_BYTES: Final = 16 << 20
 
@@ -55,28 +66,55 @@ class Header:
 
     width, height: as stored, before the orientation is applied.
     orientation: 1..8 as the Exif tag counts them.
+    stored: width and height of what is decoded, where that may be more. too_short: whether there
+        are fewer bytes than the pixels take at the very least.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
         missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
-        of ITU-T H.273, where the file gives them.
+        of ITU-T H.273, where the file gives them. full_range: whether codes span all their bits;
+        else those of video. icc_profile: the file's own. told_profile: what its numbers on colour
+        amount to, where it has none. colours_told: whether more than the Exif tells of colours.
     """
 
     width: int
     height: int
     orientation: int = 1
+    stored: tuple[int, int] | None = None
+    too_short: bool = False
     bits: int = 8
     samples: int = 3
     pages: int = 1
     complete: bool = True
     exif: bytes | None = None
     icc_profile: bytes | None = None
+    told_profile: bytes | None = None
     transfer: int | None = None
     primaries: int | None = None
+    full_range: bool = True
+    colours_told: bool = False
     cropped: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
 
 class Damaged(Exception):
     """The bytes do not follow the format; says where."""
+
+
+def check_pixels(header: Header, most: int) -> None:
+    """Raise FileReadError for more pixels than are allowed, Damaged for more than can be there."""
+    check_size(header.width, header.height, most)
+    if header.stored is not None:
+        check_size(*header.stored, most)
+    if header.too_short:
+        raise Damaged(f"it is too short for its {header.width} x {header.height} pixels")
+
+
+def check_size(width: int, height: int, most: int) -> None:
+    """Raise FileReadError for a picture of more pixels than are allowed."""
+    if width * height > most:
+        raise FileReadError(
+            f"expected at most {most:,} pixels, found {width} x {height}; scale the picture down "
+            "or allow more with --max-pixels"
+        )
 
 
 def sniff(head: bytes) -> Format | None:
@@ -149,6 +187,7 @@ def _need(data: bytes, offset: int, size: int) -> bytes:
 def read_jpeg_header(data: bytes) -> Header:
     """Walk the segments up to the first scan, then look for the end mark."""
     header: Header | None = None
+    process = 0
     exif: bytes | None = None
     profile: dict[int, bytes] = {}
     offset = 2
@@ -168,7 +207,7 @@ def read_jpeg_header(data: bytes) -> Header:
             raise Damaged(f"the segment at byte {offset} has no length")
         body = _need(data, offset + 4, size - 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            header = _jpeg_frame(marker, body)
+            header, process = _jpeg_frame(marker, body), marker
         elif marker == 0xE1 and body.startswith(b"Exif\0") and exif is None:
             exif = body[6:]
         elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
@@ -178,6 +217,11 @@ def read_jpeg_header(data: bytes) -> Header:
         offset += 2 + size
     if header is None:
         raise Damaged("its size is missing")
+    # A baseline block takes two bits at least, a progressive one's first scan a bit; arithmetic
+    # coding may take less.
+    bits = {0xC0: 2, 0xC1: 2, 0xC2: 1}.get(process, 0)
+    blocks = ceil(header.width / 8) * ceil(header.height / 8)
+    header.too_short = blocks * bits > 8 * (len(data) - offset)
     header.exif = exif
     header.icc_profile = b"".join(profile[i] for i in sorted(profile)) or None
     # 0xFF inside the pixels is always followed by 0 or a restart mark, so this is the true end.
@@ -199,9 +243,15 @@ def _jpeg_frame(marker: int, body: bytes) -> Header:
 
 # PNG ----------------------------------------------------------------------------------------------
 
+# Deflate makes of a byte this many at most (RFC 1951: 258 of two bits).
+_MOST_DEFLATED: Final = 1032
+_PNG_COLOURS: Final = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+
 
 def read_png_header(data: bytes) -> Header:
     """Walk the chunks; profile and Exif may stand before or after the pixels."""
+    chunks: dict[bytes, bytes] = {}
+    packed = 0
     if _need(data, 12, 4) != b"IHDR":
         raise Damaged("its first chunk is not IHDR")
     width, height, bits, colour = struct.unpack(">IIBB", _need(data, 16, 10))
@@ -210,16 +260,50 @@ def read_png_header(data: bytes) -> Header:
     while offset + 12 <= len(data):
         size, kind = struct.unpack(">I4s", data[offset : offset + 8])
         start = offset + 8
-        if kind == b"iCCP" and size < _ICC_LIMIT_BYTES:
-            header.icc_profile = _png_profile(data[start : start + size])
+        if kind in _PNG_COLOURS and size < _ICC_LIMIT_BYTES:
+            chunks.setdefault(kind, data[start : start + size])
         elif kind == b"eXIf":
             header.exif = data[start : start + size].removeprefix(b"Exif\0\0")
+        elif kind == b"IDAT":
+            packed += size
         elif kind == b"acTL" and size == 8:
             header.pages = struct.unpack(">I", _need(data, start, 4))[0]
         elif kind == b"IEND":
+            row_bits = width * bits * {2: 3, 4: 2, 6: 4}.get(colour, 1)
+            header.too_short = height * row_bits > 8 * _MOST_DEFLATED * packed
+            _take_png_colours(header, chunks)
             return header
         offset = start + size + 4
     raise Damaged(f"it ends at byte {len(data)}, before its last chunk")
+
+
+def _take_png_colours(header: Header, chunks: dict[bytes, bytes]) -> None:
+    """Set the header's colours by the chunk that comes first: cICP, iCCP, sRGB, gAMA and cHRM."""
+    header.colours_told = bool(chunks)
+    note = ""
+    coded = chunks.get(b"cICP", b"")
+    if len(coded) == 4 and coded[2] == 0 and coded[3] < 2:  # RGB, narrow or full range
+        header.primaries, header.transfer, header.full_range = coded[0], coded[1], coded[3] == 1
+        if header.transfer != colours.PQ:
+            header.told_profile, note = colours.profile_of_h273(header.primaries, header.transfer)
+    elif b"iCCP" in chunks:
+        header.icc_profile = _png_profile(chunks[b"iCCP"])
+    elif b"sRGB" not in chunks and chunks:
+        gamma = _png_numbers(chunks.get(b"gAMA", b""), 1)
+        points = _png_numbers(chunks.get(b"cHRM", b""), 8)
+        if points is not None:  # white comes first
+            points = points[2:] + points[:2]
+        header.told_profile, note = colours.profile_of_png(gamma[0] if gamma else None, points)
+    if coded and header.transfer is None:
+        header.notes.append("its cICP chunk makes no sense and was ignored")
+    if note:
+        header.notes.append(note)
+
+
+def _png_numbers(body: bytes, count: int) -> tuple[float, ...] | None:
+    if len(body) != 4 * count:
+        return None
+    return tuple(number / 100_000 for number in struct.unpack(f">{count}I", body))
 
 
 def _png_profile(body: bytes) -> bytes | None:
@@ -310,6 +394,12 @@ def _box(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int]:
 
 def read_base_media_header(data: bytes) -> Header:
     """Find the primary picture's properties and its Exif in the meta box."""
+    names = {name for name, _, _ in boxes(data, 0, len(data))}
+    if b"moov" in names and b"meta" not in names:
+        raise FileReadError(
+            "expected a still picture, found a sequence of pictures without one; export its first "
+            "picture as a still"
+        )
     start, end = _box(data, 0, len(data), b"meta")
     start += 4
     primary_at, _ = _box(data, start, end, b"pitm")
@@ -331,12 +421,42 @@ def read_base_media_header(data: bytes) -> Header:
             header.icc_profile = body[4:]
         elif name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
             header.primaries, header.transfer = struct.unpack(">HH", body[4:8])
+    header.colours_told = header.icc_profile is not None or header.primaries not in (None, 2)
+    if header.icc_profile is None and header.transfer not in (colours.PQ, colours.HLG):
+        header.told_profile, note = colours.profile_of_h273(header.primaries, header.transfer)
+        header.notes += [note] if note else []
     if crop[1] and crop[3]:
         header.cropped = crop[0] // crop[1], crop[2] // crop[3]
+    _check_av1_sizes(data, start, end)
     header.bits = _av1_bits(data, start, end)
     header.orientation = _TURNS[turn, mirror]
     header.exif = _item_exif(data, start, end)
     return header
+
+
+# A superblock's side: encoders may fill their last ones up.
+_AV1_PADDING: Final = 128
+
+
+def _check_av1_sizes(data: bytes, start: int, end: int) -> None:
+    """Raise Damaged where a coded picture is larger than its item says.
+
+    libavif finds out only when it has decoded the whole; libheif by itself refuses such pictures.
+    """
+    for item in _items_of_type(data, *_box(data, start, end, b"iinf"), b"av01"):
+        said = [
+            struct.unpack(">2I", data[inside + 4 : inside + 12])
+            for name, inside, stop in _item_properties(data, start, end, item)
+            if name == b"ispe" and stop - inside >= 12
+        ]
+        place = _item_place(data, start, end, item)
+        if not said or place is None:
+            continue
+        width, height = av1.largest_picture(data[place[0] : place[0] + place[1]])
+        if width * height > (said[0][0] + _AV1_PADDING) * (said[0][1] + _AV1_PADDING):
+            raise Damaged(
+                f"it says {said[0][0]} x {said[0][1]} pixels and holds {width} x {height}"
+            )
 
 
 def _item_properties(
@@ -375,8 +495,8 @@ def _av1_bits(data: bytes, start: int, end: int) -> int:
 def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
     """The Exif item's bytes, None where there is none or its place is told in a rarer way."""
     try:
-        item = _item_of_type(data, *_box(data, start, end, b"iinf"), b"Exif")
-        place = _item_place(data, *_box(data, start, end, b"iloc"), item) if item else None
+        item = next(_items_of_type(data, *_box(data, start, end, b"iinf"), b"Exif"), None)
+        place = _item_place(data, start, end, item) if item is not None else None
     except (Damaged, struct.error, IndexError):
         return None
     if place is None:
@@ -386,18 +506,19 @@ def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
     return body[4 + skip :].removeprefix(b"Exif\0\0") or None
 
 
-def _item_of_type(data: bytes, start: int, end: int, wanted: bytes) -> int:
+def _items_of_type(data: bytes, start: int, end: int, wanted: bytes) -> Iterator[int]:
     first = start + (6 if data[start] == 0 else 8)
     for name, inside, _ in boxes(data, first, end):
         wide = data[inside] >= 3
         identity = int.from_bytes(_need(data, inside + 4, 4 if wide else 2), "big")
         kind = _need(data, inside + (10 if wide else 8), 4)
         if name == b"infe" and data[inside] >= 2 and kind == wanted:
-            return identity
-    return 0
+            yield identity
 
 
-def _item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
+def _item_place(data: bytes, meta: int, end: int, item: int) -> tuple[int, int] | None:
+    """Where the first extent of an item's bytes begins and how long it is; None if not known."""
+    start, _ = _box(data, meta, end, b"iloc")
     version = data[start]
     sizes = struct.unpack(">H", _need(data, start + 4, 2))[0]
     offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
@@ -419,8 +540,9 @@ def _item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int]
         for extent in range(number(2)):
             number(index_size)
             offset, length = number(offset_size), number(length_size)
-            if identity == item and extent == 0 and method == 0:
-                return base + offset, length
+            if identity == item and extent == 0 and method < 2:
+                inside = _box(data, meta, end, b"idat")[0] if method == 1 else 0
+                return inside + base + offset, length or len(data)
     return None
 
 
@@ -455,7 +577,7 @@ def read_radiance_header(data: bytes) -> RadianceHeader:
     scan = match[1] + match[2] + match[4] + match[5]
     if scan not in _SCANS:
         raise Damaged(f"expected a size with X and Y, found {line[:40]!r}")
-    header = RadianceHeader(int(match[6]), int(match[3]), _SCANS[scan], 32)
+    header = RadianceHeader(int(match[6]), int(match[3]), _SCANS[scan], bits=32)
     header.pixels_at = line_end + 1
     header.xyz = b"FORMAT=32-bit_rle_xyze" in data[:end]
     return header
@@ -480,13 +602,27 @@ def read_header(data: bytes, kind: Format) -> Header:
         header = HEADER_READERS[kind](data)
     except (struct.error, IndexError, ValueError) as error:
         raise Damaged("its header is cut off or damaged") from error
-    if kind in ("jpeg", "png", "webp") and header.exif:
-        header.orientation = exif_orientation(exif_block.parse_exif(header.exif))
+    if header.exif:
+        reader = exif_block.TiffReader(exif_block.bytes_reader(header.exif))
+        block = reader.block()
+        if kind in ("jpeg", "png", "webp"):
+            header.orientation = exif_orientation(block)
+        if not (kind == "jpeg" and header.samples == 4):  # inks
+            take_colours_of_exif(header, reader, block)
     return header
+
+
+def take_colours_of_exif(
+    header: Header, reader: exif_block.TiffReader, block: exif_block.ExifBlock
+) -> None:
+    """Set the header's profile by its Exif where nothing else tells of its colours."""
+    if header.icc_profile is None and not header.colours_told:
+        header.told_profile, note = colours.profile_of_exif(reader, block)
+        header.notes += [note] if note else []
 
 
 def exif_orientation(block: exif_block.ExifBlock) -> int:
     """The orientation tag, 1 where there is none or it is out of range."""
     value = block.image.get(0x0112)
-    numbers = value.numbers() if value is not None else []
-    return int(numbers[0]) if numbers and numbers[0] in range(1, 9) else 1
+    numbers = value.integers() if value is not None else []
+    return numbers[0] if numbers and numbers[0] in range(1, 9) else 1

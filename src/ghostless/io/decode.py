@@ -7,6 +7,7 @@ Nothing here makes a float copy of integers.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,24 +21,19 @@ from numpy.typing import NDArray
 from .. import color
 from ..color import Transfer
 from ..errors import FileReadError, MissingPackageError
+from ..stripes import for_each_stripe
 from . import icc
+from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273, UNSPECIFIED
 from .containers import Damaged, Format, Header, RadianceHeader
-from .exr import BT709_CHROMATICITIES, rgb_to_xyz
+from .exr import rgb_to_xyz
 from .jpegxl import JpegXLHeader, decode_jpegxl
 from .tiff import decode_tiff, full_range
 
+_ROWS_AT_ONCE: Final = 256
 _ROTATIONS: Final = {
     3: cv2.ROTATE_180,
     6: cv2.ROTATE_90_CLOCKWISE,
     8: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
-# Transfer characteristics of ITU-T H.273.
-PQ: Final = 16
-_LINEAR: Final = 8
-# Chromaticities of red, green, blue and white by ITU-T H.273's codes: BT.2020, and P3 with D65.
-PRIMARIES_OF_H273: Final = {
-    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290),
-    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290),
 }
 # XYZ (equal-energy white, as Radiance has it) to linear sRGB primaries: the matrix of
 # IEC 61966-2-1 with its rows scaled so that equal XYZ gives equal RGB.
@@ -85,11 +81,14 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
     elif kind == "webp":
         array = _decode_webp(data, header)
     elif kind == "avif":
-        array = full_range(imagecodecs.avif_decode(data, index=0), header.bits)
+        array = full_range(_decode_avif(data, header), header.bits)
     else:
         array = _decode_heif(data)
     model = "rgb" if array.ndim == 3 and array.shape[2] > 2 else "gray"
+    if not header.full_range:
+        array = _stretched(array, header.bits)
     if header.transfer == PQ:
+        header.icc_profile = header.told_profile = None
         return _from_pq(array, model, header.primaries)
     return Samples(array, model)
 
@@ -118,6 +117,17 @@ def _png_pixels_only(data: bytes) -> bytes:
     return b"".join(parts)
 
 
+def _stretched(array: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Codes of the narrow range that video keeps (ITU-R BT.2100-2, table 9) over the full one.
+
+    An alpha channel, which there is none of in video, is stretched too.
+    """
+    top = np.iinfo(array.dtype).max
+    low, high = (level * (1 << bits) / 256 / ((1 << bits) - 1) * top for level in (16, 235))
+    table = (np.arange(top + 1) - low) * (top / (high - low))
+    return np.asarray(np.rint(np.clip(table, 0, top)).astype(array.dtype)[array])
+
+
 def _decode_webp(data: bytes, header: Header) -> NDArray[Any]:
     if header.pages > 1:
         # A frame of an animation may cover a part of the canvas only; Pillow composes it.
@@ -126,6 +136,35 @@ def _decode_webp(data: bytes, header: Header) -> NDArray[Any]:
         with WebPImageFile(io.BytesIO(data)) as image:
             return np.array(image)
     return np.asarray(imagecodecs.webp_decode(data))
+
+
+def _decode_avif(data: bytes, header: Header) -> NDArray[Any]:
+    """Decode the primary picture, which is what the header tells of; a sequence has others too.
+
+    Asked for one picture of several, imagecodecs (2026.3.6) writes all that follow it past the end
+    of its array. So it is never given a file in which libavif would see more than one.
+    """
+    header.pages = _avif_pictures(data)
+    if header.pages != 1:
+        # This brand has libavif take the primary picture; of any other, it takes a track.
+        data = data[:8] + b"avif" + data[12:]
+        if _avif_pictures(data) != 1:
+            raise FileReadError(
+                "expected a still picture, found a sequence of pictures without one; export its "
+                "first picture as a still"
+            )
+    return np.asarray(imagecodecs.avif_decode(data))
+
+
+def _avif_pictures(data: bytes) -> int:
+    """How many pictures libavif sees in a file; 0 where it does not tell."""
+    try:
+        # Beyond the last one: refused before any is decoded.
+        imagecodecs.avif_decode(data, index=2**31 - 1)
+    except IndexError as error:
+        match = re.search(r"\[0, (\d+)\]", str(error))
+        return int(match[1]) if match else 0
+    return 0
 
 
 def _decode_heif(data: bytes) -> NDArray[Any]:
@@ -155,13 +194,13 @@ def require_heif() -> None:
 
 
 def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
-    array = decode_jpegxl(data, header)
+    array = decode_jpegxl(data)
     if not header.floats:
         array = full_range(array, header.bits)
     model = "gray" if header.grey else "rgb"
     if header.transfer == PQ:
         return _from_pq(array, model, header.primaries)
-    samples = Samples(array, model, "linear" if header.transfer == _LINEAR else "srgb")
+    samples = Samples(array, model, "linear" if header.transfer == LINEAR else "srgb")
     if not header.described:
         samples.notes.append("its ICC profile was not read; its colours were taken for sRGB's")
     elif model == "rgb":
@@ -174,44 +213,65 @@ def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
 
 def _from_pq(array: NDArray[Any], model: str, primaries: int | None) -> Samples:
     """Linear light of PQ codes (SMPTE ST 2084), 1.0 = SDR white, with sRGB primaries."""
-    light: NDArray[np.float32]
+    colours = 1 if model == "gray" or array.ndim == 2 else 3
+    codes = array if array.ndim == 3 else array[:, :, None]
+    notes = ["its PQ codes were turned into light, 1.0 = 203 cd/m2"]
+    matrix = _matrix_to_srgb(primaries, notes) if model == "rgb" else None
     scale = np.float32(1 / color.SDR_WHITE_NITS)
-    if array.dtype == np.float32:
-        light = color.pq_decode(array) * scale
-    else:
+    table: NDArray[np.float32] | None = None
+    if array.dtype != np.float32:
         levels = np.iinfo(array.dtype).max
-        light = np.take(color.pq_decode(np.arange(levels + 1) / levels) * scale, array)
-    colours = 1 if model == "gray" else 3
-    if light.ndim == 3 and light.shape[2] > colours:
-        light = np.ascontiguousarray(light[:, :, :colours])
-    samples = Samples(light, model, "linear")
-    samples.notes.append("its PQ codes were turned into light, 1.0 = 203 cd/m2")
-    if model == "rgb":
-        _to_srgb_primaries(samples, primaries)
-    return samples
+        table = (color.pq_decode(np.arange(levels + 1) / levels) * scale).astype(np.float32)
+    light = np.empty((*array.shape[:2], colours), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        part = codes[start:stop, :, :colours]
+        rows = color.pq_decode(part) * scale if table is None else np.take(table, part)
+        if matrix is not None:
+            rows = np.maximum(cv2.transform(rows, matrix), 0)
+        light[start:stop] = rows
+
+    for_each_stripe(array.shape[0], array.shape[1], work)
+    return Samples(light, model, "linear", notes)
+
+
+def _matrix_to_srgb(primaries: int | None, notes: list[str]) -> NDArray[np.float32] | None:
+    """Matrix (3, 3) from linear RGB of an H.273 code's primaries to sRGB's; None to change nothing.
+
+    Says in `notes` what it does.
+    """
+    if primaries in (None, 1, UNSPECIFIED):
+        return None
+    chromaticities = PRIMARIES_OF_H273.get(primaries)
+    if chromaticities is None:
+        notes.append("its primaries are unknown and were taken for sRGB's")
+        return None
+    notes.append("its primaries were converted to those of sRGB")
+    matrix = np.linalg.solve(rgb_to_xyz(BT709_CHROMATICITIES), rgb_to_xyz(chromaticities))
+    return matrix.astype(np.float32)
 
 
 def _to_srgb_primaries(samples: Samples, primaries: int | None) -> None:
     """Convert RGB samples of the primaries of an H.273 code to sRGB's; what lies outside is cut."""
-    if primaries in (None, 1, 2):
+    matrix = _matrix_to_srgb(primaries, samples.notes)
+    if matrix is None:
         return
-    chromaticities = PRIMARIES_OF_H273.get(primaries)
-    if chromaticities is None:
-        samples.notes.append("its primaries are unknown and were taken for sRGB's")
-        return
-    matrix = np.linalg.solve(rgb_to_xyz(BT709_CHROMATICITIES), rgb_to_xyz(chromaticities))
     array = samples.array
-    light = color.to_linear(array[:, :, :3], samples.transfer or "srgb")
-    light = np.maximum(cv2.transform(light, matrix.astype(np.float32)), 0)
+    kept = array[:, :, :3]
     if array.dtype == np.float32 and samples.transfer == "linear":
-        samples.array = light
-    elif array.dtype == np.float32:
-        samples.array = color.linear_to_srgb(light)
+        changed = np.maximum(cv2.transform(kept, matrix), 0)
     else:
-        top = np.iinfo(array.dtype).max
-        codes = light if samples.transfer == "linear" else color.linear_to_srgb(light)
-        samples.array = np.rint(np.clip(codes, 0, 1) * top).astype(array.dtype)
-    samples.notes.append("its primaries were converted to those of sRGB")
+        changed = np.empty(kept.shape, array.dtype)
+        top = 1 if array.dtype == np.float32 else np.iinfo(array.dtype).max
+
+        def work(start: int, stop: int) -> None:
+            light = color.to_linear(kept[start:stop], samples.transfer or "srgb")
+            light = np.maximum(cv2.transform(light, matrix), 0)
+            codes = light if samples.transfer == "linear" else color.linear_to_srgb(light)
+            changed[start:stop] = codes if top == 1 else np.rint(np.clip(codes, 0, 1) * top)
+
+        for_each_stripe(array.shape[0], array.shape[1], work)
+    samples.array = changed
 
 
 # Radiance HDR -------------------------------------------------------------------------------------
@@ -257,15 +317,26 @@ def _old_runs(body: bytes, count: int) -> NDArray[np.uint8]:
     ends = np.cumsum(np.minimum(repeats, count))
     if ends[-1] < count:
         raise Damaged(f"it ends after {ends[-1]} of {count} pixels")
-    last = int(np.searchsorted(ends, count)) + 1
-    order = np.repeat(source[:last], np.minimum(repeats[:last], count))[:count]
-    return np.asarray(pixels[order])
+    last = int(np.searchsorted(ends, count))
+    repeats = repeats[: last + 1]
+    repeats[last] = count - (int(ends[last - 1]) if last else 0)
+    whole = np.repeat(pixels.view(np.uint32).ravel()[source[: last + 1]], repeats)
+    return whole.view(np.uint8).reshape(-1, 4)
 
 
 def _rgbe_to_float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    exponents = pixels[:, :, 3].astype(np.int32)
-    scale = np.where(exponents > 0, np.ldexp(np.float32(1), exponents - 136), 0)
-    return pixels[:, :, :3] * scale.astype(np.float32)[:, :, None]
+    light = np.empty((*pixels.shape[:2], 3), np.float32)
+    for start in range(0, len(pixels), _ROWS_AT_ONCE):
+        rows = pixels[start : start + _ROWS_AT_ONCE]
+        exponents = rows[:, :, 3].astype(np.int32)
+        scale = np.where(exponents > 0, np.ldexp(np.float32(1), exponents - 136), 0)
+        np.multiply(
+            rows[:, :, :3],
+            scale[:, :, None],
+            out=light[start : start + len(rows)],
+            casting="unsafe",
+        )
+    return light
 
 
 # What all formats have in common ------------------------------------------------------------------
@@ -278,9 +349,10 @@ def finish(
 
     upright: the decoder turned the picture already.
     Returns pixels (H, W, 3), their transfer, and the RGB profile that describes them (None: sRGB,
-    and always for linear pixels, which are brought to sRGB's primaries).
+    and always for linear pixels, which are brought to sRGB's primaries, and where the file told of
+    its colours by numbers, for those are converted to sRGB).
     """
-    array, profile = _to_rgb(samples, header.icc_profile)
+    array, profile = _to_rgb(samples, header.icc_profile or header.told_profile)
     transfer: Transfer = samples.transfer or "srgb"
     if profile is not None and icc.is_linear(profile):
         transfer = "linear"
@@ -290,6 +362,9 @@ def finish(
         check_floats(array, samples.notes)
     if transfer == "linear" and profile is not None:
         array, profile = _linear_to_srgb_primaries(array, profile), None
+    elif profile is not None and header.icc_profile is None:
+        array, profile = icc.convert(array, profile, icc.srgb_profile()), None
+        samples.notes.append("its colours were converted to sRGB")
     if not upright:
         array = turn(array, header.orientation)
     return np.ascontiguousarray(array), transfer, profile

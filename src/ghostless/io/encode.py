@@ -24,8 +24,8 @@ from ..bracket import Metadata, Space
 from ..errors import FileReadError
 from ..stripes import for_each_stripe
 from . import avif, gainmap, icc
+from .colours import BT709_CHROMATICITIES
 from .exif import ExifBlock, TiffReader, build_directories, build_exif
-from .exr import BT709_CHROMATICITIES
 from .jpeg import APP1, APP2, MAX_BODY_BYTES, head_end, segment
 from .metadata import SOFTWARE
 
@@ -163,30 +163,33 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _save_by_pillow(path: Path, pixels: NDArray[Any], format_name: str, **how: Any) -> None:
+def _saved_by_pillow(pixels: NDArray[Any], format_name: str, **how: Any) -> memoryview:
     from PIL import Image
 
     memory = io.BytesIO()
     Image.fromarray(pixels).save(memory, format_name, **how)
-    path.write_bytes(memory.getbuffer())
+    return memory.getbuffer()
 
 
 def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write a lossy WebP."""
-    _save_by_pillow(
-        path, pixels, "WEBP", quality=extras.quality, exif=extras.exif,
+    data = _saved_by_pillow(
+        pixels, "WEBP", quality=extras.quality, exif=extras.exif,
         icc_profile=extras.icc_profile, method=4,
     )  # fmt: skip
+    path.write_bytes(data)
 
 
 def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write an AVIF with Exif: of 8 bits with its profile, or of 10 or 12 bits in sRGB."""
     if extras.depth == 8:
         subsampling = "4:4:4" if extras.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
-        _save_by_pillow(
-            path, pixels, "AVIF", quality=extras.quality, exif=extras.exif,
-            icc_profile=extras.icc_profile, subsampling=subsampling, speed=_AVIF_SPEED,
+        # Given the Exif block, Pillow would take it apart and write it anew.
+        plain = _saved_by_pillow(
+            pixels, "AVIF", quality=extras.quality, icc_profile=extras.icc_profile,
+            subsampling=subsampling, speed=_AVIF_SPEED,
         )  # fmt: skip
+        path.write_bytes(avif.add_facts(bytes(plain), extras.exif))
         return
     if icc.to_linear_srgb_matrix(extras.icc_profile) is not None:
         pixels = icc.convert(pixels, extras.icc_profile, icc.srgb_profile())
@@ -338,7 +341,9 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     ):  # fmt: skip
         if value is not None:
             header[name] = value
-    OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
+    # Given a path, OpenEXR tells of a full disk as a RuntimeError that names that path.
+    with path.open("wb") as stream:
+        OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(stream)
 
 
 def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:

@@ -1,8 +1,8 @@
 """The Exif block: a TIFF structure of tagged values, taken apart and put together again.
 
-Nothing here raises on damaged input: an entry that points outside the block is skipped, so that a
-broken date never costs a photo. Values are kept as little-endian bytes with their types, hence what
-is read and written again is the same to the bit.
+Nothing here raises on damaged input: an entry that points outside the block is skipped, a pointer
+or text of another type passed over, so that a broken date never costs a photo. Values are kept as
+little-endian bytes with their types, hence what is read and written again is the same to the bit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,42 @@ _TYPE_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 
 _UNIT_SIZES: Final = {**_TYPE_SIZES, 5: 4, 10: 4}
 _NUMBER_FORMATS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d",
                           13: "I"}  # fmt: skip
-BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, IFD = 1, 2, 3, 4, 5, 7, 10, 13
 
 PHOTO_POINTER: Final = 0x8769
 GPS_POINTER: Final = 0x8825
+INTEROPERABILITY_POINTER: Final = 0xA005
 SUB_DIRECTORIES: Final = 0x014A
 
+# What each tag's value must be by Exif 2.32 and 3.0 (CIPA DC-008): text, numbers, fractions, or
+# bytes that mean something else. Tags that stand in none of these lists are not judged.
+_TEXTS: Final = {ASCII}
+_INTEGERS: Final = {BYTE, SHORT, LONG}
+_FRACTIONS: Final = {RATIONAL, SRATIONAL}
+_BYTES: Final = {BYTE, UNDEFINED}
+_IMAGE_TYPES: Final = {
+    **dict.fromkeys((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298), _TEXTS),
+    **dict.fromkeys((0x0112, 0x4746, 0x4749), _INTEGERS),
+    **dict.fromkeys(range(0x9C9B, 0x9CA0), _BYTES),
+}
+_PHOTO_TYPES: Final = {
+    **dict.fromkeys((0x8824, 0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9290, 0x9291, 0x9292,
+                     0xA004, 0xA420, 0xA430, 0xA431, *range(0xA433, 0xA43D)), _TEXTS),
+    **dict.fromkeys((0x8822, 0x8827, *range(0x8830, 0x8836), 0x9207, 0x9208, 0x9209, 0x9214,
+                     0xA001, 0xA002, 0xA003, 0xA210, 0xA214, 0xA217, *range(0xA401, 0xA404),
+                     0xA405, 0xA406, 0xA407, 0xA408, 0xA409, 0xA40A, 0xA40C, 0xA460), _INTEGERS),
+    **dict.fromkeys((0x829A, 0x829D, *range(0x9201, 0x9207), 0x920A, 0x920B, 0x9102,
+                     *range(0x9400, 0x9406), 0xA20B, 0xA20E, 0xA20F, 0xA215, 0xA404, 0xA432,
+                     0xA500), _FRACTIONS),
+    **dict.fromkeys((0x8828, 0x9000, 0x9101, 0x927C, 0x9286, 0xA000, 0xA20C, 0xA300, 0xA301,
+                     0xA302, 0xA40B, 0xA462), _BYTES),
+}  # fmt: skip
+_GPS_TYPES: Final = {
+    **dict.fromkeys((1, 3, 8, 9, 10, 12, 14, 16, 18, 19, 21, 23, 25, 29), _TEXTS),
+    **dict.fromkeys((0, 5, 30), _INTEGERS),
+    **dict.fromkeys((2, 4, 6, 7, 11, 13, 15, 17, 20, 22, 24, 26, 31), _FRACTIONS),
+    **dict.fromkeys((27, 28), _BYTES),
+}
 # No camera writes more; a damaged count must not keep us busy.
 _MAX_ENTRIES: Final = 1000
 _MAX_VALUE_BYTES: Final = 1 << 20
@@ -47,8 +77,19 @@ class Value:
         code = _NUMBER_FORMATS.get(self.kind, "")
         return [float(n) for n in struct.unpack(f"<{self.count}{code}", self.data)] if code else []
 
+    def integers(self) -> list[int]:
+        """The values of an unsigned integer type; of any other, as of fractions, an empty list."""
+        if self.kind not in (BYTE, SHORT, LONG, IFD):
+            return []
+        return list(struct.unpack(f"<{self.count}{_NUMBER_FORMATS[self.kind]}", self.data))
+
     def text(self) -> str:
-        """The value as text up to its first NUL, stripped; undecodable bytes are replaced."""
+        """The value as text up to its first NUL, stripped; undecodable bytes are replaced.
+
+        Some writers call texts bytes; a value of any other type has none.
+        """
+        if self.kind not in (ASCII, BYTE, UNDEFINED):
+            return ""
         return self.data.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
 
 
@@ -76,7 +117,7 @@ def long(*numbers: int) -> Value:
 
 def rational(number: float) -> Value:
     """A fraction near a number >= 0: exact for 1/125 and the like."""
-    if number <= 0 or not math.isfinite(number):
+    if number < 1e-9 or not math.isfinite(number):
         top, bottom = 0, 1
     elif number < 1 and abs(1 / number - round(1 / number)) < 1e-3 / number:
         top, bottom = 1, round(1 / number)
@@ -98,8 +139,9 @@ ReadAt = Callable[[int, int], bytes]
 class TiffReader:
     """Reads the directories of a TIFF structure by offset, from bytes or from a file."""
 
-    def __init__(self, read_at: ReadAt) -> None:
+    def __init__(self, read_at: ReadAt, max_value_bytes: int = _MAX_VALUE_BYTES) -> None:
         self._read_at = read_at
+        self._max_value_bytes = max_value_bytes
         head = read_at(0, 8)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         self.first = struct.unpack(f"{self.order}I", head[4:])[0] if self.valid(head) else 0
@@ -127,7 +169,7 @@ class TiffReader:
     def _add_entry(self, tags: Tags, entry: bytes) -> None:
         tag, kind, count = struct.unpack(f"{self.order}HHI", entry[:8])
         size = _TYPE_SIZES.get(kind, 0) * count
-        if not 0 < size <= _MAX_VALUE_BYTES or tag in tags:
+        if not 0 < size <= self._max_value_bytes or tag in tags:
             return
         if size <= 4:
             data = entry[8 : 8 + size]
@@ -147,10 +189,14 @@ class TiffReader:
         block = ExifBlock(dict(image))
         for pointer, name in ((PHOTO_POINTER, "photo"), (GPS_POINTER, "gps")):
             value = block.image.pop(pointer, None)
-            numbers = value.numbers() if value is not None else []
-            if numbers:
-                setattr(block, name, self.directory(int(numbers[0]))[0])
+            if value is not None:
+                setattr(block, name, self.at_pointer(value))
         return block
+
+    def at_pointer(self, value: Value | None) -> Tags:
+        """The tags of the directory that a pointer's value tells the place of."""
+        places = value.integers() if value is not None else []
+        return self.directory(places[0])[0] if places else {}
 
 
 def bytes_reader(data: bytes | memoryview) -> ReadAt:
@@ -213,6 +259,19 @@ def build_directory(tags: Tags, offset: int) -> bytes:
             values.append(data + b"\0" * (len(data) % 2))
             place += len(values[-1])
     return b"".join([*entries, struct.pack("<I", 0), *values])
+
+
+def of_their_types(block: ExifBlock) -> ExifBlock:
+    """The block without tags of another type than Exif gives them, at which other readers stop."""
+    sound = (
+        {tag: value for tag, value in tags.items() if value.kind in types.get(tag, (value.kind,))}
+        for tags, types in (
+            (block.image, _IMAGE_TYPES),
+            (block.photo, _PHOTO_TYPES),
+            (block.gps, _GPS_TYPES),
+        )
+    )
+    return ExifBlock(*sound)
 
 
 def chosen(tags: Tags, wanted: Iterable[int]) -> Tags:

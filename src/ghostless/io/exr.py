@@ -15,24 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
+from .colours import BT709_CHROMATICITIES
 from .containers import Damaged, Header
 from .exif import build_exif
 from .metadata import block_from_facts
 from .quiet import captured_stderr
 
-# Chromaticities (x, y) of Rec. ITU-R BT.709-6: red, green, blue, white (D65).
-BT709_CHROMATICITIES: Final = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 _REQUIRED: Final = (
     "channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio",
     "screenWindowCenter", "screenWindowWidth",
 )  # fmt: skip
 # Scan lines in a chunk by compression: ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB, HTJ2K256, HTJ2K32.
 _LINES_PER_CHUNK: Final = {3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}
+# A multiple of all of these, so that no chunk is decoded twice.
+_ROWS_AT_ONCE: Final = 256
 _MAX_COORDINATE: Final = 1 << 26
 # Longer than any header, previews included; a header cut off here is refused.
 _HEADER_BYTES: Final = 8 << 20
+# A window of more pixels than this may be so many times as large as what is stored in it.
+_MAY_BE_EMPTY_PIXELS: Final = 1 << 24
+_MOST_EMPTY: Final = 16
 # OpenEXR's PixelType: UINT, HALF, FLOAT.
-_SAMPLE_TYPES: Final = {0: np.uint32, 1: np.float16, 2: np.float32}
+_SAMPLE_BYTES: Final = {0: 4, 1: 2, 2: 4}
 # Bradford's cone responses, to adapt one white to another (ICC.1:2022 annex E).
 _BRADFORD: Final = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
@@ -111,7 +115,7 @@ def _channels(header: _ExrHeader) -> dict[str, _Channel]:
         end = value.index(b"\0", offset)
         name = value[offset:end].decode("utf-8")
         sample, _, x, y = struct.unpack("<iIii", value[end + 1 : end + 17])
-        if sample not in _SAMPLE_TYPES or not (0 < x <= 64 and 0 < y <= 64):
+        if sample not in _SAMPLE_BYTES or not (0 < x <= 64 and 0 < y <= 64):
             raise Damaged(f"its channel {name} is damaged")
         channels[name] = _Channel(sample, (x, y))
         offset = end + 17
@@ -128,8 +132,16 @@ def read_exr_header(path: Path) -> Header:
     x0, y0, x1, y1 = head.window("displayWindow")
     left, top, right, bottom = head.window("dataWindow")
     header = Header(x1 - x0 + 1, y1 - y0 + 1, bits=32)
-    if (right - left + 1) * (bottom - top + 1) > 4 * header.width * header.height:
+    header.stored = right - left + 1, bottom - top + 1
+    shown, stored = header.width * header.height, header.stored[0] * header.stored[1]
+    if stored > 4 * shown:
         raise Damaged("its pixels lie far outside its display window")
+    if shown > max(_MOST_EMPTY * stored, _MAY_BE_EMPTY_PIXELS):
+        raise FileReadError(
+            f"expected a picture that fills its window, found {header.stored[0]} x "
+            f"{header.stored[1]} pixels in one of {header.width} x {header.height}; render the "
+            "whole picture, or set the display window to the data window"
+        )
     header.exif = build_exif(block_from_facts(_facts(head)))
     return header
 
@@ -221,6 +233,7 @@ def _level_sides(side: int, round_up: int) -> list[int]:
 
 def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     """Decode to (H, W, 3) float32, linear, sRGB primaries; also returns notes."""
+    import Imath
     import OpenEXR
 
     data = path.read_bytes()
@@ -235,26 +248,31 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
         head.value(name, kind, size)
     source = data if head.multipart else _cleaned(data, head, _chunk_count(head))
     del data
+    left, top, right, bottom = head.window("dataWindow")
+    array = np.empty((bottom - top + 1, right - left + 1, 3), np.float32)
+    as_float = Imath.PixelType(Imath.PixelType.FLOAT)
     with captured_stderr():
         file = OpenEXR.InputFile(io.BytesIO(source))
         try:
-            planes = file.channels(names)
+            # By bands: whole planes would take as much memory again as the picture.
+            for start in range(0, len(array), _ROWS_AT_ONCE):
+                rows = array[start : start + _ROWS_AT_ONCE]
+                lines = top + start, top + start + len(rows) - 1
+                planes = file.channels(names, as_float, *lines)
+                for k in range(3):
+                    plane = np.frombuffer(planes[min(k, len(names) - 1)], np.float32)
+                    rows[:, :, k] = plane.reshape(rows.shape[:2])
         finally:
             file.close()
-    left, top, right, bottom = head.window("dataWindow")
-    shape = (bottom - top + 1, right - left + 1)
-    parts = [
-        np.frombuffer(plane, _SAMPLE_TYPES[channels[name].kind]).reshape(shape).astype(np.float32)
-        for name, plane in zip(names, planes, strict=True)
-    ]
-    array = cv2.merge(parts if len(parts) == 3 else parts * 3)
     notes: list[str] = []
     array = _to_display_window(array, left, top, head.window("displayWindow"), notes)
     matrix = _to_bt709(head.attributes.get("chromaticities", (b"", b""))[1])
     if matrix is not None:
         notes.append("its primaries were converted to those of sRGB")
-        array = cv2.transform(array, matrix)
-    return np.asarray(array), notes
+        for start in range(0, len(array), _ROWS_AT_ONCE):
+            rows = array[start : start + _ROWS_AT_ONCE]
+            rows[:] = cv2.transform(rows, matrix)
+    return array, notes
 
 
 def _to_display_window(

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from ..errors import FileReadError
 from ..stripes import for_each_stripe
-from .containers import Damaged, read_header
+from .containers import Damaged, check_pixels, read_header
 from .jpeg import APP1, APP2, head_end, segment, segments
 
 ISO_NAME: Final = b"urn:iso:std:iso:ts:21496:-1\0"
@@ -472,6 +472,8 @@ def _mpf_segment(at: int, first_bytes: int, second_bytes: int) -> bytes:
 def read_gain_map(data: bytes, max_pixels: int) -> tuple[Codes, GainMapFacts]:
     """Find and decode the gain map of a JPEG; one of more than `max_pixels` is refused.
 
+    max_pixels: those of the picture, at whose size a map says all that it can.
+
     Returns the map's codes, (h, w) or (h, w, 3), and what they mean. ISO 21496-1 is believed before
     XMP. Raises FileReadError where there is none, and Damaged where it cannot be read.
     """
@@ -488,7 +490,10 @@ def read_gain_map(data: bytes, max_pixels: int) -> tuple[Codes, GainMapFacts]:
         raise FileReadError(_NO_MAP)
     header = read_header(second, "jpeg")
     if header.width * header.height > max_pixels:
-        raise Damaged(f"its gain map has {header.width} x {header.height} pixels")
+        raise Damaged(
+            f"its gain map has {header.width} x {header.height} pixels, more than the picture"
+        )
+    check_pixels(header, max_pixels)
     facts = parse_iso_block(blocks[0]) if blocks else parse_xmp_of_map(packets[0])
     return np.asarray(imagecodecs.jpeg8_decode(second)), facts
 

@@ -32,8 +32,7 @@ _SAME_PRIMARIES: Final = 4e-3
 @lru_cache(maxsize=1)
 def srgb_profile() -> bytes:
     """The sRGB profile (LittleCMS's own), with its creation date fixed: same picture, same file."""
-    profile = bytes(imagecodecs.cms_profile("srgb"))
-    return profile[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + profile[36:]
+    return _dated(imagecodecs.cms_profile("srgb"))
 
 
 @lru_cache(maxsize=1)
@@ -46,6 +45,47 @@ def linear_srgb_profile() -> bytes:
             profile[place + 8 : place + 12] = struct.pack(">I", 12)
             profile[offset : offset + 12] = b"curv" + bytes(8)
     return bytes(profile)
+
+
+@lru_cache(maxsize=1)
+def adobe_rgb_profile() -> bytes:
+    """A profile of Adobe RGB (1998): its primaries, D65, gamma 563/256."""
+    return _dated(imagecodecs.cms_profile("adobergb"))
+
+
+@lru_cache(maxsize=64)
+def rgb_profile(chromaticities: tuple[float, ...], gamma: float | None = None) -> bytes | None:
+    """A profile of colours that a file tells by numbers; None where they make no sense.
+
+    chromaticities: x and y of red, green, blue and white. gamma: light is the codes to this power;
+    None for the curve of sRGB.
+    """
+    if not np.isfinite(chromaticities).all() or min(chromaticities[1::2]) <= 0:
+        return None
+    if gamma is not None and not 0.1 <= gamma <= 10:
+        return None
+    try:
+        profile = imagecodecs.cms_profile(
+            "rgb", whitepoint=chromaticities[6:], primaries=chromaticities[:6], gamma=gamma or 2.2
+        )
+    except Exception:  # LittleCMS finds no white between such primaries
+        return None
+    return _dated(profile if gamma is not None else _with_curve_of_srgb(profile))
+
+
+def _dated(profile: bytes) -> bytes:
+    """The same profile with its creation date fixed: same picture, same file."""
+    return profile[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + profile[36:]
+
+
+def _with_curve_of_srgb(profile: bytes) -> bytes:
+    curve = _tag(srgb_profile(), b"rTRC")
+    whole = bytearray(profile + bytes(-len(profile) % 4) + curve)
+    for place in _tag_table(profile):
+        if profile[place : place + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+            whole[place + 4 : place + 12] = struct.pack(">2I", len(whole) - len(curve), len(curve))
+    whole[:4] = struct.pack(">I", len(whole))
+    return bytes(whole)
 
 
 def _tag_table(profile: bytes) -> range:

@@ -20,6 +20,8 @@ from .containers import Damaged, Header
 _CODESTREAM_START: Final = b"\xff\x0a"
 # More than any header without an ICC profile takes.
 _HEADER_BYTES: Final = 4096
+# libjxl decodes them all, at four bytes a pixel each.
+_MAX_EXTRA_CHANNELS: Final = 8
 _RGB, _GREY = 0, 1
 _CUSTOM = 2
 # (offset, bits) behind each value of a field's two selecting bits; no bits for a constant.
@@ -85,7 +87,13 @@ def read_jpegxl_header(data: bytes) -> JpegXLHeader:
             header.pages = _skip_views(bits)
         header.bits, header.floats = _depth(bits)
         bits.flag()  # 16-bit buffers suffice
-        for _ in range(bits.choice(((0, 0), (1, 0), (2, 4), (1, 12)))):
+        extra = bits.choice(((0, 0), (1, 0), (2, 4), (1, 12)))
+        if extra > _MAX_EXTRA_CHANNELS:
+            raise FileReadError(
+                f"expected a JPEG XL of at most {_MAX_EXTRA_CHANNELS} channels beside colour, "
+                f"found {extra}; export it again without them"
+            )
+        for _ in range(extra):
             _skip_extra_channel(bits)
         in_xyb = bits.flag()
         _read_colours(bits, header)
@@ -210,9 +218,7 @@ def _skip_points(bits: _Bits, count: int) -> None:
         bits.choice(_COORDINATE)
 
 
-def decode_jpegxl(data: bytes, header: JpegXLHeader) -> NDArray[Any]:
+def decode_jpegxl(data: bytes) -> NDArray[Any]:
     """Decode the first picture, upright: (H, W) or (H, W, C); uint8, uint16 or float32."""
-    array = np.asarray(
-        imagecodecs.jpegxl_decode(data, index=0 if header.pages > 1 else None, numthreads=2)
-    )
+    array = np.asarray(imagecodecs.jpegxl_decode(data, index=0, numthreads=2))
     return array.astype(np.float32) if array.dtype == np.float16 else array

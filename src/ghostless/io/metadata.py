@@ -21,6 +21,7 @@ from .exif import (
     build_exif,
     chosen,
     long,
+    of_their_types,
     parse_exif,
     rational,
     short,
@@ -271,10 +272,11 @@ def carried_block(metadata: Metadata, width: int, height: int, *, srgb: bool) ->
     """The Exif directories of a result, from those of the reference frame.
 
     Camera, lens, date, artist, copyright, GPS and the exposure stay. The thumbnail, the maker's
-    note and what tells of the old pixels go; orientation, size and colour space are written anew.
-    As many of the longest values go as do not fit 65,000 bytes.
+    note, what tells of the old pixels, and tags of a wrong type go; orientation, size and colour
+    space are written anew. As many of the longest values go as do not fit 65,000 bytes.
     """
-    block = compact_block(parse_exif(metadata.exif) if metadata.exif else ExifBlock())
+    carried = parse_exif(metadata.exif) if metadata.exif else ExifBlock()
+    block = of_their_types(compact_block(carried))
     block.image[_ORIENTATION] = short(1)
     block.image[_SOFTWARE] = ascii_text(SOFTWARE)
     if metadata.lens is not None:

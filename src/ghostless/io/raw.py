@@ -6,16 +6,30 @@ the numbers of two frames differ by their exposure and by nothing else.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .containers import Damaged, Header, read_jpeg_header
+from ..errors import FileReadError
+from .containers import Damaged, Header, check_size, read_jpeg_header
+from .decode import check_floats, turn
+from .dng import (
+    MAX_VALUE_BYTES,
+    Dng,
+    apply_gain_maps,
+    decode_stored,
+    develop_linear,
+    light_of,
+    plain_dng,
+    read_dng,
+    stand_in,
+)
 from .exif import ExifBlock, build_exif
 from .metadata import block_from_facts, compact_block, facts_by_exifread
 from .quiet import captured_stderr
@@ -24,26 +38,59 @@ from .tiff import file_reader
 WhiteBalance = tuple[float, float, float, float]
 
 
+# LibRaw's flip, bits of turning by 180 degrees, mirroring and transposing, as Exif counts.
+_ORIENTATION_OF_FLIP: Final = {3: 3, 5: 8, 6: 6}
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(source: Path | bytes) -> Iterator[Any]:
     import rawpy
 
     raw = rawpy.RawPy()
     try:
-        raw.open_file(str(path))
+        if isinstance(source, bytes):
+            raw.open_buffer(io.BytesIO(source))
+        else:
+            raw.open_file(str(source))
         yield raw
     finally:
         raw.close()
 
 
-def read_raw_header(path: Path) -> tuple[Header, WhiteBalance]:
-    """Read size (turned upright), metadata and the camera's white balance, without the pixels."""
+@contextmanager
+def _kinds_refused() -> Iterator[None]:
+    """Tell of a kind of RAW that LibRaw knows but cannot decode as what it is: not as damage."""
+    import rawpy
+
+    try:
+        yield
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise FileReadError(
+            "expected a RAW file of a kind that LibRaw reads, found one that it does not; "
+            "convert it with Adobe DNG Converter, or develop it to a TIFF"
+        ) from error
+
+
+def read_raw_header(path: Path, max_pixels: int) -> tuple[Header, WhiteBalance]:
+    """Read size (turned upright), metadata and the camera's white balance.
+
+    Pixels are decoded only of what is no DNG, for rawpy does so before it tells the white balance.
+    Raises FileReadError for a picture of more than `max_pixels`, before that.
+    """
+    facts = _dng_facts(path)
     with captured_stderr(), _opened(path) as raw:
         sizes = raw.sizes
         width, height = int(sizes.iwidth), int(sizes.iheight)
+        check_size(width, height, max_pixels)
+        check_size(int(sizes.raw_width), int(sizes.raw_height), max_pixels)
         if int(sizes.flip) & 4:
             width, height = height, width
-        balance = white_balance(raw)
+        if facts is None:
+            with _kinds_refused():
+                balance = white_balance(raw)
+        else:
+            with _opened(stand_in(facts)) as small:
+                balance = white_balance(small)
     header = Header(width, height, bits=16)
     header.exif = build_exif(_read_exif(path))
     return header, balance
@@ -58,15 +105,53 @@ def white_balance(raw: Any) -> WhiteBalance:
     return 1.0, 1.0, 1.0, 1.0
 
 
-def decode_raw(path: Path, balance: WhiteBalance) -> NDArray[np.uint16]:
-    """Develop a RAW file: (H, W, 3) uint16, linear, upright, 65535 where the sensor clips."""
+def decode_raw(
+    path: Path, balance: WhiteBalance
+) -> tuple[NDArray[np.uint16] | NDArray[np.float32], list[str]]:
+    """Develop a RAW file: (H, W, 3), linear, upright; also returns notes.
+
+    uint16, 65535 where the sensor clips; of a DNG of floats float32, 1.0 where its white level is.
+    """
+    facts = _dng_facts(path)
+    if facts is None or not facts.needs_other_decoder:
+        return _develop(path, balance, facts), facts.notes if facts else []
+    light = light_of(decode_stored(path, facts), facts)
+    check_floats(light.reshape(*light.shape[:2], -1), facts.notes)
+    if not facts.floats:
+        return _develop(plain_dng(light, facts), balance), facts.notes
+    if facts.linear:
+        with captured_stderr(), _opened(stand_in(facts)) as raw:
+            matrix, turn_by = raw.color_matrix, _ORIENTATION_OF_FLIP.get(int(raw.sizes.flip), 1)
+        return turn(develop_linear(light, balance, matrix), turn_by), facts.notes
+    # LibRaw develops mosaics of integers only, and cuts what the white balance lifts above white;
+    # what is brighter than white anyway shall not be lost.
+    brightest = float(light.max())
+    brightest = brightest * max(balance[:3]) / min(balance[:3]) if brightest > 1 else 1.0
+    pixels = _develop(plain_dng(light / np.float32(brightest), facts), balance)
+    return pixels * np.float32(brightest / 65535), facts.notes
+
+
+def _dng_facts(path: Path) -> Dng | None:
+    reader, file = file_reader(path, MAX_VALUE_BYTES)
+    with file:
+        return read_dng(reader) if reader.order else None
+
+
+def _develop(
+    source: Path | bytes, balance: WhiteBalance, facts: Dng | None = None
+) -> NDArray[np.uint16]:
+    """Have LibRaw develop a file or its bytes; the gain maps in `facts` are applied before."""
     import rawpy
 
-    with captured_stderr() as complaints, _opened(path) as raw:
+    with captured_stderr() as complaints, _opened(source) as raw, _kinds_refused():
         raw.unpack()
     if any("corrupted" in line or "end of file" in line for line in complaints):
         raise Damaged("its sensor data is cut off or damaged")
-    with _opened(path) as raw:
+    with _opened(source) as raw:
+        if facts is not None and facts.gain_maps:
+            top, left, bottom, right = facts.area
+            mosaic = raw.raw_image[top:bottom, left:right]
+            apply_gain_maps(mosaic, facts.gain_maps, facts.black, facts.white)
         pixels = raw.postprocess(
             rawpy.Params(
                 user_wb=list(balance),

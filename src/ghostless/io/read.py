@@ -22,12 +22,14 @@ from .. import color
 from ..bracket import Bracket, Frame, Fused, Metadata, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
 from . import icc
+from .colours import HLG
 from .containers import (
     FORMAT_NAMES,
     HEAD_BYTES,
     Damaged,
     Format,
     Header,
+    check_pixels,
     read_header,
     sniff,
     what_it_seems,
@@ -39,8 +41,6 @@ from .metadata import metadata_from_bytes
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
-# Transfer characteristics of ITU-T H.273: light as a display shows it depends on the display.
-_HLG: Final = 18
 StrPath = str | os.PathLike[str]
 T = TypeVar("T")
 
@@ -175,7 +175,9 @@ def read_hdr_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fu
 
 
 def _apply_own_gain_map(photo: _Photo, settings: ReadSettings) -> Fused:
-    gain_map, facts = read_gain_map(photo.path.read_bytes(), settings.max_pixels)
+    gain_map, facts = read_gain_map(
+        photo.path.read_bytes(), photo.header.width * photo.header.height
+    )
     frame, notes = _decode_unguarded(photo)
     profile = frame.metadata.icc_profile or icc.srgb_profile()
     codes = np.asarray(frame.pixels, np.uint8)
@@ -246,22 +248,18 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
     if kind == "raw":
         from .raw import read_raw_header
 
-        header, balance = read_raw_header(path)
+        header, balance = read_raw_header(path, settings.max_pixels)
     if kind == "heif":
         require_heif()
         header.width, header.height = header.cropped or (header.width, header.height)
-    if header.transfer == _HLG:
+    if header.transfer == HLG:  # light as a display shows it depends on the display
         raise FileReadError(
             "expected a picture with the sRGB or the PQ curve, found one coded with HLG (an HDR "
             "picture); export it as OpenEXR, or as an SDR picture"
         )
     if header.width < 1 or header.height < 1:
         raise Damaged(f"its size is {header.width} x {header.height} pixels")
-    if header.width * header.height > settings.max_pixels:
-        raise FileReadError(
-            f"expected at most {settings.max_pixels:,} pixels, found {header.width} x "
-            f"{header.height}; scale the picture down or allow more with --max-pixels"
-        )
+    check_pixels(header, settings.max_pixels)
     return _Photo(path, kind, header, balance)
 
 
@@ -325,7 +323,8 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         from .raw import decode_raw
 
         assert photo.white_balance is not None
-        samples = Samples(decode_raw(photo.path, photo.white_balance), transfer="linear")
+        pixels, remarks = decode_raw(photo.path, photo.white_balance)
+        samples = Samples(pixels, transfer="linear", notes=remarks)
     else:
         samples = decode(photo.path, photo.kind, header)
     if samples.array.size == 0 or samples.array.ndim not in (2, 3):

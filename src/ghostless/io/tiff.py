@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from .containers import Damaged, Header, exif_orientation
-from .exif import SUB_DIRECTORIES, Tags, TiffReader, build_exif
+from .containers import Damaged, Header, exif_orientation, read_webp_header, take_colours_of_exif
+from .exif import SUB_DIRECTORIES, Tags, TiffReader, build_exif, bytes_reader
+from .jpeg import segments
+from .jpegxl import read_jpegxl_header
 from .metadata import compact_block
 
 # PhotometricInterpretation: colour filter array, linear RAW (DNG 1.6).
@@ -24,15 +27,18 @@ _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5
 _MAX_PAGES_LOOKED_AT: Final = 50
 
 
-def file_reader(path: Path) -> tuple[TiffReader, Any]:
-    """A directory reader over an open file, and that file (the caller closes it)."""
+def file_reader(path: Path, max_value_bytes: int = 1 << 20) -> tuple[TiffReader, Any]:
+    """A directory reader over an open file, and that file (the caller closes it).
+
+    max_value_bytes: longer values are passed over.
+    """
     file = path.open("rb")
 
     def read_at(offset: int, size: int) -> bytes:
         file.seek(offset)
         return file.read(size)
 
-    return TiffReader(read_at), file
+    return TiffReader(read_at, max_value_bytes), file
 
 
 def is_raw(path: Path) -> bool:
@@ -42,25 +48,31 @@ def is_raw(path: Path) -> bool:
         tags, following = reader.directory(reader.first)
         if _DNG_VERSION in tags or _is_raw_directory(tags):
             return True
-        offsets = tags[SUB_DIRECTORIES].numbers()[:8] if SUB_DIRECTORIES in tags else []
+        offsets = tags[SUB_DIRECTORIES].integers()[:8] if SUB_DIRECTORIES in tags else []
         if 0x010F in tags:  # the chained directories of a camera's file
             offsets.append(following)
-        return any(_is_raw_directory(reader.directory(int(offset))[0]) for offset in offsets)
+        return any(_is_raw_directory(reader.directory(offset)[0]) for offset in offsets)
 
 
 def _is_raw_directory(tags: Tags) -> bool:
     def first(tag: int) -> int:
-        numbers = tags[tag].numbers() if tag in tags else []
-        return int(numbers[0]) if numbers else -1
+        numbers = tags[tag].integers() if tag in tags else []
+        return numbers[0] if numbers else -1
 
     return first(_PHOTOMETRIC) in _RAW_PHOTOMETRIC or first(_COMPRESSION) in _RAW_COMPRESSION
 
 
-def _open(path: Path) -> tuple[Any, Any, int]:
-    """Return the open file, its first full-size page, and how many pages it has (at least)."""
+def quiet_tifffile() -> Any:
+    """The module tifffile, which else writes on the terminal what it thinks of damaged files."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile
+
+
+def _open(path: Path) -> tuple[Any, Any, int]:
+    """Return the open file, its first full-size page, and how many pages it has (at least)."""
+    tifffile = quiet_tifffile()
     file = tifffile.TiffFile(path)
     try:
         pages = []
@@ -82,6 +94,7 @@ def read_tiff_header(path: Path) -> Header:
     file, page, count = _open(path)
     with file:
         _check_layout(page)
+        coloured = int(page.photometric) != _SEPARATED and np.dtype(page.dtype).kind != "f"
         header = Header(
             int(page.imagewidth),
             int(page.imagelength),
@@ -93,6 +106,8 @@ def read_tiff_header(path: Path) -> Header:
     reader, stream = file_reader(path)
     with stream:
         block = reader.block()
+        if coloured:
+            take_colours_of_exif(header, reader, block)
     header.orientation = exif_orientation(block)
     header.exif = build_exif(compact_block(block))
     return header
@@ -113,7 +128,7 @@ def _check_layout(page: Any) -> None:
         )
 
 
-def _check_complete(page: Any, size: int) -> None:
+def check_complete(page: Any, size: int) -> None:
     """Raise Damaged where a strip or tile is missing or lies beyond the end of the file."""
     offsets, counts = page.dataoffsets, page.databytecounts
     expected = int(np.prod(page.chunked, dtype=np.int64))
@@ -126,6 +141,82 @@ def _check_complete(page: Any, size: int) -> None:
         raise Damaged("it holds fewer bytes than its size needs")
 
 
+# Parts that are pictures of their own, whose headers say how large --------------------------------
+
+_JPEG: Final = {6, 7, 33007, 34892}
+_JPEG_2000: Final = {33003, 33004, 33005, 34712}
+_JPEG_XR: Final = {22610, 34934}
+_JPEG_XL: Final = {50002, 52546}
+_WEBP: Final = {34927, 50001}
+_PNG, _LERC = {34933}, {34887}
+# Whose decoders are told how much is wanted, and give no more.
+_PLAIN: Final = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013}
+_HEAD_BYTES: Final = 1 << 16
+_USUAL_TILE_PIXELS: Final = 1 << 22
+
+
+def check_parts(page: Any) -> None:
+    """Raise Damaged where a strip or tile, decoded, would be larger than its place in the picture.
+
+    A part of kilobytes may hold a picture of gigabytes, of which its place is then cut.
+    """
+    compression = int(page.compression)
+    width, height = page.imagewidth, min(page.rowsperstrip, page.imagelength)
+    if page.is_tiled:
+        width, height = page.tilewidth, page.tilelength
+    if width * height > max(4 * page.imagewidth * page.imagelength, _USUAL_TILE_PIXELS):
+        raise Damaged(f"its tiles of {width} x {height} pixels are far larger than it is itself")
+    if compression in _PLAIN:
+        return
+    stream = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        stream.seek(offset)
+        size = _size_of_part(compression, stream.read(min(count, _HEAD_BYTES)))
+        if size is None:
+            raise FileReadError(
+                f"expected a TIFF of a usual compression, found number {compression}; "
+                "export it again with deflate or LZW"
+            )
+        if size[0] * size[1] > width * height:
+            raise Damaged(
+                f"a part of {width} x {height} pixels holds a picture of {size[0]} x {size[1]}"
+            )
+
+
+def _size_of_part(compression: int, head: bytes) -> tuple[int, int] | None:
+    """Width and height that a part's own header tells; None for a compression that is not known."""
+    if compression in _JPEG:
+        for marker, _, body in segments(head):
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                height, width = struct.unpack(">2H", body[1:5])
+                return width, height
+        raise Damaged("a part's size is missing")
+    if compression in _JPEG_2000:
+        at = head.index(b"\xff\x4f\xff\x51")
+        right, bottom, left, top = struct.unpack(">4I", head[at + 8 : at + 24])
+        return max(right - left, 0), max(bottom - top, 0)
+    if compression in _JPEG_XL:
+        inner: Header = read_jpegxl_header(head)
+    elif compression in _WEBP:
+        inner = read_webp_header(head[:4] + struct.pack("<I", len(head) - 8) + head[8:])
+    elif compression in _JPEG_XR:
+        tags = TiffReader(bytes_reader(b"II*\0" + head[4:])).directory(
+            int.from_bytes(head[4:8], "little")
+        )[0]
+        sides = [tags[tag].integers() if tag in tags else [] for tag in (0xBC80, 0xBC81)]
+        return sides[0][0], sides[1][0]
+    elif compression in _PNG:
+        width, height = struct.unpack(">2I", head[16:24])
+        return width, height
+    elif compression in _LERC and head.startswith(b"Lerc2 "):
+        at = 10 if int.from_bytes(head[6:10], "little") < 3 else 14
+        height, width = struct.unpack("<2I", head[at : at + 8])
+        return width, height
+    else:
+        return None
+    return inner.width, inner.height
+
+
 def decode_tiff(path: Path) -> tuple[NDArray[Any], str]:
     """Decode the first full-size page.
 
@@ -135,7 +226,8 @@ def decode_tiff(path: Path) -> tuple[NDArray[Any], str]:
     file, page, _ = _open(path)
     with file:
         _check_layout(page)
-        _check_complete(page, path.stat().st_size)
+        check_complete(page, path.stat().st_size)
+        check_parts(page)
         pixels = np.asarray(page.asarray())
         if page.axes.startswith("S"):
             pixels = np.moveaxis(pixels, 0, -1)
