@@ -56,12 +56,13 @@ class CameraSettings:
     plain_share: brackets that have none of what follows down to `hot_pixels`.
 
     exposure_stops: how far each frame is off its nominal exposure at most; shutters and apertures
-        may miss by that much (ISO 516 allows more).
+        have tolerances (ISO 516 gives shutters theirs), of which this is our guess.
     flicker: how far lamps swing about their mean in the shortest exposure, which longer ones
-        average out; IEEE 1789 lists 0.05 to 0.4 for common lamps. band_share: of those, with bands
-        by a rolling shutter.
-    glare: share of the light that lens and sensor spread widely, log-uniform: ISO 9358 veiling
-        glare, some 0.5 to 2 % of good lenses, and less in a patch. glare_change: how much, as a
+        average out (IEEE 1789 is about how deep LEDs may be modulated); the range is our guess.
+        band_share: of those, with bands by a rolling shutter.
+    glare: share of the light that lens and sensor spread widely, log-uniform: the veiling glare
+        that ISO 9358 measures, up to a few percent of a lens, less in a patch; the range is what
+        the spreads of `bench cameras` need. glare_change: how much, as a
         share, it differs between the frames of one bracket.
     vignetting: light missing in the corners of the frame, of which a bracket shows a part; up to
         two stops of open lenses, most of it corrected in the camera.

@@ -20,8 +20,8 @@ from .packages import import_for_rendering
 from .shapes import Array, Mesh, Vector, pose
 
 VARIANTS: Final = ("auto", "llvm_ad_rgb", "cuda_ad_rgb", "scalar_rgb")
-# LLVM 15 crashes and older ones lack what Mitsuba needs.
-_LLVM_VERSIONS: Final = range(30, 15, -1)
+# LLVM 15 crashes, 16 does on CPUs with AVX-512, and older ones lack what Mitsuba needs.
+_LLVM_VERSIONS: Final = range(30, 16, -1)
 NOTHING: Final = 255
 
 
@@ -112,7 +112,7 @@ class RenderSettings:
 
     samples: light paths per pixel. bounces: at most. denoise: whether what noise is left is
         removed by Open Image Denoise.
-    variant: of Mitsuba; "auto" takes llvm_ad_rgb where LLVM 16 or newer is found, else scalar_rgb,
+    variant: of Mitsuba; "auto" takes llvm_ad_rgb where LLVM 17 or newer is found, else scalar_rgb,
         which is several times slower and needs nothing.
     """
 
