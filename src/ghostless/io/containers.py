@@ -54,7 +54,8 @@ class Header:
     """What stands before the pixels.
 
     width, height: as stored, before the orientation is applied.
-    orientation: 1..8 as the Exif tag counts them.
+    orientation: 1..8 as the Exif tag counts them. applied: the same, where width and height are
+        those of the picture turned already, as its decoder gives it.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
         missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
         of ITU-T H.273, where the file gives them.
@@ -72,6 +73,7 @@ class Header:
     transfer: int | None = None
     primaries: int | None = None
     cropped: tuple[int, int] | None = None
+    applied: int = 1
     notes: list[str] = field(default_factory=list)
 
 

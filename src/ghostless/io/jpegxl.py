@@ -94,6 +94,7 @@ def read_jpegxl_header(data: bytes) -> JpegXLHeader:
             header.described, header.transfer = True, 8 if header.floats else 13
     if orientation >= 5:
         header.width, header.height = header.height, header.width
+    header.applied = orientation
     header.samples = 1 if header.grey else 3
     return header
 

@@ -21,6 +21,9 @@ from .metadata import block_from_facts, compact_block, facts_by_exifread
 from .quiet import captured_stderr
 from .tiff import file_reader
 
+# LibRaw's turns as the Exif tag counts them.
+_TURNS_OF_LIBRAW = {3: 3, 5: 8, 6: 6}
+
 WhiteBalance = tuple[float, float, float, float]
 
 
@@ -41,10 +44,11 @@ def read_raw_header(path: Path) -> tuple[Header, WhiteBalance]:
     with captured_stderr(), _opened(path) as raw:
         sizes = raw.sizes
         width, height = int(sizes.iwidth), int(sizes.iheight)
-        if int(sizes.flip) & 4:
+        flip = int(sizes.flip)
+        if flip & 4:
             width, height = height, width
         balance = white_balance(raw)
-    header = Header(width, height, bits=16)
+    header = Header(width, height, bits=16, applied=_TURNS_OF_LIBRAW.get(flip, 1))
     header.exif = build_exif(_read_exif(path))
     return header, balance
 

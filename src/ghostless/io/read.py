@@ -36,6 +36,7 @@ from .decode import Samples, decode, finish, require_heif, turn
 from .gainmap import apply_gain_map, read_gain_map
 from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
+from .turns import Laid, settle_turns
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
@@ -63,6 +64,7 @@ class PhotoFacts:
     """What a photo's file says before its pixels are decoded.
 
     height, width: once turned upright.
+    orientation: the tag that says how, 1..8.
     white_balance: the camera's multipliers for R, G, B, G2 of a RAW file, else None.
     """
 
@@ -71,22 +73,33 @@ class PhotoFacts:
     width: int
     metadata: Metadata
     white_balance: tuple[float, float, float, float] | None = None
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
 class _Photo:
-    """A file whose header was read: enough to check a bracket, nothing decoded yet."""
+    """A file whose header was read: enough to check a bracket, nothing decoded yet.
+
+    further: an orientation to apply once the picture is upright by its own tag.
+    """
 
     path: Path
     kind: Format
     header: Header
     white_balance: tuple[float, float, float, float] | None = None
+    further: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width once turned upright."""
         sides = self.header.height, self.header.width
-        return sides if self.header.orientation < 5 else (sides[1], sides[0])
+        swapped = (self.header.orientation >= 5) != (self.further >= 5)
+        return (sides[1], sides[0]) if swapped else sides
+
+    @property
+    def tag(self) -> int:
+        """The orientation that the file tells, whoever applies it."""
+        return max(self.header.orientation, self.header.applied)
 
 
 def read_frame(path: StrPath, settings: ReadSettings = ReadSettings()) -> Frame:
@@ -114,7 +127,7 @@ def read_facts(path: StrPath, settings: ReadSettings = ReadSettings()) -> PhotoF
     photo = _probe(Path(path), settings)
     height, width = photo.size
     metadata = metadata_from_bytes(photo.header.exif, photo.header.icc_profile)
-    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance)
+    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag)
 
 
 def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings()) -> Bracket:
@@ -129,6 +142,7 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     check_frame_count(len(files))
     photos = [_probe(path, settings) for path in files]
     _check_doubles(photos)
+    photos, remarks = _laid_alike(photos)
     # The bracket's own check, on frames that take no memory.
     Bracket(
         tuple(
@@ -142,11 +156,11 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
     with ThreadPoolExecutor(_DECODING_THREADS) as pool:
         results = list(pool.map(_decode_photo, photos))
-    frames, notes = [], []
-    for frame, remarks in results:
+    frames, notes = [], remarks
+    for frame, found in results:
         unified, converted = _in_colours_of(results[0][0], frame)
         frames.append(unified)
-        notes += [f"{frame.name}: {remark}" for remark in (*remarks, *converted)]
+        notes += [f"{frame.name}: {remark}" for remark in (*found, *converted)]
     return Bracket(tuple(frames), tuple(notes))
 
 
@@ -279,6 +293,13 @@ def _check_doubles(photos: Sequence[_Photo]) -> None:
         seen[key] = photo.path
 
 
+def _laid_alike(photos: list[_Photo]) -> tuple[list[_Photo], list[str]]:
+    """Turn the photos whose tags are at odds with the others' so that their pixels fit."""
+    laid = [Laid(photo.path.name, *photo.size, photo.tag) for photo in photos]
+    turns, notes = settle_turns(laid, lambda index: _decode_photo(photos[index])[0])
+    return [replace(p, further=turn) for p, turn in zip(photos, turns, strict=True)], notes
+
+
 # Decoding -----------------------------------------------------------------------------------------
 
 
@@ -331,6 +352,7 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
     if samples.array.size == 0 or samples.array.ndim not in (2, 3):
         raise Damaged("it holds no pixels")
     pixels, transfer, profile = finish(samples, header, upright=upright)
+    pixels = np.ascontiguousarray(turn(pixels, photo.further))
     if pixels.shape[:2] != photo.size:
         found = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise Damaged(f"its header says {photo.size[1]} x {photo.size[0]} pixels, it holds {found}")
