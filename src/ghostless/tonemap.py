@@ -15,7 +15,7 @@ The median ends at a sensible brightness, whatever the scale of the input.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite, sqrt
 from typing import Literal
 
@@ -355,7 +355,7 @@ def tone_map(
     if progress is not None:
         progress(1.0)
     notes = (*fused.notes, f"tone-mapped by {operator.name} ({operator.summary})")
-    return Fused(pixels, "display", fused.metadata, notes)
+    return replace(fused, pixels=pixels, space="display", notes=notes)
 
 
 def _clean_rows(radiance: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:

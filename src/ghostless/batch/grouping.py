@@ -28,6 +28,7 @@ from typing import Final, TypeVar
 
 from ..bracket import MAX_FRAMES, MIN_FRAMES
 from ..errors import OptionError
+from ..io.placing import nearly_one_size
 from ..photo_files import natural_key
 
 # Exposures nearer than this are the same: nominal shutter times (1/60, 1/125) are up to 0.1 stop
@@ -277,9 +278,14 @@ def _differ(first: Photo, second: Photo) -> bool:
 
 
 def _same_size(first: Photo, second: Photo) -> bool:
-    """Whether two photos are of one size, upright or as stored: tags may be wrong (`io.turns`)."""
+    """Whether two photos are of one size but for their edges (`io.placing`), upright or as stored.
+
+    As stored, for tags may be wrong (`io.turns`).
+    """
     upright, other = (first.width, first.height), (second.width, second.height)
-    return upright == other or (first.turned != second.turned and upright == other[::-1])
+    return nearly_one_size(upright, other) or (
+        first.turned != second.turned and nearly_one_size(upright, other[::-1])
+    )
 
 
 # --- patterns ------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -56,8 +56,8 @@ def _eighth_of_jpeg(path: Path) -> NDArray[np.uint8] | None:
 def compare(first: Frame, second: Frame) -> Evidence:
     """Compare two small copies: whether they show one scene, and the second's stops against it.
 
-    What their orientation tags say may be wrong (`io.turns`): the second is taken the way round that
-    is more like the first.
+    What their orientation tags say may be wrong (`io.turns`): the second is taken the way round
+    that is more like the first.
     """
     alike, second = _way_round(first, second)
     if alike is None or first.pixels.shape != second.pixels.shape:
@@ -71,7 +71,7 @@ def _way_round(first: Frame, second: Frame) -> tuple[float | None, Frame]:
     turned = (first.height >= first.width) != (second.height >= second.width)
     best: tuple[float | None, Frame] = (None, second)
     for quarters in (1, 3) if turned else (0, 2):
-        pixels: Pixels = np.ascontiguousarray(np.rot90(second.pixels, quarters))
+        pixels: Any = np.ascontiguousarray(np.rot90(second.pixels, quarters))
         shown = replace(second, pixels=pixels)
         alike = likeness(first, shown)
         if alike is not None and (best[0] is None or alike > best[0]):

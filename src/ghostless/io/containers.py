@@ -56,6 +56,7 @@ class Header:
     width, height: as stored, before the orientation is applied.
     orientation: 1..8 as the Exif tag counts them. applied: the same, where width and height are
         those of the picture turned already, as its decoder gives it.
+    place: where the picture lies on a larger page, x and y in pixels, where it says so.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
         missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
         of ITU-T H.273, where the file gives them.
@@ -74,6 +75,7 @@ class Header:
     primaries: int | None = None
     cropped: tuple[int, int] | None = None
     applied: int = 1
+    place: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
 

@@ -79,6 +79,8 @@ class OutputFormat:
     """A format that results are written in; the first of its depths is the default.
 
     hdr: how it is written for HDR displays; None for a format that cannot be, or is linear anyway.
+    alpha: whether it holds transparency. Pixels are then (H, W, 3), or (H, W, 4) with alpha last,
+        which the colours are not multiplied by.
     """
 
     name: str
@@ -88,6 +90,7 @@ class OutputFormat:
     max_side: int
     encode: Encoder
     hdr: HdrVariant | None = None
+    alpha: bool = False
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -189,7 +192,9 @@ def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         )  # fmt: skip
         return
     if icc.to_linear_srgb_matrix(extras.icc_profile) is not None:
-        pixels = icc.convert(pixels, extras.icc_profile, icc.srgb_profile())
+        colours = np.ascontiguousarray(pixels[:, :, :3])
+        colours = icc.convert(colours, extras.icc_profile, icc.srgb_profile())
+        pixels = np.concatenate([colours, pixels[:, :, 3:]], axis=2)
     top = (1 << extras.depth) - 1
     codes = (pixels.astype(np.uint32) * top + 32767) // 65535
     # H.273: BT.709 primaries, sRGB curve, BT.601 matrix.
@@ -249,6 +254,7 @@ def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             pixels,
             byteorder="<",
             photometric="rgb",
+            extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
             compression="zlib",
             compressionargs={"level": 1},
             predictor=3 if floats else 2,
@@ -316,6 +322,9 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write an OpenEXR, half or float, lossless, with its primaries and the exposure facts."""
     import OpenEXR
 
+    channels = "RGBA" if pixels.shape[2] == 4 else "RGB"
+    if channels == "RGBA":  # OpenEXR's colours are multiplied by alpha
+        pixels = np.concatenate([pixels[:, :, :3] * pixels[:, :, 3:], pixels[:, :, 3:]], axis=2)
     if extras.depth == 16:
         pixels = np.minimum(pixels, np.float32(_HALF_MAX)).astype(np.float16)
     header: dict[str, Any] = {
@@ -338,7 +347,7 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     ):  # fmt: skip
         if value is not None:
             header[name] = value
-    OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(str(path))
+    OpenEXR.File(header, {channels: np.ascontiguousarray(pixels)}).write(str(path))
 
 
 def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -378,15 +387,17 @@ OUTPUT_FORMATS: Final = (
         "JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg,
         HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg),
     ),
-    OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png),
-    OutputFormat("TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff),
-    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp),
+    OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png, alpha=True),
+    OutputFormat(
+        "TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff, alpha=True
+    ),
+    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp, alpha=True),
     OutputFormat(
         "AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif,
-        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif),
+        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif), alpha=True,
     ),
     OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
-    OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr),
-    OutputFormat("JPEG XL", (".jxl",), "linear", (16, 32), 2**30, encode_jpegxl),
+    OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr, alpha=True),
+    OutputFormat("JPEG XL", (".jxl",), "linear", (16, 32), 2**30, encode_jpegxl, alpha=True),
 )  # fmt: skip
 FORMAT_BY_SUFFIX: Final = {suffix: known for known in OUTPUT_FORMATS for suffix in known.suffixes}

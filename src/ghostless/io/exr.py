@@ -220,13 +220,21 @@ def _level_sides(side: int, round_up: int) -> list[int]:
 
 
 def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
-    """Decode to (H, W, 3) float32, linear, sRGB primaries; also returns notes."""
+    """Decode to (H, W, 3) float32, linear, sRGB primaries; also returns notes.
+
+    With alpha, or where the data window leaves some of the display window out, (H, W, 4), the
+    colours multiplied by alpha.
+    """
     import OpenEXR
 
     data = path.read_bytes()
     head = _parse(data)
     channels = _channels(head)
     names = _channel_names(channels)
+    alpha = names[0].rpartition(".")[0]
+    alpha = f"{alpha}.A" if alpha else "A"
+    if alpha in channels and channels[alpha].sampling == (1, 1):
+        names = [*names, alpha]
     for name, kind, size in (
         ("pixelAspectRatio", "float", 4),
         ("screenWindowCenter", "v2f", 8),
@@ -247,14 +255,25 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
         np.frombuffer(plane, _SAMPLE_TYPES[channels[name].kind]).reshape(shape).astype(np.float32)
         for name, plane in zip(names, planes, strict=True)
     ]
+    opaque = parts.pop() if names[-1] == alpha else None
     array = cv2.merge(parts if len(parts) == 3 else parts * 3)
     notes: list[str] = []
-    array = _to_display_window(array, left, top, head.window("displayWindow"), notes)
+    window = head.window("displayWindow")
+    if opaque is None and _leaves_out(window, (left, top, right, bottom)):
+        opaque = np.ones(shape, np.float32)
+    array = _to_display_window(array, left, top, window, notes)
     matrix = _to_bt709(head.attributes.get("chromaticities", (b"", b""))[1])
     if matrix is not None:
         notes.append("its primaries were converted to those of sRGB")
         array = cv2.transform(array, matrix)
+    if opaque is not None:
+        array = np.dstack([array, _to_display_window(opaque, left, top, window, [])])
     return np.asarray(array), notes
+
+
+def _leaves_out(window: tuple[int, int, int, int], data: tuple[int, int, int, int]) -> bool:
+    """Whether some of the display window has no pixels."""
+    return data[0] > window[0] or data[1] > window[1] or data[2] < window[2] or data[3] < window[3]
 
 
 def _to_display_window(
@@ -266,7 +285,7 @@ def _to_display_window(
     if (left, top) == (x0, y0) and array.shape[:2] == (height, width):
         return array
     notes.append("its data window was fitted to its display window")
-    canvas = np.zeros((height, width, 3), np.float32)
+    canvas = np.zeros((height, width, *array.shape[2:]), np.float32)
     dx, dy = left - x0, top - y0
     part = array[max(0, -dy) : max(0, height - dy), max(0, -dx) : max(0, width - dx)]
     y, x = max(0, dy), max(0, dx)

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import color
-from ..bracket import Bracket, Frame, Fused, Metadata, check_frame_count
+from ..bracket import Bracket, Frame, Fused, Mask, Metadata, Window, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
+from ..holes import fill_holes
 from . import icc
 from .containers import (
     FORMAT_NAMES,
@@ -36,6 +38,7 @@ from .decode import Samples, decode, finish, require_heif, turn
 from .gainmap import apply_gain_map, read_gain_map
 from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
+from .placing import Placed, windows_of
 from .turns import Laid, settle_turns
 
 _DECODING_THREADS: Final = 2
@@ -81,6 +84,7 @@ class _Photo:
     """A file whose header was read: enough to check a bracket, nothing decoded yet.
 
     further: an orientation to apply once the picture is upright by its own tag.
+    window: the part of the upright picture that is wanted, None for all of it.
     """
 
     path: Path
@@ -88,9 +92,15 @@ class _Photo:
     header: Header
     white_balance: tuple[float, float, float, float] | None = None
     further: int = 1
+    window: Window | None = None
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width once turned upright and cut to the window."""
+        return self.upright if self.window is None else (self.window[3], self.window[2])
+
+    @property
+    def upright(self) -> tuple[int, int]:
         """Height and width once turned upright."""
         sides = self.header.height, self.header.width
         swapped = (self.header.orientation >= 5) != (self.further >= 5)
@@ -143,6 +153,7 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     photos = [_probe(path, settings) for path in files]
     _check_doubles(photos)
     photos, remarks = _laid_alike(photos)
+    photos = _in_one_size(photos, settings, remarks)
     # The bracket's own check, on frames that take no memory.
     Bracket(
         tuple(
@@ -171,8 +182,9 @@ def read_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
     """
     frame, notes = _decode_photo(_probe(Path(path), settings))
     if frame.transfer == "linear":
-        return Fused(color.to_unit(frame.pixels), "linear", frame.metadata, notes)
-    return Fused(np.clip(color.to_unit(frame.pixels), 0, 1), "display", frame.metadata, notes)
+        return Fused(color.to_unit(frame.pixels), "linear", frame.metadata, notes, frame.opaque)
+    pixels = np.clip(color.to_unit(frame.pixels), 0, 1)
+    return Fused(pixels, "display", frame.metadata, notes, frame.opaque)
 
 
 def read_hdr_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
@@ -300,6 +312,25 @@ def _laid_alike(photos: list[_Photo]) -> tuple[list[_Photo], list[str]]:
     return [replace(p, further=turn) for p, turn in zip(photos, turns, strict=True)], notes
 
 
+def _in_one_size(photos: list[_Photo], settings: ReadSettings, notes: list[str]) -> list[_Photo]:
+    """Give photos that differ in size as programs leave them a window of one size each."""
+    placed = [
+        Placed(p.path.name, *p.upright, p.header.place if (p.tag, p.further) == (1, 1) else None)
+        for p in photos
+    ]
+    windows, remarks = windows_of(placed)
+    photos = [replace(p, window=window) for p, window in zip(photos, windows, strict=True)]
+    height, width = photos[0].size
+    if remarks and height * width > settings.max_pixels:
+        raise BracketError(
+            f"{photos[0].path.name}: expected photos that cover at most {settings.max_pixels:,} "
+            f"pixels together, found {width} x {height} by their positions; "
+            "scale them down or allow more with --max-pixels"
+        )
+    notes += remarks
+    return photos
+
+
 # Decoding -----------------------------------------------------------------------------------------
 
 
@@ -352,15 +383,58 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
     if samples.array.size == 0 or samples.array.ndim not in (2, 3):
         raise Damaged("it holds no pixels")
     pixels, transfer, profile = finish(samples, header, upright=upright)
-    pixels = np.ascontiguousarray(turn(pixels, photo.further))
-    if pixels.shape[:2] != photo.size:
+    pixels, opaque = turn(pixels, photo.further), samples.opaque
+    if opaque is not None:
+        opaque = np.asarray(turn(opaque, photo.further), np.uint8)
+    if pixels.shape[:2] != photo.upright:
         found = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise Damaged(f"its header says {photo.size[1]} x {photo.size[0]} pixels, it holds {found}")
+        height, width = photo.upright
+        raise Damaged(f"its header says {width} x {height} pixels, it holds {found}")
+    if photo.window is not None:
+        pixels, opaque = _through_window(pixels, opaque, photo.window)
+    pixels = np.ascontiguousarray(pixels)
     notes = [*header.notes, *samples.notes]
     if header.pages > 1:
         notes.append(f"it holds {header.pages} pictures; the first was taken")
-    metadata = metadata_from_bytes(header.exif, profile)
-    return Frame(pixels, transfer, path=photo.path, metadata=metadata), tuple(notes)
+    metadata = replace(metadata_from_bytes(header.exif, profile), window=photo.window)
+    if opaque is not None:
+        opaque = np.ascontiguousarray(opaque)
+        if not opaque.any():
+            raise FileReadError(
+                "expected a photo that shows something, found it transparent all over; "
+                "export it again"
+            )
+        notes.append(f"{_percent(opaque)} of it is transparent and not used")
+        pixels = pixels if pixels.flags.writeable else pixels.copy()
+        fill_holes(pixels, opaque)
+    frame = Frame(pixels, transfer, path=photo.path, metadata=metadata, opaque=opaque)
+    return frame, tuple(notes)
+
+
+def _percent(opaque: Mask) -> str:
+    share = 100 * float(np.count_nonzero(opaque < 128)) / opaque.size
+    return f"{share:.0f} %" if share >= 1 else f"{max(share, 0.1):.1f} %"
+
+
+def _through_window(
+    pixels: NDArray[Any], opaque: Mask | None, window: Window
+) -> tuple[NDArray[Any], Mask | None]:
+    """The part of a picture in a window; where that reaches beyond, it is transparent."""
+    left, top, width, height = window
+    rows, columns = (
+        slice(max(top, 0), max(top + height, 0)),
+        slice(max(left, 0), max(left + width, 0)),
+    )
+    part = pixels[rows, columns]
+    if part.shape[:2] == (height, width):
+        return part, None if opaque is None else opaque[rows, columns]
+    y, x = max(-top, 0), max(-left, 0)
+    there = slice(y, y + part.shape[0]), slice(x, x + part.shape[1])
+    whole = np.zeros((height, width, 3), pixels.dtype)
+    whole[there] = part
+    shown = np.zeros((height, width), np.uint8)
+    shown[there] = 255 if opaque is None else opaque[rows, columns]
+    return whole, shown
 
 
 def _in_colours_of(first: Frame, frame: Frame) -> tuple[Frame, list[str]]:

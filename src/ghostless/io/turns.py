@@ -87,7 +87,7 @@ def _best_turn(copy: Frame, others: Sequence[Frame], photo: Laid, base: Laid) ->
     """The further turn that lays a photo on the others; 1 where none fits."""
     # As if it had the tag that most have: what a camera that guessed wrong needs.
     common = then(inverse(photo.tag), base.tag)
-    candidates = [
+    candidates: list[int] = [
         code
         for code in dict.fromkeys((common, 1, *range(2, 9)))
         if (photo.height, photo.width)[:: -1 if code >= 5 else 1] == (base.height, base.width)
@@ -122,7 +122,7 @@ def _corners(orientation: int) -> tuple[int, ...]:
     return tuple(turn(np.array([[0, 1], [2, 3]], np.uint8), orientation).reshape(-1).tolist())
 
 
-_CODES: Final = {_corners(code): code for code in range(1, 9)}
+_CODES: Final[dict[tuple[int, ...], int]] = {_corners(code): code for code in range(1, 9)}
 
 
 def then(first: int, second: int) -> int:

@@ -8,7 +8,7 @@ over the table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Space, Stack
@@ -260,4 +260,5 @@ def fuse_stack(
     entry.check(stack)
     run, settings_class = entry.load()
     chosen = settings if settings is not None else settings_class()
-    return run(stack, chosen, progress=progress)
+    fused: Fused = run(stack, chosen, progress=progress)
+    return replace(fused, opaque=stack.opaque, wraps=stack.wraps)
