@@ -380,7 +380,7 @@ def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
     """The Exif item's bytes, None where there is none or its place is told in a rarer way."""
     try:
         item = _item_of_type(data, *_box(data, start, end, b"iinf"), b"Exif")
-        place = _item_place(data, *_box(data, start, end, b"iloc"), item) if item else None
+        place = item_place(data, *_box(data, start, end, b"iloc"), item) if item else None
     except (Damaged, struct.error, IndexError):
         return None
     if place is None:
@@ -401,7 +401,8 @@ def _item_of_type(data: bytes, start: int, end: int, wanted: bytes) -> int:
     return 0
 
 
-def _item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
+def item_place(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
+    """Where an item's bytes lie and how many there are, by the `iloc` box between two offsets."""
     version = data[start]
     sizes = struct.unpack(">H", _need(data, start + 4, 2))[0]
     offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15

@@ -24,10 +24,21 @@ from ..bracket import Metadata, Space
 from ..errors import FileReadError
 from ..stripes import for_each_stripe
 from . import avif, gainmap, icc
-from .exif import ExifBlock, TiffReader, build_directories, build_exif
+from .exif import (
+    BYTE,
+    UNDEFINED,
+    ExifBlock,
+    Tags,
+    TiffReader,
+    Value,
+    build_directories,
+    build_exif,
+)
 from .exr import BT709_CHROMATICITIES
-from .jpeg import APP1, APP2, MAX_BODY_BYTES, head_end, segment
+from .jpeg import APP1, APP2, APP13, MAX_BODY_BYTES, head_end, segment
 from .metadata import SOFTWARE
+from .packets import IPTC_TAG, PNG_KEYWORD, XMP_NAME, XMP_TAG, photoshop_resources
+from .xmp import descriptions_of
 
 # Chroma at full resolution from this quality on: fused edges between colours stay sharp.
 _FULL_CHROMA_QUALITY: Final = 90
@@ -44,6 +55,7 @@ class Extras:
     """What goes into a file beside the pixels.
 
     quality: 1..100 for the lossy formats. depth: bits per sample. block: Exif directories.
+    xmp: a packet. iptc: records of IPTC's IIM.
     """
 
     quality: int
@@ -51,6 +63,8 @@ class Extras:
     icc_profile: bytes
     block: ExifBlock
     metadata: Metadata
+    xmp: bytes | None = None
+    iptc: bytes | None = None
 
     @property
     def exif(self) -> bytes:
@@ -98,7 +112,10 @@ def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     data = _jpeg(pixels, extras.quality)
     at = head_end(data)
     with path.open("wb") as stream:
-        stream.write(data[:at] + b"".join(_jpeg_segments(extras)))
+        own = _jpeg_segments(extras)
+        if extras.xmp is not None:
+            own.insert(1, segment(APP1, XMP_NAME + extras.xmp))
+        stream.write(data[:at] + b"".join(own))
         stream.write(memoryview(data)[at:])
 
 
@@ -108,13 +125,15 @@ def _jpeg(pixels: NDArray[Any], quality: int) -> bytes:
 
 
 def _jpeg_segments(extras: Extras) -> list[bytes]:
-    """The Exif segment and those of the ICC profile."""
+    """The Exif segment, those of the ICC profile, and IPTC's; XMP is for the caller to add."""
     made = [segment(APP1, b"Exif\0\0" + extras.exif)]
     room = MAX_BODY_BYTES - 14
     profile = extras.icc_profile
     pieces = [profile[i : i + room] for i in range(0, len(profile), room)]
     for number, piece in enumerate(pieces, start=1):
         made.append(segment(APP2, b"ICC_PROFILE\0" + bytes((number, len(pieces))) + piece))
+    if extras.iptc is not None:
+        made.append(segment(APP13, photoshop_resources(extras.iptc)))
     return made
 
 
@@ -132,7 +151,8 @@ def encode_gain_map_jpeg(
     second = gainmap.encode_gain_map(codes, facts, quality)
     del codes
     with path.open("wb") as stream:
-        stream.writelines(gainmap.join_jpegs(picture, _jpeg_segments(extras), second))
+        own = _jpeg_segments(extras)
+        stream.writelines(gainmap.join_jpegs(picture, own, second, descriptions_of(extras.xmp)))
 
 
 def _light_of_codes(profile: bytes) -> NDArray[np.float32]:
@@ -146,6 +166,9 @@ def encode_png(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write a PNG of 8 or 16 bits with its profile and Exif chunks before the pixels."""
     profile = zlib.compress(extras.icc_profile, 9)
     chunks = _png_chunk(b"iCCP", b"ICC Profile\0\0" + profile) + _png_chunk(b"eXIf", extras.exif)
+    if extras.xmp is not None:
+        # Not packed, in no language: so that programs find it without reading the rest.
+        chunks += _png_chunk(b"iTXt", PNG_KEYWORD + b"\0\0\0\0\0" + extras.xmp)
     _write_png(path, pixels, chunks)
 
 
@@ -166,30 +189,33 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _save_by_pillow(path: Path, pixels: NDArray[Any], format_name: str, **how: Any) -> None:
+def _saved_by_pillow(pixels: NDArray[Any], format_name: str, **how: Any) -> memoryview:
     from PIL import Image
 
     memory = io.BytesIO()
     Image.fromarray(pixels).save(memory, format_name, **how)
-    path.write_bytes(memory.getbuffer())
+    return memory.getbuffer()
 
 
 def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write a lossy WebP."""
-    _save_by_pillow(
-        path, pixels, "WEBP", quality=extras.quality, exif=extras.exif,
-        icc_profile=extras.icc_profile, method=4,
+    data = _saved_by_pillow(
+        pixels, "WEBP", quality=extras.quality, exif=extras.exif,
+        icc_profile=extras.icc_profile, method=4, xmp=extras.xmp or b"",
     )  # fmt: skip
+    path.write_bytes(data)
 
 
 def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write an AVIF with Exif: of 8 bits with its profile, or of 10 or 12 bits in sRGB."""
     if extras.depth == 8:
         subsampling = "4:4:4" if extras.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
-        _save_by_pillow(
-            path, pixels, "AVIF", quality=extras.quality, exif=extras.exif,
-            icc_profile=extras.icc_profile, subsampling=subsampling, speed=_AVIF_SPEED,
+        # Given the Exif block, Pillow would take it apart and write it anew.
+        plain = _saved_by_pillow(
+            pixels, "AVIF", quality=extras.quality, icc_profile=extras.icc_profile,
+            subsampling=subsampling, speed=_AVIF_SPEED,
         )  # fmt: skip
+        path.write_bytes(avif.add_facts(bytes(plain), extras.exif, xmp=extras.xmp))
         return
     if icc.to_linear_srgb_matrix(extras.icc_profile) is not None:
         colours = np.ascontiguousarray(pixels[:, :, :3])
@@ -202,7 +228,7 @@ def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         codes.astype(np.uint16), level=extras.quality, bitspersample=extras.depth,
         primaries=1, transfer=13, matrix=6, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
-    path.write_bytes(avif.add_facts(bytes(data), extras.exif))
+    path.write_bytes(avif.add_facts(bytes(data), extras.exif, xmp=extras.xmp))
 
 
 def encode_pq_avif(
@@ -239,7 +265,8 @@ def encode_pq_avif(
         codes, level=extras.quality, bitspersample=extras.depth,
         primaries=9, transfer=16, matrix=9, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
-    path.write_bytes(avif.add_facts(bytes(data), extras.exif, (brightest, average)))
+    levels_told = (brightest, average)
+    path.write_bytes(avif.add_facts(bytes(data), extras.exif, levels_told, extras.xmp))
 
 
 def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -264,10 +291,15 @@ def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             software=False,
             maxworkers=2,
         )
-    _append_exif(path, extras.block)
+    further: Tags = {}
+    if extras.xmp is not None:
+        further[XMP_TAG] = Value(BYTE, len(extras.xmp), extras.xmp)
+    if extras.iptc is not None:
+        further[IPTC_TAG] = Value(UNDEFINED, len(extras.iptc), extras.iptc)
+    _append_exif(path, extras.block, further)
 
 
-def _append_exif(path: Path, block: ExifBlock) -> None:
+def _append_exif(path: Path, block: ExifBlock, further: Tags) -> None:
     """Write the first directory anew behind the pixels, with the Exif and GPS ones after it."""
     with path.open("r+b") as stream:
 
@@ -284,7 +316,7 @@ def _append_exif(path: Path, block: ExifBlock) -> None:
         if end > 0xFFF00000:
             return
         stream.seek(end)
-        whole = ExifBlock(block.image | tags, block.photo, block.gps)
+        whole = ExifBlock(block.image | further | tags, block.photo, block.gps)
         stream.write(build_directories(whole, end))
         stream.seek(4)
         stream.write(struct.pack("<I", end))
@@ -363,6 +395,8 @@ def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     with path.open("wb") as file:
         file.write(memoryview(stream)[:boxes_end])
         file.write(struct.pack(">I4s", 8 + len(exif), b"Exif") + exif)
+        if extras.xmp is not None:
+            file.write(struct.pack(">I4s", 8 + len(extras.xmp), b"xml ") + extras.xmp)
         file.write(memoryview(stream)[boxes_end:])
 
 

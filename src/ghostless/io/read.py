@@ -38,8 +38,10 @@ from .decode import Samples, decode, finish, require_heif, turn
 from .gainmap import apply_gain_map, read_gain_map
 from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
+from .packets import read_packets
 from .placing import Placed, windows_of
 from .turns import Laid, settle_turns
+from .xmp import gathered_xmp, kept_iptc
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
@@ -396,7 +398,15 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
     notes = [*header.notes, *samples.notes]
     if header.pages > 1:
         notes.append(f"it holds {header.pages} pictures; the first was taken")
-    metadata = replace(metadata_from_bytes(header.exif, profile), window=photo.window)
+    packets, iptc = read_packets(photo.path, photo.kind)
+    height, width = photo.upright
+    turned = photo.further != 1 or photo.tag != 1
+    metadata = replace(
+        metadata_from_bytes(header.exif, profile),
+        xmp=gathered_xmp(packets, iptc, width, height, turned=turned),
+        iptc=kept_iptc(iptc),
+        window=photo.window,
+    )
     if opaque is not None:
         opaque = np.ascontiguousarray(opaque)
         if not opaque.any():

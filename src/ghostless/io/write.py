@@ -32,6 +32,7 @@ from .encode import (
     encode_grey_png,
 )
 from .metadata import carried_block
+from .xmp import carried_xmp
 
 StrPath = str | os.PathLike[str]
 _ROWS_AT_ONCE: Final = 256
@@ -490,7 +491,8 @@ def _extras(
         )
     srgb = icc.to_linear_srgb_matrix(profile) is None
     block = carried_block(metadata, width, height, srgb=srgb)
-    return Extras(settings.quality, depth, profile, block, metadata)
+    xmp = carried_xmp(metadata, width, height)
+    return Extras(settings.quality, depth, profile, block, metadata, xmp, metadata.iptc)
 
 
 def _write_pixels(
