@@ -127,11 +127,14 @@ class Bracket:
     notes: one-line remarks for the user gathered on the way (an overruled EXIF, a turned photo).
     wraps: whether the frames go all the way round, so that their right edge is their left one's
         neighbour (360-degree panoramas).
+    top_rows: how many rows lie between the zenith and the first row of frames that wrap; None for
+        as many as between the last one and the nadir.
     """
 
     frames: tuple[Frame, ...]
     notes: tuple[str, ...] = ()
     wraps: bool = False
+    top_rows: float | None = None
 
     def __post_init__(self) -> None:
         check_frame_count(len(self.frames))
@@ -177,7 +180,9 @@ def _known_stops(frames: tuple[Frame, ...]) -> tuple[float, ...]:
     return tuple(stops)
 
 
-RegistrationModel = Literal["reference", "homography", "affine", "shift", "flow", "identity"]
+RegistrationModel = Literal[
+    "reference", "homography", "affine", "shift", "flow", "rotation", "identity"
+]
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,9 @@ class Registration:
     """How one frame was brought onto the reference.
 
     matrix: (3, 3) float64; takes pixel-centre coordinates (x, y, 1) of the reference to those of
-        the frame, so that warped(x) = frame(matrix x). Identity for the reference itself.
+        the frame, so that warped(x) = frame(matrix x). Identity for the reference itself. Of the
+        model "rotation" (360-degree frames) it takes directions (right, up, ahead at the middle of
+        the frame) of the reference to those of the frame.
     matches, inliers: feature pairs offered to and kept by the robust fit (0 where none was made).
     residual_pixels: root mean square distance of the inliers after the fit; NaN where unknown.
     improvement: share of the photometric misfit that the registration removed, 0..1.

@@ -10,6 +10,8 @@ On reduced stand-ins (proxy.py) of each frame and the reference, cascade.py goes
    homography; "none" wins unless another one is clearly better;
 4. optionally, dense flow for what no matrix describes (flow.py);
 5. one resampling at full size, validity mask, borders filled or cropped (warp.py).
+
+Frames that go all the way round (360 degrees) are rotated on their sphere instead (rotation.py).
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from ..exposure import choose_reference
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
 from .proxy import Matrix, gray_of, make_proxy
+from .rotation import Pair as RoundPair
+from .rotation import describe_rotation, estimate_rotation, sphere_of, warp_rotation
 from .warp import (
     common_rectangle,
     crop_frame,
@@ -49,7 +53,8 @@ class AlignSettings:
     model: the most general motion allowed: "homography", "affine" or "shift" fit that motion or
         none; "auto" chooses among them by the evidence; "flow" is auto followed by dense flow;
         "network" is auto with the homography network's answer as a further starting point, where
-        that answer helps; "none" leaves the frames as they are.
+        that answer helps; "none" leaves the frames as they are. Frames that go all the way round
+        are rotated, with "shift" about the vertical only.
     crop: cut all frames to the largest rectangle that every frame covers, instead of filling
         borders from the reference.
     proxy_pixels: size of the reduced frames that the motion is estimated on.
@@ -175,6 +180,8 @@ def align_bracket(
             bracket, settings, reference, list(frames), [f.opaque for f in frames], registrations
         )
 
+    if bracket.wraps:
+        return _align_round(bracket, settings, reference, progress)
     full = frames[0].pixels.shape
     out = list(frames)
     valid: list[Mask | None] = [None] * len(frames)
@@ -210,6 +217,44 @@ def align_bracket(
     return _finished(bracket, settings, reference, out, valid, tuple(results))
 
 
+def _align_round(
+    bracket: Bracket, settings: AlignSettings, reference: int, progress: Progress | None
+) -> Stack:
+    """Register frames that go all the way round, as `align_bracket` does others."""
+    frames = bracket.frames
+    sphere = sphere_of(frames[reference], bracket.top_rows)
+    out = list(frames)
+    valid = [frame.opaque for frame in frames]
+    results = [Registration("reference", np.eye(3))] * len(frames)
+    turns_only = settings.model == "shift"
+    base = make_proxy(frames[reference], settings.proxy_pixels)
+    neighbour, to_neighbour = base, np.eye(3)
+    order = list(_neighbours_first(len(frames), reference))
+    for done, (index, nearer) in enumerate(order):
+        if nearer == reference:
+            neighbour, to_neighbour = base, np.eye(3)
+        moving = make_proxy(frames[index], settings.proxy_pixels)
+        starts = []
+        if nearer != reference:
+            link, *_ = estimate_rotation(
+                RoundPair(neighbour, moving, sphere), turns_only=turns_only
+            )
+            starts = [link @ to_neighbour]
+        pair = RoundPair(base, moving, sphere)
+        rotation, gained, notes = estimate_rotation(pair, starts, turns_only=turns_only)
+        del pair
+        neighbour, to_neighbour = moving, rotation
+        results[index] = describe_rotation(rotation, gained, notes, sphere)
+        if results[index].model == "rotation":
+            opaque = valid[index]
+            opaque = None if opaque is None else np.empty_like(opaque)
+            pixels, valid[index] = warp_rotation(frames[index], rotation, sphere, opaque)
+            out[index] = replace(frames[index], pixels=pixels, opaque=opaque)
+        if progress is not None:
+            progress((done + 1) / len(order))
+    return _finished(bracket, settings, reference, out, valid, tuple(results))
+
+
 def _finished(
     bracket: Bracket,
     settings: AlignSettings,
@@ -236,7 +281,8 @@ def _finished(
         registrations=registrations,
         filled=True,
         notes=notes,
-        wraps=bracket.wraps,
+        # A crop that took columns off took the seam with them.
+        wraps=bracket.wraps and frames[0].width == bracket.frames[0].width,
     )
 
 

@@ -41,7 +41,7 @@ from .metadata import metadata_from_bytes
 from .packets import read_packets
 from .placing import Placed, windows_of
 from .turns import Laid, settle_turns
-from .xmp import gathered_xmp, kept_iptc
+from .xmp import gathered_xmp, kept_iptc, panorama_of
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
@@ -58,10 +58,13 @@ class ReadSettings:
     max_pixels: a picture of more (width times height) is refused before it is decoded.
     white_balance: multipliers of red, green, blue and second green that RAW photos are developed
         with; None for the camera's own of the bracket's first photo.
+    wrap: whether the photos go all the way round, 360 degrees, so that their right edge is their
+        left one's neighbour; None for what they say of themselves (GPano).
     """
 
     max_pixels: int = 400_000_000
     white_balance: tuple[float, float, float, float] | None = None
+    wrap: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,24 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
         unified, converted = _in_colours_of(results[0][0], frame)
         frames.append(unified)
         notes += [f"{frame.name}: {remark}" for remark in (*found, *converted)]
-    return Bracket(tuple(frames), tuple(notes))
+    wraps, top_rows = _round(frames, settings.wrap)
+    return Bracket(tuple(frames), tuple(notes), wraps, top_rows)
+
+
+def _round(frames: Sequence[Frame], wanted: bool | None) -> tuple[bool, float | None]:
+    """Whether frames go all the way round, and how many rows lie above them on their sphere."""
+    told = [panorama_of(frame.metadata.xmp) for frame in frames]
+    whole = [
+        panorama
+        for panorama, frame in zip(told, frames, strict=True)
+        if panorama is not None and panorama.wraps and panorama.width == frame.width
+    ]
+    partial = any(panorama is not None and not panorama.wraps for panorama in told)
+    wraps = bool(whole) and not partial if wanted is None else wanted
+    if not wraps or not whole:
+        return wraps, None
+    _, top, *_ = frames[0].metadata.window or (0, 0)
+    return wraps, float(whole[0].top + top)
 
 
 def read_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:

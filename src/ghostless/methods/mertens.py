@@ -82,7 +82,7 @@ def fuse(
     photos = _Photos(stack)
     exponents = _exponents(stack, settings)
     levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
-    pixels = fuse_exposures(photos, exponents, levels, progress)
+    pixels = fuse_exposures(photos, exponents, levels, progress, wraps=stack.wraps)
     if settings.stretch_percent > 0:
         _stretch(pixels, settings.stretch_percent)
     elif settings.overshoot == "shoulder":
@@ -103,7 +103,7 @@ def weight_maps(
     photos = _Photos(stack)
     height, width = photos.size
     factor = max(1, ceil(sqrt(height * width / proxy_pixels)))
-    return mean_weights(photos, _exponents(stack, settings), factor)
+    return mean_weights(photos, _exponents(stack, settings), factor, wraps=stack.wraps)
 
 
 def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:
