@@ -551,7 +551,7 @@ def choose_reference(bracket: Bracket) -> int:
     """
     middle = (len(bracket.frames) - 1) / 2
     displays = small_displays(bracket.frames)
-    moving = moving_area(displays)
+    moving = moving_area(displays, wraps=bracket.wraps)
     for frame in bracket.frames:
         if frame.opaque is not None:
             moving &= _reduced_mask(frame.opaque, moving.shape)
