@@ -21,6 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .seam import with_margins
+
 Plane = NDArray[np.float32]
 
 
@@ -75,8 +77,7 @@ def _round_the_seam(image: Plane) -> Plane:
     if image.shape[1] % 2:
         between = (image[:, :1] + image[:, -1:]) * np.float32(0.5)
         image = np.concatenate([image, between], axis=1)
-    width = image.shape[1]
-    return np.asarray(np.take(image, np.arange(-2, width + 2) % width, axis=1))
+    return with_margins(image, 2)
 
 
 def source_rows(start: int, stop: int, height: int) -> tuple[int, int]:

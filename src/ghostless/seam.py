@@ -48,5 +48,9 @@ def folded(picture: NDArray[Any], width: int) -> NDArray[Any]:
 def with_margins(picture: NDArray[Any], columns: int) -> NDArray[Any]:
     """A picture (H, W[, C]) with columns from beyond the seam on both sides."""
     width = picture.shape[1]
+    if columns <= width:
+        return np.concatenate(
+            [picture[:, width - columns :], picture, picture[:, :columns]], axis=1
+        )
     places = np.arange(-columns, width + columns) % width
     return np.asarray(np.take(picture, places, axis=1))

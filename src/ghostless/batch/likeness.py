@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Bracket, Frame, Pixels
 from ..exposure import estimate_stops
+from ..io.decode import turn
 from ..io.read import ReadSettings, read_frame
 from ..likeness import likeness
 from .grouping import Evidence
@@ -70,8 +71,9 @@ def _way_round(first: Frame, second: Frame) -> tuple[float | None, Frame]:
     """Likeness of the second photo as it is or turned, whichever is more like the first, and it."""
     turned = (first.height >= first.width) != (second.height >= second.width)
     best: tuple[float | None, Frame] = (None, second)
-    for quarters in (1, 3) if turned else (0, 2):
-        pixels: Any = np.ascontiguousarray(np.rot90(second.pixels, quarters))
+    # Orientations as the Exif tag counts them; mirrored ones only where a plain one cannot be.
+    for orientation in (6, 8, 5, 7) if turned else (1, 3):
+        pixels: Any = np.ascontiguousarray(turn(second.pixels, orientation))
         shown = replace(second, pixels=pixels)
         alike = likeness(first, shown)
         if alike is not None and (best[0] is None or alike > best[0]):
