@@ -26,14 +26,20 @@ def add_facts(
     """Add the Exif block, XMP, and for HDR the light levels, to a still AVIF by libavif.
 
     exif: without prefix. light_levels: cd/m2 of the brightest pixel, and on average. xmp: a packet.
-    A file that is laid out in another way than libavif's plain one is returned as it is.
+    A file that has an Exif block, or is laid out in another way than libavif's plain one, is
+    returned as it is.
     """
     top = {name: (inside, stop) for name, inside, stop in boxes(data, 0, len(data))}
     meta_start, meta_end = top.get(b"meta", (0, 0))
     inner = {name: data[at:stop] for name, at, stop in boxes(data, meta_start + 4, meta_end)}
     places, items = inner.get(b"iloc", b""), inner.get(b"iinf", b"")
     entries = _plain_entries(places)
-    if entries is None or items[:4] != bytes(4) or inner.get(b"iref", bytes(4))[:4] != bytes(4):
+    if (
+        entries is None
+        or b"Exif" in items
+        or items[:4] != bytes(4)
+        or inner.get(b"iref", bytes(4))[:4] != bytes(4)
+    ):
         return data
     picture = int.from_bytes(inner[b"pitm"][4:6], "big")
     first = max(item for item, _, _ in entries) + 1
