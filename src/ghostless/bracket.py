@@ -21,6 +21,9 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 Mask = NDArray[np.uint8]
 Space = Literal["display", "linear"]
 
+# Left, top, width and height of a part of a picture; it may reach beyond the picture's edges.
+Window = tuple[int, int, int, int]
+
 MIN_FRAMES = 2
 MAX_FRAMES = 20
 
@@ -30,7 +33,9 @@ class Metadata:
     """What a file says about its picture, besides the pixels.
 
     `exif` is the Exif block as stored (a TIFF structure, without the "Exif\\0\\0" prefix) and
-    `icc_profile` the ICC profile's bytes. Exposure facts are None where the file has none.
+    `icc_profile` the ICC profile's bytes; `xmp` is an XMP packet, `iptc` the records of IPTC's IIM.
+    Exposure facts are None where the file has none.
+    window: which part of the upright photo its pixels show; None for all of it.
     """
 
     exif: bytes | None = None
@@ -43,6 +48,9 @@ class Metadata:
     camera: str | None = None
     lens: str | None = None
     focal_length_mm: float | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Frame:
         light; 1.0 or the type's maximum is where the sensor clips).
     stops: exposure in stops (log2 of the light let in), larger is brighter; only differences
         between frames count. None while unknown.
+    opaque: (H, W) uint8, 0 where the photo is transparent and shows nothing, 255 where it shows the
+        scene; None where it does everywhere. Pixels under 0 hold no more than a filling.
     stops_source: where `stops` comes from: "exif", "user", "file" or "pixels".
     """
 
@@ -63,8 +73,16 @@ class Frame:
     stops_source: str | None = None
     path: Path | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    opaque: Mask | None = None
 
     def __post_init__(self) -> None:
+        if self.opaque is not None and (
+            self.opaque.shape != self.pixels.shape[:2] or self.opaque.dtype != np.uint8
+        ):
+            raise BracketError(
+                f"{self.name}: expected an opacity of shape {self.pixels.shape[:2]} and type "
+                f"uint8, found {self.opaque.shape} and {self.opaque.dtype}"
+            )
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or 0 in self.pixels.shape:
             raise BracketError(
                 f"{self.name}: expected pixels of shape (height, width, 3), "
@@ -106,11 +124,17 @@ class Frame:
 class Bracket:
     """The frames of one scene as read, sorted dark to bright once their stops are known.
 
-    notes: one-line remarks for the user gathered on the way (an overruled EXIF, a dropped alpha).
+    notes: one-line remarks for the user gathered on the way (an overruled EXIF, a turned photo).
+    wraps: whether the frames go all the way round, so that their right edge is their left one's
+        neighbour (360-degree panoramas).
+    top_rows: how many rows lie between the zenith and the first row of frames that wrap; None for
+        as many as between the last one and the nadir.
     """
 
     frames: tuple[Frame, ...]
     notes: tuple[str, ...] = ()
+    wraps: bool = False
+    top_rows: float | None = None
 
     def __post_init__(self) -> None:
         check_frame_count(len(self.frames))
@@ -156,7 +180,9 @@ def _known_stops(frames: tuple[Frame, ...]) -> tuple[float, ...]:
     return tuple(stops)
 
 
-RegistrationModel = Literal["reference", "homography", "affine", "shift", "flow", "identity"]
+RegistrationModel = Literal[
+    "reference", "homography", "affine", "shift", "flow", "rotation", "identity"
+]
 
 
 @dataclass(frozen=True)
@@ -164,7 +190,9 @@ class Registration:
     """How one frame was brought onto the reference.
 
     matrix: (3, 3) float64; takes pixel-centre coordinates (x, y, 1) of the reference to those of
-        the frame, so that warped(x) = frame(matrix x). Identity for the reference itself.
+        the frame, so that warped(x) = frame(matrix x). Identity for the reference itself. Of the
+        model "rotation" (360-degree frames) it takes directions (right, up, ahead at the middle of
+        the frame) of the reference to those of the frame.
     matches, inliers: feature pairs offered to and kept by the robust fit (0 where none was made).
     residual_pixels: root mean square distance of the inliers after the fit; NaN where unknown.
     improvement: share of the photometric misfit that the registration removed, 0..1.
@@ -185,7 +213,8 @@ class Stack:
     """Frames registered to one reference, dark to bright, with a mask or two each.
 
     valid: per frame (H, W) uint8, 255 where the warped frame has pixels of its own, 0 where it was
-        filled from the reference; None where all is valid.
+        filled from the reference; None where all is valid. That of the reference is 0 where it is
+        transparent and was filled from the other frames, as far as they show anything.
     confidence: per frame (H, W) uint8 after `deghost`: 255 where the frame shows what the reference
         shows, 0 where it was ghosted and its pixels were replaced; None before `deghost`
         or where nothing was found.
@@ -193,6 +222,7 @@ class Stack:
         exposure. Methods that want every exposure of a thing to choose from (exposure fusion)
         then use them and ignore the masks; those that want measurements of light do not.
     registrations: per frame, empty if the stack was never aligned.
+    wraps: as in `Bracket`.
     """
 
     frames: tuple[Frame, ...]
@@ -202,6 +232,7 @@ class Stack:
     registrations: tuple[Registration, ...] = ()
     filled: bool = False
     notes: tuple[str, ...] = ()
+    wraps: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.frames)
@@ -229,6 +260,15 @@ class Stack:
         """Every frame's exposure in stops; raises BracketError where one is unknown."""
         return _known_stops(self.frames)
 
+    @property
+    def opaque(self) -> Mask | None:
+        """Where any frame shows the scene, (H, W) uint8, 0 where none does; None for everywhere."""
+        masks = [mask for mask in self.valid if mask is not None]
+        if len(masks) < len(self.valid):
+            return None
+        seen = np.maximum.reduce(masks)
+        return None if seen.all() and seen.min() == 255 else seen
+
     def weight(self, index: int, rows: slice = slice(None)) -> NDArray[np.float32] | None:
         """Rows of what a method should multiply frame `index`'s weight by: 0..1, None for 1.
 
@@ -250,14 +290,22 @@ class Fused:
     pixels: (H, W, 3) float32 RGB. In space "display" 0..1 with the sRGB curve (or that of the
         input's ICC profile); in space "linear" scene radiance, >= 0, where 1.0 is diffuse white
         (what just clips in the reference frame).
+    opaque: (H, W) uint8, 0 where no photo showed anything; None where one did everywhere.
+    wraps: whether the right edge is the left one's neighbour.
     """
 
     pixels: NDArray[np.float32]
     space: Space
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
+    opaque: Mask | None = None
+    wraps: bool = False
 
     def __post_init__(self) -> None:
+        if self.opaque is not None and self.opaque.shape != self.pixels.shape[:2]:
+            raise BracketError(
+                f"expected an opacity of shape {self.pixels.shape[:2]}, found {self.opaque.shape}"
+            )
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.float32:
             raise BracketError(
                 "expected a fused image of shape (height, width, 3) and type float32, "

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .bracket import Bracket, Frame, Metadata
+from .bracket import Bracket, Frame, Mask, Metadata
 from .curves import (
     CURVE_STRENGTHS,
     USUAL_STRENGTH,
@@ -32,6 +33,7 @@ from .intensity import (
     level_count,
     quantiles,
     sample_display,
+    sample_mask,
 )
 from .motion import moving_area, small_displays
 from .response import Response, estimate_response
@@ -114,6 +116,10 @@ def _bracket_metadata_stops(frames: Sequence[Frame]) -> list[float | None]:
 _SHARES = (np.arange(256) + 0.5) / 256
 
 
+# Frames that are transparent in places are compared where all show something, if that is so much.
+_LEAST_COMMON_SHARE = 0.05
+
+
 @dataclass(frozen=True)
 class _Profile:
     """What the estimate needs of one frame."""
@@ -126,8 +132,23 @@ class _Profile:
     linear: bool
 
 
-def _profile(frame: Frame) -> _Profile:
+def _profiles(frames: Sequence[Frame]) -> list[_Profile]:
+    """Profiles of frames of one size, from where all of them show something, as far as they do."""
+    seen = [sample_mask(frame.opaque, frame.height, frame.width) for frame in frames]
+    if all(mask.all() for mask in seen):
+        return [_profile(frame) for frame in frames]
+    common = np.logical_and.reduce(seen)
+    enough = float(common.mean()) > _LEAST_COMMON_SHARE
+    return [
+        _profile(frame, common if enough or not mask.any() else mask)
+        for frame, mask in zip(frames, seen, strict=True)
+    ]
+
+
+def _profile(frame: Frame, seen: NDArray[np.bool_] | None = None) -> _Profile:
     display = sample_display(frame)
+    if seen is not None and seen.any():
+        display = display[seen]
     levels = level_count(frame)
     counts = histograms(display, levels)
     values = np.stack([quantiles(counts[:, c], _SHARES) for c in range(3)], axis=1)
@@ -158,7 +179,7 @@ def estimate_stops(bracket: Bracket) -> tuple[float, ...]:
     the member under which the difference is most alike over the whole range. Only differences
     count; the middle frame gets 0. Always finite.
     """
-    return _estimate([_profile(frame) for frame in bracket.frames]).stops
+    return _estimate(_profiles(bracket.frames)).stops
 
 
 def _estimate(profiles: Sequence[_Profile]) -> _Estimate:
@@ -240,7 +261,7 @@ def assign_stops(
     are black or white.
     """
     frames = bracket.frames
-    profiles = [_profile(frame) for frame in frames]
+    profiles = _profiles(frames)
     _check_usable(frames, profiles)
     estimate = _estimate(profiles)
     notes = [*bracket.notes, *_useless_notes(frames, profiles)]
@@ -530,14 +551,17 @@ def choose_reference(bracket: Bracket) -> int:
     """
     middle = (len(bracket.frames) - 1) / 2
     displays = small_displays(bracket.frames)
-    moving = moving_area(displays)
+    moving = moving_area(displays, wraps=bracket.wraps)
+    for frame in bracket.frames:
+        if frame.opaque is not None:
+            moving &= _reduced_mask(frame.opaque, moving.shape)
     share = float(moving.mean())
     decides = share / (share + _MOVING_HALF_SHARE)
     sharpness = relative_sharpness(bracket.frames)
     costs = []
     for index, frame in enumerate(bracket.frames):
         distance = abs(index - middle) / max(middle, 0.5)
-        loss = _loss(sample_display(frame))
+        loss = _loss(sample_display(frame), sample_mask(frame.opaque, frame.height, frame.width))
         cost = loss * (1 + _DISTANCE_RISE * distance) + _DISTANCE_COST * distance
         if share > 0:
             lost = _moving_loss(displays[index][moving] * np.float32(1 / 255))
@@ -558,10 +582,17 @@ def _moving_loss(display: Floats) -> float:
     return float(clipped.mean() + crushed.mean())
 
 
-def _loss(display: Floats) -> float:
-    """Share of the area (0..1) that a frame loses to clipping and to noise in shadows."""
+def _reduced_mask(mask: Mask, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    return np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA) == 255)
+
+
+def _loss(display: Floats, shown: NDArray[np.bool_]) -> float:
+    """Share of the area (0..1) that a frame loses to clipping and to noise in shadows.
+
+    shown: samples that are not transparent; the others are lost.
+    """
     brightest = display.max(axis=1)
     clipped = np.clip((brightest - 0.94) / 0.05, 0.0, 1.0)
     crushed = np.clip((0.30 - brightest) / 0.25, 0.0, 1.0)
     # What moves is shown from the reference alone, so a dark shadow costs as much as a highlight.
-    return float(clipped.mean() + crushed.mean())
+    return float(np.where(shown, clipped + crushed, 1).mean())

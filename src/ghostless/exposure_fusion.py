@@ -30,6 +30,7 @@ from .pyramid import (
     reduce_rows,
     source_rows,
 )
+from .seam import with_margins
 from .stripes import STRIPE_PIXELS, Progress, for_each_stripe, part
 
 # Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
@@ -109,23 +110,28 @@ def fuse_exposures(
     exponents: Exponents,
     levels: int | None = None,
     progress: Progress | None = None,
+    *,
+    wraps: bool = False,
 ) -> NDArray[np.float32]:
     """Fuse pictures to one of (H, W, 3) float32; it may overshoot 0..1 a little.
 
+    wraps: whether their right edge is their left one's neighbour.
     levels: depth of the pyramid; None for what suits the size, at most down to one pixel.
     """
     size = exposures.size
     depth = min(levels or fusion_level_count(*size), full_level_count(*size))
 
     def read(start: int, stop: int) -> _Level:
-        return _weighed_rows(exposures, exponents, start, stop)
+        return _weighed_rows(exposures, exponents, start, stop, wraps)
 
     if depth == 1:
         return _mean(read, size, progress)
-    return _blend(read, size, depth, exposures.masked, progress)
+    return _blend(read, size, depth, exposures.masked, progress, wraps)
 
 
-def mean_weights(exposures: Exposures, exponents: Exponents, factor: int) -> list[Plane]:
+def mean_weights(
+    exposures: Exposures, exponents: Exponents, factor: int, *, wraps: bool = False
+) -> list[Plane]:
     """Weigh pictures as `fuse_exposures` does; give the mean weights of squares of pixels.
 
     factor: side of the squares; the last ones of a row or column may be smaller.
@@ -136,7 +142,8 @@ def mean_weights(exposures: Exposures, exponents: Exponents, factor: int) -> lis
     maps = [np.empty(small, np.float32) for _ in exposures.masked]
 
     def work(start: int, stop: int) -> None:
-        level = _weighed_rows(exposures, exponents, start * factor, min(stop * factor, height))
+        rows = start * factor, min(stop * factor, height)
+        level = _weighed_rows(exposures, exponents, *rows, wraps)
         for weight, target in zip(level.weights, maps, strict=True):
             target[start:stop] = _mean_of_squares(weight, factor)
 
@@ -152,7 +159,9 @@ def _mean_of_squares(plane: Plane, factor: int) -> Plane:
     return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _weighed_rows(exposures: Exposures, exponents: Exponents, start: int, stop: int) -> _Level:
+def _weighed_rows(
+    exposures: Exposures, exponents: Exponents, start: int, stop: int, wraps: bool
+) -> _Level:
     """Make rows of the finest level from the pictures themselves."""
     # One row more on each side for the Laplacian.
     first, last = max(0, start - 1), min(exposures.size[0], stop + 1)
@@ -161,7 +170,12 @@ def _weighed_rows(exposures: Exposures, exponents: Exponents, start: int, stop: 
     masks = exposures.masks(start, stop)
     weights = []
     for planes, mask in zip(pictures, masks, strict=True):
-        weight = _quality(planes, exponents)[inner]
+        if wraps:
+            # A column more on each side for the Laplacian.
+            beyond = [with_margins(plane, 1) for plane in planes]
+            weight = np.ascontiguousarray(_quality(beyond, exponents)[inner, 1:-1])
+        else:
+            weight = _quality(planes, exponents)[inner]
         if mask is not None:
             weight *= mask
         weights.append(weight)
@@ -241,24 +255,25 @@ def _blend(
     depth: int,
     masked: Sequence[bool],
     progress: Progress | None,
+    wraps: bool,
 ) -> NDArray[np.float32]:
     """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3)."""
-    levels = [_reduced(read, size, masked, part(progress, 0, 0.4))]
+    levels = [_reduced(read, size, masked, part(progress, 0, 0.4), wraps)]
     while len(levels) < depth - 1:
         finer = levels[-1]
-        levels.append(_reduced(finer.rows, finer.shape, masked, None))
+        levels.append(_reduced(finer.rows, finer.shape, masked, None, wraps))
 
     blended = _weighted_sum(levels[-1])
     while len(levels) > 1:
         coarser = levels.pop()
         finer = levels[-1]
         planes = [np.empty(finer.shape, np.float32) for _ in range(3)]
-        _add_detail(finer.rows, finer.shape, coarser, blended, planes, None)
+        _add_detail(finer.rows, finer.shape, coarser, blended, planes, None, wraps)
         blended = planes
     if progress is not None:
         progress(0.5)
     out = np.empty((*size, 3), np.float32)
-    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1))
+    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps)
     return out
 
 
@@ -267,6 +282,7 @@ def _reduced(
     size: tuple[int, int],
     masked: Sequence[bool],
     progress: Progress | None,
+    wraps: bool,
 ) -> _Level:
     """Make the next coarser level of one of `size`, all of it."""
     count = len(masked)
@@ -282,17 +298,17 @@ def _reduced(
         source = read(first, last)
         target = level.rows(start, stop)
         for index in range(count):
-            target.weights[index][:] = reduce_rows(source.weights[index], first, start, stop)
+            target.weights[index][:] = reduce_rows(source.weights[index], first, start, stop, wraps)
             mask, target_mask = source.masks[index], target.masks[index]
             if mask is not None and target_mask is not None:
-                target_mask[:] = reduce_rows(mask, first, start, stop)
+                target_mask[:] = reduce_rows(mask, first, start, stop, wraps)
             for plane, wanted in zip(source.planes[index], target.planes[index], strict=True):
                 if mask is None or target_mask is None:
-                    wanted[:] = reduce_rows(plane, first, start, stop)
+                    wanted[:] = reduce_rows(plane, first, start, stop, wraps)
                 else:
                     # The mean of the unmasked pixels alone; where there are none the weight is
                     # 0 here and at every neighbour that expanding reads, so any value will do.
-                    wanted[:] = reduce_rows(plane * mask, first, start, stop)
+                    wanted[:] = reduce_rows(plane * mask, first, start, stop, wraps)
                     np.divide(wanted, target_mask, out=wanted, where=target_mask > 0)
 
     for_each_stripe(*small, work, progress=progress)
@@ -306,6 +322,7 @@ def _add_detail(
     blended: list[Plane],
     out: list[Plane] | NDArray[np.float32],
     progress: Progress | None,
+    wraps: bool,
 ) -> None:
     """Expand the blended coarser level and add the detail of this one, blended by its weights.
 
@@ -314,10 +331,10 @@ def _add_detail(
 
     def work(start: int, stop: int) -> None:
         level = read(start, stop)
-        planes = [expand_rows(plane, start, stop, size[1]) for plane in blended]
+        planes = [expand_rows(plane, start, stop, size[1], wraps) for plane in blended]
         for frame, coarse, weight in zip(level.planes, coarser.planes, level.weights, strict=True):
             for channel in range(3):
-                detail = expand_rows(coarse[channel], start, stop, size[1])
+                detail = expand_rows(coarse[channel], start, stop, size[1], wraps)
                 np.subtract(frame[channel], detail, out=detail)
                 detail *= weight
                 planes[channel] += detail

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def scale_light(fused: Fused, gains: Gains) -> Fused:
             pixels[start:stop] = color.linear_to_srgb(_curve(color.srgb_to_linear(rows), factors))
 
     for_each_stripe(fused.pixels.shape[0], fused.pixels.shape[1], work)
-    return Fused(pixels, fused.space, fused.metadata, fused.notes)
+    return replace(fused, pixels=pixels)
 
 
 def _curve(light: NDArray[np.float32], factors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -53,20 +53,22 @@ def _small(frame: Frame) -> Floats:
     return np.asarray(color.to_display(pixels, frame.transfer) * np.float32(255))
 
 
-def moving_area(displays: Sequence[Floats]) -> Flags:
-    """Where any two neighbours of frames sorted by brightness disagree, (h, w)."""
+def moving_area(displays: Sequence[Floats], *, wraps: bool = False) -> Flags:
+    """Where any two neighbours of frames sorted by brightness disagree, (h, w).
+
+    wraps: whether their right edge is their left one's neighbour.
+    """
     moving = np.zeros(displays[0].shape[:2], np.bool_)
     if min(moving.shape) < 4 * _LEAST_WIDTH:
         return moving
     grays = [np.asarray(color.luma(display), np.float32) for display in displays]
     for dark, bright in pairwise(grays):
-        moving |= _disagreeing(dark, bright)
+        moving |= _disagreeing(dark, _turned(dark, bright) if wraps else _shifted(dark, bright))
     kernel = np.ones((2 * _GROW_RADIUS + 1,) * 2, np.uint8)
     return cv2.dilate(moving.astype(np.uint8), kernel).astype(np.bool_)
 
 
 def _disagreeing(dark: Floats, bright: Floats) -> Flags:
-    bright = _shifted(dark, bright)
     to_dark = _matched_histogram(bright, dark)
     to_bright = _matched_histogram(dark, bright)
     inside_dark = (bright > _BLACK) & (bright < _CLIPPED)
@@ -92,6 +94,13 @@ def _shifted(fixed: Floats, moving: Floats) -> Floats:
     size = fixed.shape[::-1]
     moved = cv2.warpAffine(moving, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved)
+
+
+def _turned(fixed: Floats, moving: Floats) -> Floats:
+    """The moving image of a camera that sees all round, turned by columns onto the fixed one."""
+    first, second = (np.fft.rfft(_flattened(image), axis=1) for image in (fixed, moving))
+    likeness = np.fft.irfft((np.conj(first) * second).sum(axis=0), fixed.shape[1])
+    return np.roll(moving, -int(likeness.argmax()), axis=1)
 
 
 def _flattened(gray: Floats) -> Floats:

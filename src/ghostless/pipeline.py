@@ -22,6 +22,7 @@ from .io.read import ReadSettings, read_bracket
 from .io.write import (
     WriteSettings,
     check_output,
+    holds_transparency,
     space_of,
     write_frame,
     write_hdr_image,
@@ -113,7 +114,7 @@ def fuse_files(
     with journal.stage("fuse") as tell:
         fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
     frames = describe_frames(stack)
-    notes = (*stack.notes, *fused.notes)
+    notes = (*stack.notes, *fused.notes, *_transparency_note(fused, target, options.hdr))
     radiance = None
     if options.hdr and space_of(target) == "display":
         with journal.stage("merge") as tell:
@@ -186,6 +187,17 @@ def prepare_files(paths: Sequence[StrPath], options: FuseOptions | None = None) 
     files = [Path(path) for path in paths]
     check_frame_count(len(files))
     return assign_stops(read_bracket(files, options.read), options.stops, options.stops_file)
+
+
+def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]:
+    """Say what becomes of places that no photo shows."""
+    if fused.opaque is None:
+        return ()
+    share = 100 * float(np.mean(fused.opaque < 128))
+    shown = f"{share:.1f} % of the picture is transparent in all photos"
+    if holds_transparency(target, hdr=hdr):
+        return (f"{shown}, and in the result",)
+    return (f"{shown}: black in the result; write a .png or .tif to keep it so, or use --crop",)
 
 
 def choose_method(name: str, out: Path) -> Method:

@@ -15,7 +15,7 @@ The median ends at a sensible brightness, whatever the scale of the input.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite, sqrt
 from typing import Literal
 
@@ -29,6 +29,7 @@ from .curves import USUAL_STRENGTH, camera_curve
 from .errors import OptionError, unknown_name
 from .exposure_fusion import Exponents, fit_range, fuse_exposures
 from .pyramid import Plane
+from .seam import folded, unrolled
 from .stripes import STRIPE_PIXELS, Progress, for_each_stripe, part
 
 AUTO = "fusion"
@@ -349,13 +350,13 @@ def tone_map(
     elif operator.kind == "fusion":
         photos = _VirtualPhotos(radiance, _virtual_stops(_scene(log2_brightness)))
         del log2_brightness
-        pixels = _fuse_virtual_photos(photos, settings, progress)
+        pixels = _fuse_virtual_photos(photos, settings, progress, fused.wraps)
     else:
-        pixels = _apply(operator, radiance, log2_brightness, settings, progress)
+        pixels = _apply(operator, radiance, log2_brightness, settings, progress, fused.wraps)
     if progress is not None:
         progress(1.0)
     notes = (*fused.notes, f"tone-mapped by {operator.name} ({operator.summary})")
-    return Fused(pixels, "display", fused.metadata, notes)
+    return replace(fused, pixels=pixels, space="display", notes=notes)
 
 
 def _clean_rows(radiance: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
@@ -411,11 +412,12 @@ def _apply(
     log2_brightness: Plane,
     settings: ToneMapSettings,
     progress: Progress | None,
+    wraps: bool,
 ) -> NDArray[np.float32]:
     """Run a global or local operator on the brightness and carry the colours along."""
     height, width = log2_brightness.shape
     scene = _scene(log2_brightness)
-    gain_rows, sample = _gain(operator, scene, (height, width))
+    gain_rows, sample = _gain(operator, scene, (height, width), wraps)
     if progress is not None:
         progress(0.3)
     brighten = _brightener(sample, settings.exposure_stops)
@@ -444,7 +446,9 @@ def _apply(
 GainRows = Callable[[Plane, int, int], Plane]
 
 
-def _gain(operator: Operator, scene: Scene, size: tuple[int, int]) -> tuple[GainRows, Plane]:
+def _gain(
+    operator: Operator, scene: Scene, size: tuple[int, int], wraps: bool
+) -> tuple[GainRows, Plane]:
     """Return a function that gives rows of the log2 gain, and the result on the proxy."""
     if operator.curve is not None:
         shown = operator.curve(scene.proxy, scene)
@@ -457,13 +461,18 @@ def _gain(operator: Operator, scene: Scene, size: tuple[int, int]) -> tuple[Gain
         return along_curve, shown
 
     assert operator.map is not None
+    small = scene.proxy.shape[1]
+    if wraps:
+        scene = replace(scene, proxy=unrolled(scene.proxy))
     shown = operator.map(scene)
     slope, offset = _local_lines(scene.proxy, _log2(shown) - scene.proxy)
+    if wraps:
+        slope, offset, shown = (folded(plane, small) for plane in (slope, offset, shown))
 
     def along_lines(log2: Plane, start: int, stop: int) -> Plane:
         within = np.clip(log2, scene.low, scene.high)
-        gain = _enlarged_rows(slope, start, stop, size) * within
-        gain += _enlarged_rows(offset, start, stop, size)
+        gain = _enlarged_rows(slope, start, stop, size, wraps) * within
+        gain += _enlarged_rows(offset, start, stop, size, wraps)
         return gain
 
     return along_lines, shown
@@ -492,7 +501,9 @@ def _local_lines(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
     return mean(slope).astype(np.float32), mean(offset).astype(np.float32)
 
 
-def _enlarged_rows(plane: Plane, start: int, stop: int, size: tuple[int, int]) -> Plane:
+def _enlarged_rows(
+    plane: Plane, start: int, stop: int, size: tuple[int, int], wraps: bool
+) -> Plane:
     """Rows start..stop of a small plane enlarged to `size` (height, width), linear."""
     height, width = size
     y = (np.arange(start, stop) + 0.5) * (plane.shape[0] / height) - 0.5
@@ -501,6 +512,13 @@ def _enlarged_rows(plane: Plane, start: int, stop: int, size: tuple[int, int]) -
     below = np.minimum(above + 1, plane.shape[0] - 1)
     share = (y - above).astype(np.float32)[:, None]
     rows = plane[above] * (1 - share) + plane[below] * share
+    if wraps:
+        # A column from beyond the seam on both sides, which stands between the places.
+        x = (np.arange(width) + 0.5) * (plane.shape[1] / width) - 0.5
+        left = np.floor(x).astype(np.intp)
+        part = (x - left).astype(np.float32)
+        columns = left % plane.shape[1], (left + 1) % plane.shape[1]
+        return np.asarray(rows[:, columns[0]] * (1 - part) + rows[:, columns[1]] * part)
     return np.asarray(cv2.resize(rows, (width, stop - start), interpolation=cv2.INTER_LINEAR))
 
 
@@ -612,9 +630,10 @@ _PHOTO_TABLE = _photo_table()
 
 
 def _fuse_virtual_photos(
-    photos: _VirtualPhotos, settings: ToneMapSettings, progress: Progress | None
+    photos: _VirtualPhotos, settings: ToneMapSettings, progress: Progress | None, wraps: bool
 ) -> NDArray[np.float32]:
-    pixels = fuse_exposures(photos, Exponents(), progress=part(progress, 0.05, 0.95))
+    tell = part(progress, 0.05, 0.95)
+    pixels = fuse_exposures(photos, Exponents(), progress=tell, wraps=wraps)
     fit_range(pixels)
     height, width = pixels.shape[:2]
     step = ceil(sqrt(height * width / _PROXY_PIXELS))

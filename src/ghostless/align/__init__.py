@@ -10,6 +10,8 @@ On reduced stand-ins (proxy.py) of each frame and the reference, cascade.py goes
    homography; "none" wins unless another one is clearly better;
 4. optionally, dense flow for what no matrix describes (flow.py);
 5. one resampling at full size, validity mask, borders filled or cropped (warp.py).
+
+Frames that go all the way round (360 degrees) are rotated on their sphere instead (rotation.py).
 """
 
 from __future__ import annotations
@@ -26,7 +28,16 @@ from ..exposure import choose_reference
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
 from .proxy import Matrix, gray_of, make_proxy
-from .warp import common_rectangle, crop_frame, fill_from_reference, warp_by_flow, warp_pixels
+from .rotation import Pair as RoundPair
+from .rotation import describe_rotation, estimate_rotation, sphere_of, warp_rotation
+from .warp import (
+    common_rectangle,
+    crop_frame,
+    fill_from_reference,
+    fill_reference,
+    warp_by_flow,
+    warp_pixels,
+)
 
 AlignModel = Literal["auto", "homography", "affine", "shift", "flow", "network", "none"]
 Progress = Callable[[float], None]
@@ -42,7 +53,8 @@ class AlignSettings:
     model: the most general motion allowed: "homography", "affine" or "shift" fit that motion or
         none; "auto" chooses among them by the evidence; "flow" is auto followed by dense flow;
         "network" is auto with the homography network's answer as a further starting point, where
-        that answer helps; "none" leaves the frames as they are.
+        that answer helps; "none" leaves the frames as they are. Frames that go all the way round
+        are rotated, with "shift" about the vertical only.
     crop: cut all frames to the largest rectangle that every frame covers, instead of filling
         borders from the reference.
     proxy_pixels: size of the reduced frames that the motion is estimated on.
@@ -114,13 +126,14 @@ def _neighbours_first(count: int, reference: int) -> Iterator[tuple[int, int]]:
 def _warped(
     frame: Frame, reference: Frame, registration: Registration, flow: Flow | None
 ) -> tuple[Frame, Mask | None]:
+    opaque = None if frame.opaque is None else np.empty_like(frame.opaque)
     if flow is not None:
-        pixels, valid = warp_by_flow(frame, registration.matrix, flow)
+        pixels, valid = warp_by_flow(frame, registration.matrix, flow, opaque)
     elif registration.model == "identity":
-        return frame, None
+        return frame, frame.opaque
     else:
-        pixels, valid = warp_pixels(frame, registration.matrix)
-    return replace(frame, pixels=pixels), valid
+        pixels, valid = warp_pixels(frame, registration.matrix, opaque)
+    return replace(frame, pixels=pixels, opaque=opaque), valid
 
 
 def _flow_of(pair: Pair, matrix: Matrix, full: tuple[int, ...]) -> Flow | None:
@@ -163,8 +176,12 @@ def align_bracket(
             else _alone(f"smaller than {_SMALLEST_SIDE} pixels; not aligned")
         )
         registrations = tuple(kept if i == reference else alone for i in range(len(frames)))
-        return Stack(frames, reference, registrations=registrations, notes=bracket.notes)
+        return _finished(
+            bracket, settings, reference, list(frames), [f.opaque for f in frames], registrations
+        )
 
+    if bracket.wraps:
+        return _align_round(bracket, settings, reference, progress)
     full = frames[0].pixels.shape
     out = list(frames)
     valid: list[Mask | None] = [None] * len(frames)
@@ -192,42 +209,108 @@ def align_bracket(
         del pair
         if progress is not None:
             progress((done + 0.7) / len(order))
-        warped, valid[index] = _warped(frames[index], frames[reference], registration, flow)
-        if not settings.crop:
-            warped = fill_from_reference(frames[reference], warped, valid[index])
-        out[index], results[index] = warped, registration
+        out[index], valid[index] = _warped(frames[index], frames[reference], registration, flow)
+        results[index] = registration
         if progress is not None:
             progress((done + 1) / len(order))
+    valid[reference] = frames[reference].opaque
+    return _finished(bracket, settings, reference, out, valid, tuple(results))
+
+
+def _align_round(
+    bracket: Bracket, settings: AlignSettings, reference: int, progress: Progress | None
+) -> Stack:
+    """Register frames that go all the way round, as `align_bracket` does others."""
+    frames = bracket.frames
+    sphere = sphere_of(frames[reference], bracket.top_rows)
+    out = list(frames)
+    valid = [frame.opaque for frame in frames]
+    results = [Registration("reference", np.eye(3))] * len(frames)
+    turns_only = settings.model == "shift"
+    base = make_proxy(frames[reference], settings.proxy_pixels)
+    neighbour, to_neighbour = base, np.eye(3)
+    order = list(_neighbours_first(len(frames), reference))
+    for done, (index, nearer) in enumerate(order):
+        if nearer == reference:
+            neighbour, to_neighbour = base, np.eye(3)
+        moving = make_proxy(frames[index], settings.proxy_pixels)
+        starts = []
+        if nearer != reference:
+            link, *_ = estimate_rotation(
+                RoundPair(neighbour, moving, sphere), turns_only=turns_only
+            )
+            starts = [link @ to_neighbour]
+        pair = RoundPair(base, moving, sphere)
+        rotation, gained, notes = estimate_rotation(pair, starts, turns_only=turns_only)
+        del pair
+        neighbour, to_neighbour = moving, rotation
+        results[index] = describe_rotation(rotation, gained, notes, sphere)
+        if results[index].model == "rotation":
+            opaque = valid[index]
+            opaque = None if opaque is None else np.empty_like(opaque)
+            pixels, valid[index] = warp_rotation(frames[index], rotation, sphere, opaque)
+            out[index] = replace(frames[index], pixels=pixels, opaque=opaque)
+        if progress is not None:
+            progress((done + 1) / len(order))
+    return _finished(bracket, settings, reference, out, valid, tuple(results))
+
+
+def _finished(
+    bracket: Bracket,
+    settings: AlignSettings,
+    reference: int,
+    frames: list[Frame],
+    valid: list[Mask | None],
+    registrations: tuple[Registration, ...],
+) -> Stack:
+    """Cut or fill what registered frames do not show, and make a stack of them."""
     notes = bracket.notes
-    if settings.crop:
-        out, valid, note = _cropped(out, frames[reference], valid)
-        notes += (note,) if note else ()
+    if settings.crop and any(mask is not None for mask in valid):
+        cut = _cropped(frames, valid)
+        if cut is not None:
+            frames, note = cut
+            valid = [None] * len(frames)
+            notes = (*notes, note)
+        else:
+            notes = (*notes, "the frames share too little to crop; borders filled instead")
+    _fill(bracket, frames, valid, reference)
     return Stack(
-        tuple(out),
+        tuple(frames),
         reference,
         tuple(valid),
-        registrations=tuple(results),
+        registrations=registrations,
         filled=True,
         notes=notes,
+        # A crop that took columns off took the seam with them.
+        wraps=bracket.wraps and frames[0].width == bracket.frames[0].width,
     )
 
 
-def _cropped(
-    frames: list[Frame], reference: Frame, valid: list[Mask | None]
-) -> tuple[list[Frame], list[Mask | None], str]:
-    """Cut all frames to the rectangle that all cover; fill instead where too little remains."""
-    if all(mask is None for mask in valid):
-        return frames, valid, ""
-    rectangle = common_rectangle(valid, reference.pixels.shape)
+def _fill(bracket: Bracket, frames: list[Frame], valid: list[Mask | None], reference: int) -> None:
+    """Fill what frames do not show from the reference, and that from the others; in the list."""
+    own = None
+    if valid[reference] is not None:
+        # The nearest in exposure first.
+        near = sorted(set(range(len(frames))) - {reference}, key=lambda i: abs(i - reference))
+        others = [(frames[index], valid[index]) for index in near]
+        frames[reference], own = fill_reference(frames[reference], others)
+        valid[reference] = own
+    for index, frame in enumerate(frames):
+        if index == reference or valid[index] is None:
+            continue
+        if frame.pixels is bracket.frames[index].pixels:
+            frame = replace(frame, pixels=frame.pixels.copy())
+        frames[index] = fill_from_reference(frames[reference], frame, valid[index], own)
+
+
+def _cropped(frames: list[Frame], valid: list[Mask | None]) -> tuple[list[Frame], str] | None:
+    """Cut all frames to the rectangle that all cover; None where too little remains."""
+    rectangle = common_rectangle(valid, frames[0].pixels.shape)
     if rectangle is None:
-        filled = [
-            fill_from_reference(reference, frame, mask)
-            for frame, mask in zip(frames, valid, strict=True)
-        ]
-        return filled, valid, "the frames share too little to crop; borders filled instead"
+        return None
     rows, columns = rectangle
     note = (
         f"cropped to {columns.stop - columns.start} x {rows.stop - rows.start} pixels at "
         f"({columns.start}, {rows.start})"
     )
-    return [crop_frame(frame, rectangle) for frame in frames], [None] * len(frames), note
+    return [crop_frame(frame, rectangle) for frame in frames], note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Mask, Pixels
-from ..intensity import intensity_mapping
+from ..intensity import IntensityMapping, intensity_mapping
 from ..stripes import for_each_stripe
 from .proxy import Matrix
 
@@ -74,12 +75,16 @@ def _interpolate(
     return np.asarray(cubic)
 
 
-def warp_pixels(frame: Frame, matrix: Matrix) -> tuple[Pixels, Mask | None]:
+def warp_pixels(
+    frame: Frame, matrix: Matrix, opaque: Mask | None = None
+) -> tuple[Pixels, Mask | None]:
     """Resample a frame onto the reference in one interpolation, in stripes of rows.
 
     matrix: (3, 3), reference to frame, pixel-centre coordinates.
+    opaque: (H, W) to write the frame's opacity to, resampled, for one that has it.
     Returns pixels of the frame's own type, its edge repeated beyond the border, and the validity
-    mask (H, W) uint8: 255 where the frame has pixels of its own, 0 beyond; None if it is all valid.
+    mask (H, W) uint8: 255 where the frame has pixels of its own, 0 beyond and where it is
+    transparent; None if it is all valid.
     """
     height, width = frame.pixels.shape[:2]
     out = np.empty_like(frame.pixels)
@@ -94,9 +99,18 @@ def warp_pixels(frame: Frame, matrix: Matrix) -> tuple[Pixels, Mask | None]:
         source: Any = np.ascontiguousarray(frame.pixels[first:last])
         out[start:stop] = _interpolate(source, local, size, linear_light=frame.transfer == "linear")
         valid[start:stop] = _covered(local, size, (last - first, width))
+        if frame.opaque is not None and opaque is not None:
+            own = np.ascontiguousarray(frame.opaque[first:last])
+            flags, edge = cv2.INTER_LINEAR | _INVERSE, cv2.BORDER_REPLICATE
+            opaque[start:stop] = cv2.warpPerspective(own, local, size, flags=flags, borderMode=edge)
+            np.minimum(valid[start:stop], opaque[start:stop], out=valid[start:stop])
 
     for_each_stripe(height, width, work, pixels=_STRIPE_PIXELS)
-    return out, None if valid.all() else valid
+    return out, _unless_all_valid(valid)
+
+
+def _unless_all_valid(valid: Mask) -> Mask | None:
+    return None if valid.min(initial=255) == 255 else valid
 
 
 def _covered(matrix: Matrix, size: tuple[int, int], source: tuple[int, int]) -> Mask:
@@ -114,12 +128,13 @@ def _covered(matrix: Matrix, size: tuple[int, int], source: tuple[int, int]) -> 
 
 
 def warp_by_flow(
-    frame: Frame, matrix: Matrix, flow: NDArray[np.float32]
+    frame: Frame, matrix: Matrix, flow: NDArray[np.float32], opaque: Mask | None = None
 ) -> tuple[Pixels, Mask | None]:
     """Resample a frame by a matrix and a dense flow, in one interpolation, in stripes of rows.
 
     flow: (h, w, 2) x and y in full-size pixels, at any smaller size; the frame is read at
         matrix (x + flow(x)).
+    opaque: as in `warp_pixels`.
     Returns what `warp_pixels` returns.
     """
     height, width = frame.pixels.shape[:2]
@@ -165,34 +180,116 @@ def warp_by_flow(
             cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REPLICATE,
         )
+        if frame.opaque is not None and opaque is not None:
+            opaque[start:stop] = cv2.remap(
+                np.ascontiguousarray(frame.opaque[first:last]),
+                to_x.astype(np.float32),
+                (to_y - first).astype(np.float32),
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            np.minimum(valid[start:stop], opaque[start:stop], out=valid[start:stop])
 
     for_each_stripe(height, width, work, pixels=_STRIPE_PIXELS // 4)
-    return out, None if valid.all() else valid
+    return out, _unless_all_valid(valid)
 
 
-def fill_from_reference(reference: Frame, frame: Frame, valid: Mask | None) -> Frame:
+def fill_from_reference(
+    reference: Frame, frame: Frame, valid: Mask | None, reference_valid: Mask | None = None
+) -> Frame:
     """Fill what a warped frame lacks with the reference's pixels, re-exposed to the frame.
 
     The re-exposure is the mapping of codes learned where both frames have pixels. The pixels of
     `frame` are written in place: they are the warp's own. Returns the frame.
+    reference_valid: where the reference has pixels of its own; None for everywhere.
     """
     if valid is None:
         return frame
-    if not valid.any():
+    both = valid if reference_valid is None else np.minimum(valid, reference_valid)
+    if not both.any():
         # Nothing to learn from; the reference as it is, is at least the right scene.
-        np.copyto(frame.pixels, reference.pixels)
+        _blend_in(frame.pixels, valid, lambda rows, places: reference.pixels[rows][places])
         return frame
-    mapping = intensity_mapping(reference, frame, registered=True, valid=valid)
+    mapping = intensity_mapping(reference, frame, registered=True, valid=both)
+
+    def exposed(rows: slice, places: NDArray[np.bool_]) -> NDArray[Any]:
+        # (n, 1, 3): a column of pixels.
+        return mapping.apply(reference.pixels[rows][places][:, None])[:, 0]
+
+    _blend_in(frame.pixels, valid, exposed)
+    return frame
+
+
+def _blend_in(
+    picture: Pixels, own: Mask, other: Callable[[slice, NDArray[np.bool_]], NDArray[Any]]
+) -> None:
+    """Write other pixels (n, 3) over those that are not a picture's own, in place, as far as so.
+
+    own: (H, W), 255 where the picture stays as it is, 0 where it is replaced, in part between.
+    other: gives them for rows and the places (h, W) in them.
+    """
 
     def work(start: int, stop: int) -> None:
-        missing = valid[start:stop] == 0
-        if missing.any():
-            # (n, 1, 3): a column of pixels.
-            pixels = reference.pixels[start:stop][missing][:, None]
-            frame.pixels[start:stop][missing] = mapping.apply(pixels)[:, 0]
+        rows = slice(start, stop)
+        share = own[rows]
+        missing = share < 255
+        if not missing.any():
+            return
+        wanted = other(rows, missing)
+        partly = share[missing]
+        if partly.any():
+            part = partly[:, None].astype(np.float32) * np.float32(1 / 255)
+            mine = picture[rows][missing].astype(np.float32)
+            mixed = wanted.astype(np.float32)
+            mixed += (mine - mixed) * part
+            wanted = mixed if picture.dtype == np.float32 else np.rint(mixed).astype(picture.dtype)
+        picture[rows][missing] = wanted
 
-    for_each_stripe(reference.height, reference.width, work, pixels=_STRIPE_PIXELS)
-    return frame
+    for_each_stripe(own.shape[0], own.shape[1], work, pixels=_STRIPE_PIXELS)
+
+
+def fill_reference(
+    reference: Frame, others: Sequence[tuple[Frame, Mask | None]]
+) -> tuple[Frame, Mask]:
+    """Fill where a reference is transparent with what other frames show there, re-exposed to it.
+
+    others: registered frames with their validity, those that are to be asked first at the front.
+    Returns the reference with pixels of its own memory, and where it was opaque; what no frame
+    shows stays as it is.
+    """
+    assert reference.opaque is not None
+    own = reference.opaque
+    filled = replace(reference, pixels=reference.pixels.copy())
+    covered = own.copy()
+    for frame, valid in others:
+        if covered.min() == 255:
+            break
+        shown = np.full_like(own, 255) if valid is None else valid
+        both = np.minimum(own, shown)
+        if not both.any():
+            continue
+        mapping = intensity_mapping(frame, reference, registered=True, valid=both)
+        # Under what is there already, as far as that lets it through.
+        added = (255 - covered.astype(np.uint16)) * shown // 255
+        total = (covered + added).astype(np.uint8)
+        stays = np.where(total > 0, covered.astype(np.uint32) * 255 // np.maximum(total, 1), 255)
+        stays[shown == 0] = 255
+
+        def exposed(
+            rows: slice,
+            places: NDArray[np.bool_],
+            mapping: IntensityMapping = mapping,
+            frame: Frame = frame,
+        ) -> NDArray[Any]:
+            values = mapping.apply_unit(frame.pixels[rows][places][:, None])[:, 0]
+            kind: np.dtype[Any] = reference.pixels.dtype
+            if kind == np.float32:
+                return values
+            return np.rint(np.clip(values, 0, 1) * np.iinfo(kind).max).astype(kind)
+
+        _blend_in(filled.pixels, stays.astype(np.uint8), exposed)
+        covered = total
+    return filled, own
 
 
 def _largest_rectangle(full: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -232,7 +329,7 @@ def common_rectangle(
     for mask in masks[1:]:
         np.minimum(padded[:height, :width], mask, out=padded[:height, :width])
     # A cell counts only if all of its pixels are valid.
-    cells = padded.reshape(rows, step, columns, step).min(axis=(1, 3)) > 0
+    cells = padded.reshape(rows, step, columns, step).min(axis=(1, 3)) == 255
     top, bottom, left, right = (edge * step for edge in _largest_rectangle(cells))
     bottom, right = min(bottom, height), min(right, width)
     if (bottom - top) * (right - left) < _LEAST_CROP * height * width:
@@ -243,4 +340,8 @@ def common_rectangle(
 def crop_frame(frame: Frame, rectangle: tuple[slice, slice]) -> Frame:
     """Return the frame with only the pixels of a rectangle, in their own memory."""
     pixels: Any = np.ascontiguousarray(frame.pixels[rectangle])
-    return replace(frame, pixels=pixels)
+    rows, columns = rectangle
+    left, top, *_ = frame.metadata.window or (0, 0)
+    window = (left + columns.start, top + rows.start, pixels.shape[1], pixels.shape[0])
+    metadata = replace(frame.metadata, window=window)
+    return replace(frame, pixels=pixels, metadata=metadata, opaque=None)

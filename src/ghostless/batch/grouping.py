@@ -28,6 +28,7 @@ from typing import Final, TypeVar
 
 from ..bracket import MAX_FRAMES, MIN_FRAMES
 from ..errors import OptionError
+from ..io.placing import nearly_one_size
 from ..photo_files import natural_key
 
 # Exposures nearer than this are the same: nominal shutter times (1/60, 1/125) are up to 0.1 stop
@@ -61,6 +62,7 @@ _GUESS_COST: Final = 1.05  # the same where nothing at all speaks for any of the
 _UNEVEN_COST: Final = 1.0
 _UNUSUAL_ORDER_COST: Final = 1.2
 _UNLIKE_COST: Final = 3.0
+_TURNED_COST: Final = 0.6  # one upright, the other not, by their tags
 _REPEATED_COST: Final = 1.5
 _PATTERN_PRICE: Final = 0.7  # of believing in a pattern at all
 _MOST_PATTERNS: Final = 8
@@ -85,6 +87,8 @@ class Photo:
     stops: exposure of shutter, ISO and aperture together (`exposure.stops_from_metadata`).
     start_seconds: when the exposure began, on any clock that the photos share.
     camera: model and serial number, so that two bodies of one model are told apart.
+    width, height: upright by the photo's own orientation tag.
+    turned: whether that tag turns it by a quarter.
     problem: why the file cannot be read, for one that is a damaged photo.
     """
 
@@ -97,6 +101,7 @@ class Photo:
     focal_length_mm: float | None = None
     width: int = 0
     height: int = 0
+    turned: bool = False
     problem: str | None = None
 
     @property
@@ -264,13 +269,23 @@ def idle_seconds(first: Photo, second: Photo) -> float | None:
 
 def _differ(first: Photo, second: Photo) -> bool:
     """Whether facts that both photos tell rule out that they are of one bracket."""
-    sizes = {(photo.width, photo.height) for photo in (first, second) if photo.width}
-    if len(sizes) > 1:
+    if first.width and second.width and not _same_size(first, second):
         return True
     if first.lens and second.lens and first.lens != second.lens:
         return True
     a, b = first.focal_length_mm, second.focal_length_mm
     return bool(a and b and abs(a - b) > _SAME_FOCAL_LENGTH * max(a, b))
+
+
+def _same_size(first: Photo, second: Photo) -> bool:
+    """Whether two photos are of one size but for their edges (`io.placing`), upright or as stored.
+
+    As stored, for tags may be wrong (`io.turns`).
+    """
+    upright, other = (first.width, first.height), (second.width, second.height)
+    return nearly_one_size(upright, other) or (
+        first.turned != second.turned and nearly_one_size(upright, other[::-1])
+    )
 
 
 # --- patterns ------------------------------------------------------------------------------------
@@ -450,6 +465,9 @@ class _Row:
             return True
         if self.settings.size is not None or segment.stop - segment.start == 1:
             return False
+        photos = self.photos[segment.start : segment.stop]
+        if len({photo.turned for photo in photos}) > 1:
+            return True
         known = self.vocabulary.match(segment.stops)
         return not known or segment.between > _DOUBTFUL_GAPS
 
@@ -523,7 +541,7 @@ class _Row:
         cost = 0.0 if idle is None else max(0.0, idle - _QUICK_SECONDS) / _SECONDS_PER_CUT
         likeness = self.pixels.get(self._pair(index), Evidence()).likeness
         if likeness is None:
-            return cost
+            return cost + (_TURNED_COST if first.turned != second.turned else 0.0)
         unlike = min(max((ALIKE - likeness) / (ALIKE - UNLIKE), 0.0), 1.0)
         return cost * (0.3 + 0.7 * unlike) + _UNLIKE_COST * unlike
 

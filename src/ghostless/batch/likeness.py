@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Bracket, Frame, Pixels
-from ..color import LUMA_601, to_display
 from ..exposure import estimate_stops
+from ..io.decode import turn
 from ..io.read import ReadSettings, read_frame
+from ..likeness import likeness
 from .grouping import Evidence
 
-# Small enough that the camera's shake is gone, large enough to tell rooms apart.
-_SHORT_SIDE_PIXELS: Final = 24
 # A copy for estimating exposures keeps enough pixels for quantiles.
 _COPY_PIXELS: Final = 20_000
-# Where a picture is nearly all black or white, less than this share of the order is left in it, and
-# what that says is chance.
-_TOO_LITTLE: Final = 0.25
 
 
 def small_copy(path: Path, settings: ReadSettings | None = None) -> Frame:
@@ -60,45 +57,25 @@ def _eighth_of_jpeg(path: Path) -> NDArray[np.uint8] | None:
 def compare(first: Frame, second: Frame) -> Evidence:
     """Compare two small copies: whether they show one scene, and the second's stops against it.
 
-    The order of the pixels by brightness is the same in all exposures of a scene, but for ties
-    where one clips. Likeness is the rank correlation of the two (Spearman, ties at their mean
-    rank), as a share of what the same two histograms reach at best.
+    What their orientation tags say may be wrong (`io.turns`): the second is taken the way round
+    that is more like the first.
     """
-    likeness = _likeness(first, second)
-    if likeness is None or first.pixels.shape != second.pixels.shape:
-        return Evidence(likeness)
+    alike, second = _way_round(first, second)
+    if alike is None or first.pixels.shape != second.pixels.shape:
+        return Evidence(alike)
     dark_to_bright = estimate_stops(Bracket((first, second)))
-    return Evidence(likeness, dark_to_bright[1] - dark_to_bright[0])
+    return Evidence(alike, dark_to_bright[1] - dark_to_bright[0])
 
 
-def _likeness(first: Frame, second: Frame) -> float | None:
-    if (first.height >= first.width) != (second.height >= second.width):
-        return 0.0
-    a, b = _ranks(first), _ranks(second)
-    if a.shape != b.shape:
-        return 0.0
-    best = _correlation(np.sort(a, axis=None), np.sort(b, axis=None))
-    return None if best < _TOO_LITTLE else _correlation(a, b) / best
-
-
-def _ranks(frame: Frame) -> NDArray[np.float64]:
-    """Every pixel's place in the order of brightness, (h, w), ties at their mean, mean 0."""
-    luma = to_display(frame.pixels, frame.transfer) @ LUMA_601
-    scale = _SHORT_SIDE_PIXELS / min(luma.shape)
-    if scale < 1:
-        size = max(1, round(luma.shape[1] * scale)), max(1, round(luma.shape[0] * scale))
-        luma = cv2.resize(np.nan_to_num(luma), size, interpolation=cv2.INTER_AREA)
-    codes = np.rint(luma * 255)
-    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts + 1) / 2
-    ranks = mean_ranks[inverse.reshape(-1)].reshape(codes.shape)
-    return np.asarray(ranks - ranks.mean())
-
-
-def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Correlation of two pictures of ranks; 0 where one has next to none but ties."""
-    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    without_ties = np.sqrt(a.size * (a.size**2 - 1) / 12)
-    if min(lengths) <= _TOO_LITTLE * without_ties:
-        return 0.0
-    return float((a * b).sum() / (lengths[0] * lengths[1]))
+def _way_round(first: Frame, second: Frame) -> tuple[float | None, Frame]:
+    """Likeness of the second photo as it is or turned, whichever is more like the first, and it."""
+    turned = (first.height >= first.width) != (second.height >= second.width)
+    best: tuple[float | None, Frame] = (None, second)
+    # Orientations as the Exif tag counts them; mirrored ones only where a plain one cannot be.
+    for orientation in (6, 8, 5, 7) if turned else (1, 3):
+        pixels: Any = np.ascontiguousarray(turn(second.pixels, orientation))
+        shown = replace(second, pixels=pixels)
+        alike = likeness(first, shown)
+        if alike is not None and (best[0] is None or alike > best[0]):
+            best = alike, shown
+    return best

@@ -160,6 +160,7 @@ def _photo_file(name: str, facts: PhotoFacts, block: ExifBlock) -> PhotoFile:
         focal_length_mm=metadata.focal_length_mm,
         width=facts.width,
         height=facts.height,
+        turned=facts.orientation >= 5,
     )
     white_balance = block.photo.get(0xA403)  # 1: set by hand, hence the same for all photos
     by_hand = white_balance is not None and white_balance.numbers()[:1] == [1.0]

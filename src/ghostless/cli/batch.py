@@ -30,6 +30,7 @@ from .words import (
     Quiet,
     ToneMap,
     Weights,
+    Wrap,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def batch(
     method: MethodName = "auto",
     align: Align = "auto",
     crop: Crop = False,
+    wrap: Wrap = None,
     deghost: Deghost = "auto",
     deghost_by: DeghostBy = "network",
     tone_map: ToneMap = "auto",
@@ -118,7 +120,7 @@ def batch(
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
     start = time.monotonic()
-    options = options_from(None, None, max_pixels, "auto", align, crop, deghost, deghost_by)
+    options = options_from(None, None, max_pixels, "auto", align, crop, deghost, deghost_by, wrap)
     from ..batch.grouping import GroupSettings
     from ..batch.photos import scan_folder
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan

@@ -40,6 +40,7 @@ from .words import (
     StopsFile,
     ToneMap,
     Weights,
+    Wrap,
 )
 
 app = typer.Typer(
@@ -88,6 +89,7 @@ def fuse(
     stops_file: StopsFile = None,
     align: Align = "auto",
     crop: Crop = False,
+    wrap: Wrap = None,
     deghost: Deghost = "auto",
     deghost_by: DeghostBy = "network",
     reference: Reference = "auto",
@@ -125,7 +127,7 @@ def fuse(
 ) -> None:
     """Fuse the photos of one bracket into one picture."""
     options = options_from(
-        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by
+        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by, wrap
     )
     from ..pipeline import choose_method, fuse_files
     from ..tonemap import ToneMapSettings
@@ -172,6 +174,7 @@ def align(
     stops_file: StopsFile = None,
     align: Align = "auto",
     crop: Crop = False,
+    wrap: Wrap = None,
     reference: Reference = "auto",
     overwrite: Overwrite = False,
     report: ReportFile = None,
@@ -180,7 +183,7 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket as TIFF files."""
-    options = options_from(stops, stops_file, max_pixels, reference, align, crop, "off")
+    options = options_from(stops, stops_file, max_pixels, reference, align, crop, "off", wrap=wrap)
     from ..pipeline import align_files
 
     options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
@@ -201,6 +204,7 @@ def deghost(
     stops_file: StopsFile = None,
     align: Align = "auto",
     crop: Crop = False,
+    wrap: Wrap = None,
     deghost: Deghost = "on",
     deghost_by: DeghostBy = "network",
     reference: Reference = "auto",
@@ -212,7 +216,7 @@ def deghost(
 ) -> None:
     """Write the aligned frames of one bracket with the ghosts gone, as TIFF files."""
     options = options_from(
-        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by
+        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by, wrap
     )
     from ..pipeline import deghost_files
 

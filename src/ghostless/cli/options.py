@@ -23,6 +23,7 @@ def options_from(
     crop: bool = False,
     deghost: str = "auto",
     deghost_by: str = "network",
+    wrap: bool | None = None,
 ) -> FuseOptions:
     """Turn the words that commands share into options; the settings check themselves."""
     numbers = None if stops is None else _parse_stops(stops)
@@ -39,7 +40,9 @@ def options_from(
         reference=index,
         align=AlignSettings(model=cast(Any, align), crop=crop),
         deghost=DeghostSettings(mode=cast(Any, deghost), by=cast(Any, deghost_by)),
-        read=ReadSettings() if max_pixels is None else ReadSettings(max_pixels=max_pixels),
+        read=ReadSettings(wrap=wrap)
+        if max_pixels is None
+        else ReadSettings(max_pixels=max_pixels, wrap=wrap),
     )
 
 

@@ -45,6 +45,14 @@ Align = Annotated[
 Crop = Annotated[
     bool, typer.Option("--crop", help="Crop to what all frames show, rather than fill borders.")
 ]
+Wrap = Annotated[
+    bool | None,
+    typer.Option(
+        "--wrap/--no-wrap",
+        help="The photos go all the way round, 360 degrees, or do not.",
+        show_default="as they say: GPano",
+    ),
+]
 Deghost = Annotated[
     str,
     typer.Option(

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..bracket import Frame, Stack
 from ..errors import OptionError
+from ..seam import folded, unrolled
 from ..stripes import Progress, part
 from .agreement import AgreementNetwork, regions
 from .detect import Flags, Prediction, disagreement, ghost_regions, predict
@@ -181,13 +182,13 @@ class _Deghoster:
         codes = self._codes(frame)
         usable = self._usable(index)
         guides = [reference] if nearer is None else [reference, nearer]
-        found = self._find(index, codes, guides, usable) & usable
+        found = self._both_ends(self._find(index, codes, guides, usable) & usable)
         if not self._is_worth_it(found):
             return _Guide(frame, codes, usable)
         # What moved must not teach the mapping.
         trusted = usable & ~found
         sources = tuple(self._source(guide, index, codes, trusted) for guide in guides)
-        ghosted = keep_real_pixels(codes, sources, found)
+        ghosted = self._both_ends(keep_real_pixels(codes, sources, found))
         if not self._is_worth_it(ghosted):
             return _Guide(frame, codes, usable)
         self._note(frame, ghosted, _can_be_compared(codes, reference.codes) & usable)
@@ -199,11 +200,19 @@ class _Deghoster:
             self.settings.feather_pixels,
             with_details=self.proxy_size != self.size,
         )
+        if self.stack.wraps:
+            patch = patch.folded(self.proxy_size[1])
         self.frames[index], confidence = apply_patch(frame, patch, progress)
         before = self.confidence[index]
         self.confidence[index] = confidence if before is None else np.minimum(before, confidence)
         codes = self._codes(self.frames[index])
         return _Guide(self.frames[index], codes, usable & ~ghosted)
+
+    def _both_ends(self, flags: Flags) -> Flags:
+        """The same at both ends of an unrolled proxy, where they show the same."""
+        if not self.stack.wraps:
+            return flags
+        return unrolled(folded(flags, self.proxy_size[1]))
 
     def _is_worth_it(self, ghosted: Flags) -> bool:
         share = float(np.mean(ghosted))
@@ -277,7 +286,11 @@ class _Deghoster:
         return learn_mapping(guide.codes, codes, both, source_is_brighter=darker, stops_apart=apart)
 
     def _codes(self, frame: Frame) -> Codes:
-        """Proxy of a frame as codes."""
+        """Proxy of a frame as codes; unrolled if it goes all the way round."""
+        codes = self._codes_of(frame)
+        return unrolled(codes) if self.stack.wraps else codes
+
+    def _codes_of(self, frame: Frame) -> Codes:
         height, width = self.proxy_size
         if self.proxy_size == self.size:
             return display_codes(frame.pixels, frame.transfer)
@@ -287,6 +300,10 @@ class _Deghoster:
 
     def _usable(self, index: int) -> Flags:
         """Proxy pixels that are the frame's own entirely."""
+        usable = self._usable_of(index)
+        return unrolled(usable) if self.stack.wraps else usable
+
+    def _usable_of(self, index: int) -> Flags:
         valid = self.stack.valid[index]
         height, width = self.proxy_size
         if valid is None:

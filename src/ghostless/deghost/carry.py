@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..holes import pull_push
+
 Floats = NDArray[np.float32]
 
 _CLASSES = 12
@@ -113,25 +115,3 @@ def _likeness(guide: Floats, centres: Floats) -> Floats:
     likeness = np.exp(distance, out=distance)
     likeness /= likeness.sum(axis=0)
     return likeness
-
-
-def pull_push(weighted: Floats, weight: Floats) -> Floats:
-    """Fill in by pyramid: weighted sums (h, w, 3) and weights (h, w); holes take coarser means."""
-    mean = weighted / np.maximum(weight, np.float32(1e-9))[..., None]
-    height, width = weight.shape
-    if min(height, width) <= 2:
-        total = max(float(weight.sum()), 1e-9)
-        flat = weighted.reshape(-1, 3).sum(axis=0) / np.float32(total)
-        coarse = np.broadcast_to(flat, weighted.shape)
-    else:
-        half = ((width + 1) // 2, (height + 1) // 2)
-        # Weights add up from level to level, until an area counts as fully seen.
-        small_weight = np.asarray(
-            cv2.resize(weight, half, interpolation=cv2.INTER_AREA), np.float32
-        )
-        small = np.asarray(cv2.resize(weighted, half, interpolation=cv2.INTER_AREA), np.float32)
-        gain = np.minimum(np.float32(4), 1 / np.maximum(small_weight, np.float32(1e-9)))
-        filled = pull_push(small * gain[..., None], small_weight * gain)
-        coarse = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-    share = np.minimum(weight, 1)[..., None]
-    return np.asarray(mean * share + coarse * (1 - share), np.float32)

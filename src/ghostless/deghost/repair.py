@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import color
 from ..bracket import Frame, Mask
+from ..seam import folded, with_margins
 from ..stripes import Progress, for_each_stripe
 from .carry import carry
 from .detect import Flags, Prediction, least_codes
@@ -88,11 +89,25 @@ class Patch:
     share: (h, w) uint8 at proxy size, 255 where the frame is replaced entirely.
     codes: (h, w, 3) what to put there, at proxy size.
     details: what to add to that at full size; empty where the proxy has the full size.
+    wraps: whether the right edge is the left one's neighbour.
     """
 
     share: Mask
     codes: Codes
     details: tuple[Detail, ...]
+    wraps: bool = False
+
+    def folded(self, width: int) -> Patch:
+        """A patch made of unrolled proxies (`seam.unrolled`) as one of proxies of their width."""
+        return Patch(
+            folded(self.share, width),
+            folded(self.codes, width),
+            tuple(
+                replace(detail, gain=folded(detail.gain, width), base=folded(detail.base, width))
+                for detail in self.details
+            ),
+            wraps=True,
+        )
 
 
 def clipped_share(codes: Codes, clip: float) -> Floats:
@@ -272,7 +287,7 @@ def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) ->
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        share = _enlarged(patch.share, (height, width), rows, slice(0, width))
+        share = _enlarged(patch.share, (height, width), rows, slice(0, width), patch.wraps)
         np.subtract(255, share, out=confidence[rows])
         out[rows] = frame.pixels[rows]
         columns = np.flatnonzero(share.any(axis=0))
@@ -288,7 +303,9 @@ def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) ->
     return replace(frame, pixels=out), confidence
 
 
-def _enlarged(proxy: NDArray[Any], size: tuple[int, int], rows: slice, span: slice) -> NDArray[Any]:
+def _enlarged(
+    proxy: NDArray[Any], size: tuple[int, int], rows: slice, span: slice, wraps: bool = False
+) -> NDArray[Any]:
     """A window of a proxy enlarged linearly to `size` (height, width)."""
     height, width = size
     if proxy.shape[:2] == size:
@@ -296,6 +313,10 @@ def _enlarged(proxy: NDArray[Any], size: tuple[int, int], rows: slice, span: sli
     y = _proxy_places(rows, proxy.shape[0] / height)
     x = _proxy_places(span, proxy.shape[1] / width)
     top, bottom = _reach(y, proxy.shape[0])
+    if wraps:
+        proxy = with_margins(proxy[top:bottom], 1)
+        y, x = y - np.float32(top), x + np.float32(1)
+        top, bottom = 0, bottom - top
     left, right = _reach(x, proxy.shape[1])
     shape = (len(y), len(x))
     return np.asarray(
@@ -330,12 +351,12 @@ def display_codes(pixels: NDArray[Any], transfer: color.Transfer) -> Codes:
 
 def _content(patch: Patch, size: tuple[int, int], rows: slice, span: slice) -> Codes:
     """What shall stand in a window, in codes at full size."""
-    wanted = _enlarged(patch.codes, size, rows, span).astype(np.float32)
+    wanted = _enlarged(patch.codes, size, rows, span, patch.wraps).astype(np.float32)
     for detail in patch.details:
         full = display_codes(detail.frame.pixels[rows, span], detail.frame.transfer)
         beyond = detail.mapping.along_curves(full)
-        beyond -= _enlarged(detail.base, size, rows, span)
-        beyond *= _enlarged(detail.gain, size, rows, span)[..., None]
+        beyond -= _enlarged(detail.base, size, rows, span, patch.wraps)
+        beyond *= _enlarged(detail.gain, size, rows, span, patch.wraps)[..., None]
         wanted += beyond
     return wanted
 

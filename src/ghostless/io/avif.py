@@ -1,4 +1,4 @@
-"""AVIF: giving a finished file its Exif block and its light levels, which the encoder leaves out.
+"""AVIF: giving a finished file its Exif, XMP and light levels, which the encoder leaves out.
 
 An AVIF is boxes (ISO/IEC 14496-12). The box `meta` lists items (`iinf`), where their bytes lie
 (`iloc`), how they refer to one another (`iref`) and their properties (`iprp`); `mdat` holds the
@@ -12,52 +12,80 @@ from typing import Final
 
 from .containers import boxes
 
-_PICTURE, _EXIF = 1, 2
-# iloc of version 0: offsets and lengths of 4 bytes, no base, one item (the picture).
-_PLAIN_PLACES: Final = struct.pack(">IBBH", 0, 0x44, 0, 1)
+# iloc of version 0: offsets and lengths of 4 bytes, no base; an entry of one extent takes 14 bytes.
+_PLAIN_PLACES: Final = struct.pack(">IBB", 0, 0x44, 0)
+_ENTRY_BYTES: Final = 14
 
 
-def add_facts(data: bytes, exif: bytes, light_levels: tuple[int, int] | None = None) -> bytes:
-    """Add the Exif block, and for HDR the light levels, to an AVIF of one picture by libavif.
+def add_facts(
+    data: bytes,
+    exif: bytes,
+    light_levels: tuple[int, int] | None = None,
+    xmp: bytes | None = None,
+) -> bytes:
+    """Add the Exif block, XMP, and for HDR the light levels, to a still AVIF by libavif.
 
-    exif: without prefix. light_levels: cd/m2 of the brightest pixel, and on average.
-    A file that is laid out in another way than libavif's plain one is returned as it is.
+    exif: without prefix. light_levels: cd/m2 of the brightest pixel, and on average. xmp: a packet.
+    A file that has an Exif block, or is laid out in another way than libavif's plain one, is
+    returned as it is.
     """
     top = {name: (inside, stop) for name, inside, stop in boxes(data, 0, len(data))}
     meta_start, meta_end = top.get(b"meta", (0, 0))
     inner = {name: data[at:stop] for name, at, stop in boxes(data, meta_start + 4, meta_end)}
     places, items = inner.get(b"iloc", b""), inner.get(b"iinf", b"")
-    if places[:8] != _PLAIN_PLACES or items[:6] != bytes(5) + b"\1" or b"iref" in inner:
+    entries = _plain_entries(places)
+    if (
+        entries is None
+        or b"Exif" in items
+        or items[:4] != bytes(4)
+        or inner.get(b"iref", bytes(4))[:4] != bytes(4)
+    ):
         return data
-    inner[b"iinf"] = (
-        bytes(5)
-        + b"\2"
-        + items[6:]
-        + _full_box(b"infe", 2, struct.pack(">HH4s", _EXIF, 0, b"Exif") + b"\0")
-    )
-    # The block is a description of (cdsc) the picture.
-    inner[b"iref"] = bytes(4) + _box(b"cdsc", struct.pack(">HHH", _EXIF, 1, _PICTURE))
+    picture = int.from_bytes(inner[b"pitm"][4:6], "big")
+    first = max(item for item, _, _ in entries) + 1
+    # Each: its bytes, and what kind of item they are.
+    added = [(b"\0\0\0\0" + exif, b"Exif\0")]
+    if xmp is not None:
+        added.append((xmp, b"mime\0application/rdf+xml\0"))
+    count = int.from_bytes(items[4:6], "big") + len(added)
+    inner[b"iinf"] = items[:4] + struct.pack(">H", count) + items[6:]
+    inner.setdefault(b"iref", bytes(4))
+    for number, (_, kind) in enumerate(added, start=first):
+        inner[b"iinf"] += _full_box(b"infe", 2, struct.pack(">HH", number, 0) + kind)
+        # They are descriptions of (cdsc) the picture.
+        inner[b"iref"] += _box(b"cdsc", struct.pack(">HHH", number, 1, picture))
     if light_levels is not None:
         inner[b"iprp"] = _with_light_levels(inner[b"iprp"], light_levels)
-    # An item's entry takes 14 bytes; all else that grows is there already.
-    grown = sum(map(len, inner.values())) + 8 * len(inner) + 14 + 4 - (meta_end - meta_start)
-    block = b"\0\0\0\0" + exif
-    offset, size = struct.unpack(">II", places[14:22])
-    inner[b"iloc"] = (
-        struct.pack(">IBBH", 0, 0x44, 0, 2)
-        + places[8:14]
-        + struct.pack(">II", offset + grown, size)
-        + struct.pack(">HHHII", _EXIF, 0, 1, len(data) + grown + 8, len(block))
-    )
+    # All that grows but the entries of the new items is there already.
+    grown = sum(map(len, inner.values())) + 8 * len(inner) + _ENTRY_BYTES * len(added)
+    grown += 4 - (meta_end - meta_start)
+    place = len(data) + grown + 8
+    moved = [(item, offset + grown, size) for item, offset, size in entries]
+    for number, (block, _) in enumerate(added, start=first):
+        moved.append((number, place, len(block)))
+        place += len(block)
+    inner[b"iloc"] = _PLAIN_PLACES + struct.pack(">H", len(moved))
+    inner[b"iloc"] += b"".join(struct.pack(">HHHII", i, 0, 1, at, size) for i, at, size in moved)
     meta = b"".join(_box(name, body) for name, body in inner.items())
     return b"".join(
         [
             data[: meta_start - 8],
             _box(b"meta", data[meta_start : meta_start + 4] + meta),
             data[meta_end:],
-            _box(b"mdat", block),
+            _box(b"mdat", b"".join(block for block, _ in added)),
         ]
     )
+
+
+def _plain_entries(places: bytes) -> list[tuple[int, int, int]] | None:
+    """Item, offset and length of each entry of `iloc`; None where they are told in another way."""
+    count = int.from_bytes(places[6:8], "big")
+    if places[:6] != _PLAIN_PLACES or len(places) != 8 + _ENTRY_BYTES * count or not count:
+        return None
+    found = [struct.unpack_from(">HHHII", places, 8 + _ENTRY_BYTES * k) for k in range(count)]
+    if any(here or extents != 1 for _, here, extents, _, _ in found):
+        return None
+    return [(item, offset, size) for item, _, _, offset, size in found]
 
 
 def _with_light_levels(properties: bytes, light_levels: tuple[int, int]) -> bytes:

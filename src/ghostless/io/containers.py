@@ -65,9 +65,11 @@ class Header:
     """What stands before the pixels.
 
     width, height: as stored, before the orientation is applied.
-    orientation: 1..8 as the Exif tag counts them.
+    orientation: 1..8 as the Exif tag counts them. applied: the same, where width and height are
+        those of the picture turned already, as its decoder gives it.
     stored: width and height of what is decoded, where that may be more. too_short: whether there
         are fewer bytes than the pixels take at the very least.
+    place: where the picture lies on a larger page, x and y in pixels, where it says so.
     bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
         missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
         of ITU-T H.273, where the file gives them. full_range: whether codes span all their bits;
@@ -92,6 +94,8 @@ class Header:
     full_range: bool = True
     colours_told: bool = False
     cropped: tuple[int, int] | None = None
+    applied: int = 1
+    place: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -449,7 +453,7 @@ def _check_av1_sizes(data: bytes, start: int, end: int) -> None:
             for name, inside, stop in _item_properties(data, start, end, item)
             if name == b"ispe" and stop - inside >= 12
         ]
-        place = _item_place(data, start, end, item)
+        place = _place_of_item(data, start, end, item)
         if not said or place is None:
             continue
         width, height = av1.largest_picture(data[place[0] : place[0] + place[1]])
@@ -496,7 +500,7 @@ def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
     """The Exif item's bytes, None where there is none or its place is told in a rarer way."""
     try:
         item = next(_items_of_type(data, *_box(data, start, end, b"iinf"), b"Exif"), None)
-        place = _item_place(data, start, end, item) if item is not None else None
+        place = _place_of_item(data, start, end, item) if item is not None else None
     except (Damaged, struct.error, IndexError):
         return None
     if place is None:
@@ -516,9 +520,19 @@ def _items_of_type(data: bytes, start: int, end: int, wanted: bytes) -> Iterator
             yield identity
 
 
-def _item_place(data: bytes, meta: int, end: int, item: int) -> tuple[int, int] | None:
-    """Where the first extent of an item's bytes begins and how long it is; None if not known."""
-    start, _ = _box(data, meta, end, b"iloc")
+def _place_of_item(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
+    """Where an item's bytes lie, by what a `meta` box holds between two offsets."""
+    inside = {name: begin for name, begin, _ in boxes(data, start, end)}.get(b"idat")
+    return item_place(data, *_box(data, start, end, b"iloc"), item, inside)
+
+
+def item_place(
+    data: bytes, start: int, end: int, item: int, data_box: int | None = None
+) -> tuple[int, int] | None:
+    """Where an item's bytes lie and how many there are, by the `iloc` box between two offsets.
+
+    data_box: where the `idat` box's content begins, for items that lie in it. None if not known.
+    """
     version = data[start]
     sizes = struct.unpack(">H", _need(data, start + 4, 2))[0]
     offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
@@ -540,8 +554,8 @@ def _item_place(data: bytes, meta: int, end: int, item: int) -> tuple[int, int] 
         for extent in range(number(2)):
             number(index_size)
             offset, length = number(offset_size), number(length_size)
-            if identity == item and extent == 0 and method < 2:
-                inside = _box(data, meta, end, b"idat")[0] if method == 1 else 0
+            if identity == item and extent == 0 and (method == 0 or (method == 1 and data_box)):
+                inside = data_box or 0 if method == 1 else 0
                 return inside + base + offset, length or len(data)
     return None
 

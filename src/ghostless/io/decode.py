@@ -49,24 +49,29 @@ class Samples:
 
     array: (H, W) or (H, W, C); uint8, uint16 or float32. model: "gray", "rgb" or "cmyk", with
     alpha, if any, as the last channel. transfer: None where the profile shall say.
+    premultiplied: whether the colours are multiplied by alpha.
+    opaque: what `finish` makes of alpha: (H, W) uint8, 0 transparent, upright; None for no alpha.
     """
 
     array: NDArray[Any]
     model: str = "rgb"
     transfer: Transfer | None = "srgb"
     notes: list[str] = field(default_factory=list)
+    premultiplied: bool = False
+    opaque: NDArray[np.uint8] | None = None
 
 
 def decode(path: Path, kind: Format, header: Header) -> Samples:
     """Decode any format but RAW. Raises Damaged, FileReadError or whatever the decoder does."""
     if kind == "tiff":
-        array, model = decode_tiff(path)
-        return Samples(array, model, "linear" if array.dtype == np.float32 else "srgb")
+        array, model, premultiplied = decode_tiff(path)
+        transfer: Transfer = "linear" if array.dtype == np.float32 else "srgb"
+        return Samples(array, model, transfer, premultiplied=premultiplied)
     if kind == "exr":
         from .exr import decode_exr
 
         array, notes = decode_exr(path)
-        return Samples(array, transfer="linear", notes=notes)
+        return Samples(array, transfer="linear", notes=notes, premultiplied=True)
     data = path.read_bytes()
     if kind == "jpeg":
         return _decode_jpeg(data, header)
@@ -199,8 +204,9 @@ def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
         array = full_range(array, header.bits)
     model = "gray" if header.grey else "rgb"
     if header.transfer == PQ:
-        return _from_pq(array, model, header.primaries)
+        return _from_pq(array, model, header.primaries, premultiplied=header.premultiplied)
     samples = Samples(array, model, "linear" if header.transfer == LINEAR else "srgb")
+    samples.premultiplied = header.premultiplied
     if not header.described:
         samples.notes.append("its ICC profile was not read; its colours were taken for sRGB's")
     elif model == "rgb":
@@ -211,8 +217,12 @@ def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
 # HDR pictures in codes of 10 and 12 bits ----------------------------------------------------------
 
 
-def _from_pq(array: NDArray[Any], model: str, primaries: int | None) -> Samples:
+def _from_pq(
+    array: NDArray[Any], model: str, primaries: int | None, *, premultiplied: bool = False
+) -> Samples:
     """Linear light of PQ codes (SMPTE ST 2084), 1.0 = SDR white, with sRGB primaries."""
+    alone = Samples(array, model, premultiplied=premultiplied)
+    array = _split_alpha(alone)
     colours = 1 if model == "gray" or array.ndim == 2 else 3
     codes = array if array.ndim == 3 else array[:, :, None]
     notes = ["its PQ codes were turned into light, 1.0 = 203 cd/m2"]
@@ -232,7 +242,7 @@ def _from_pq(array: NDArray[Any], model: str, primaries: int | None) -> Samples:
         light[start:stop] = rows
 
     for_each_stripe(array.shape[0], array.shape[1], work)
-    return Samples(light, model, "linear", notes)
+    return Samples(light, model, "linear", notes, opaque=alone.opaque)
 
 
 def _matrix_to_srgb(primaries: int | None, notes: list[str]) -> NDArray[np.float32] | None:
@@ -367,18 +377,13 @@ def finish(
         samples.notes.append("its colours were converted to sRGB")
     if not upright:
         array = turn(array, header.orientation)
+        if samples.opaque is not None:
+            samples.opaque = np.ascontiguousarray(turn(samples.opaque, header.orientation))
     return np.ascontiguousarray(array), transfer, profile
 
 
 def _to_rgb(samples: Samples, profile: bytes | None) -> tuple[NDArray[Any], bytes | None]:
-    array = samples.array if samples.array.ndim == 3 else samples.array[:, :, None]
-    colours = {"gray": 1, "rgb": 3, "cmyk": 4}[samples.model]
-    if array.shape[2] > colours:
-        alpha = array[:, :, colours]
-        top = 1 if alpha.dtype == np.float32 else np.iinfo(alpha.dtype).max
-        if int(alpha.min()) < top:
-            samples.notes.append("its transparency was dropped")
-        array = np.ascontiguousarray(array[:, :, :colours])
+    array = _split_alpha(samples)
     model = icc.colour_model(profile) if profile is not None else None
     fits = {"gray": ("GRAY", "RGB"), "rgb": ("RGB",), "cmyk": ("CMYK",)}[samples.model]
     if profile is not None and model not in fits:
@@ -394,6 +399,44 @@ def _to_rgb(samples: Samples, profile: bytes | None) -> tuple[NDArray[Any], byte
         samples.notes.append("its inks have no ICC profile; their colours are approximate")
         return _naive_cmyk(array), None
     return array, profile
+
+
+def _split_alpha(samples: Samples) -> NDArray[Any]:
+    """The colours (H, W, C) without alpha, which goes to `samples.opaque` unless all is opaque."""
+    array = samples.array if samples.array.ndim == 3 else samples.array[:, :, None]
+    colours = {"gray": 1, "rgb": 3, "cmyk": 4}[samples.model]
+    if array.shape[2] <= colours:
+        return array
+    alpha = array[:, :, colours]
+    array = np.ascontiguousarray(array[:, :, :colours])
+    if alpha.dtype == np.float32:
+        share = np.clip(np.nan_to_num(alpha, nan=0.0), 0, 1)
+        opaque = np.rint(share * 255).astype(np.uint8)
+    elif alpha.dtype == np.uint16:
+        opaque = ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    else:
+        opaque = np.ascontiguousarray(alpha)
+    if opaque.min(initial=255) == 255:
+        return array
+    samples.opaque = opaque
+    if samples.premultiplied:
+        _divide_by_alpha(array, alpha)
+    return array
+
+
+def _divide_by_alpha(array: NDArray[Any], alpha: NDArray[Any]) -> None:
+    """Undo the multiplication by alpha in place; what is entirely transparent becomes 0."""
+    top = 1.0 if array.dtype == np.float32 else float(np.iinfo(array.dtype).max)
+    for start in range(0, len(array), 256):
+        rows = array[start : start + 256]
+        part = alpha[start : start + 256]
+        partly = (part > 0) & (part < top)
+        rows[~(part > 0)] = 0
+        values = rows[partly].astype(np.float32)
+        values *= (np.float32(top) / part[partly].astype(np.float32))[:, None]
+        if array.dtype != np.float32:
+            values = np.rint(np.minimum(values, top))
+        rows[partly] = values.astype(array.dtype)
 
 
 def _naive_cmyk(inks: NDArray[Any]) -> NDArray[Any]:

@@ -25,9 +25,20 @@ from ..errors import FileReadError
 from ..stripes import for_each_stripe
 from . import avif, gainmap, icc
 from .colours import BT709_CHROMATICITIES
-from .exif import ExifBlock, TiffReader, build_directories, build_exif
-from .jpeg import APP1, APP2, MAX_BODY_BYTES, head_end, segment
+from .exif import (
+    BYTE,
+    UNDEFINED,
+    ExifBlock,
+    Tags,
+    TiffReader,
+    Value,
+    build_directories,
+    build_exif,
+)
+from .jpeg import APP1, APP2, APP13, MAX_BODY_BYTES, head_end, segment
 from .metadata import SOFTWARE
+from .packets import IPTC_TAG, PNG_KEYWORD, XMP_NAME, XMP_TAG, photoshop_resources
+from .xmp import descriptions_of
 
 # Chroma at full resolution from this quality on: fused edges between colours stay sharp.
 _FULL_CHROMA_QUALITY: Final = 90
@@ -44,6 +55,7 @@ class Extras:
     """What goes into a file beside the pixels.
 
     quality: 1..100 for the lossy formats. depth: bits per sample. block: Exif directories.
+    xmp: a packet. iptc: records of IPTC's IIM.
     """
 
     quality: int
@@ -51,6 +63,8 @@ class Extras:
     icc_profile: bytes
     block: ExifBlock
     metadata: Metadata
+    xmp: bytes | None = None
+    iptc: bytes | None = None
 
     @property
     def exif(self) -> bytes:
@@ -79,6 +93,8 @@ class OutputFormat:
     """A format that results are written in; the first of its depths is the default.
 
     hdr: how it is written for HDR displays; None for a format that cannot be, or is linear anyway.
+    alpha: whether it holds transparency. Pixels are then (H, W, 3), or (H, W, 4) with alpha last,
+        which the colours are not multiplied by.
     """
 
     name: str
@@ -88,6 +104,7 @@ class OutputFormat:
     max_side: int
     encode: Encoder
     hdr: HdrVariant | None = None
+    alpha: bool = False
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -95,7 +112,10 @@ def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     data = _jpeg(pixels, extras.quality)
     at = head_end(data)
     with path.open("wb") as stream:
-        stream.write(data[:at] + b"".join(_jpeg_segments(extras)))
+        own = _jpeg_segments(extras)
+        if extras.xmp is not None:
+            own.insert(1, segment(APP1, XMP_NAME + extras.xmp))
+        stream.write(data[:at] + b"".join(own))
         stream.write(memoryview(data)[at:])
 
 
@@ -105,13 +125,15 @@ def _jpeg(pixels: NDArray[Any], quality: int) -> bytes:
 
 
 def _jpeg_segments(extras: Extras) -> list[bytes]:
-    """The Exif segment and those of the ICC profile."""
+    """The Exif segment, those of the ICC profile, and IPTC's; XMP is for the caller to add."""
     made = [segment(APP1, b"Exif\0\0" + extras.exif)]
     room = MAX_BODY_BYTES - 14
     profile = extras.icc_profile
     pieces = [profile[i : i + room] for i in range(0, len(profile), room)]
     for number, piece in enumerate(pieces, start=1):
         made.append(segment(APP2, b"ICC_PROFILE\0" + bytes((number, len(pieces))) + piece))
+    if extras.iptc is not None:
+        made.append(segment(APP13, photoshop_resources(extras.iptc)))
     return made
 
 
@@ -129,7 +151,8 @@ def encode_gain_map_jpeg(
     second = gainmap.encode_gain_map(codes, facts, quality)
     del codes
     with path.open("wb") as stream:
-        stream.writelines(gainmap.join_jpegs(picture, _jpeg_segments(extras), second))
+        own = _jpeg_segments(extras)
+        stream.writelines(gainmap.join_jpegs(picture, own, second, descriptions_of(extras.xmp)))
 
 
 def _light_of_codes(profile: bytes) -> NDArray[np.float32]:
@@ -143,6 +166,9 @@ def encode_png(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write a PNG of 8 or 16 bits with its profile and Exif chunks before the pixels."""
     profile = zlib.compress(extras.icc_profile, 9)
     chunks = _png_chunk(b"iCCP", b"ICC Profile\0\0" + profile) + _png_chunk(b"eXIf", extras.exif)
+    if extras.xmp is not None:
+        # Not packed, in no language: so that programs find it without reading the rest.
+        chunks += _png_chunk(b"iTXt", PNG_KEYWORD + b"\0\0\0\0\0" + extras.xmp)
     _write_png(path, pixels, chunks)
 
 
@@ -175,7 +201,7 @@ def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write a lossy WebP."""
     data = _saved_by_pillow(
         pixels, "WEBP", quality=extras.quality, exif=extras.exif,
-        icc_profile=extras.icc_profile, method=4,
+        icc_profile=extras.icc_profile, method=4, xmp=extras.xmp or b"",
     )  # fmt: skip
     path.write_bytes(data)
 
@@ -189,10 +215,12 @@ def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             pixels, "AVIF", quality=extras.quality, icc_profile=extras.icc_profile,
             subsampling=subsampling, speed=_AVIF_SPEED,
         )  # fmt: skip
-        path.write_bytes(avif.add_facts(bytes(plain), extras.exif))
+        path.write_bytes(avif.add_facts(bytes(plain), extras.exif, xmp=extras.xmp))
         return
     if icc.to_linear_srgb_matrix(extras.icc_profile) is not None:
-        pixels = icc.convert(pixels, extras.icc_profile, icc.srgb_profile())
+        colours = np.ascontiguousarray(pixels[:, :, :3])
+        colours = icc.convert(colours, extras.icc_profile, icc.srgb_profile())
+        pixels = np.concatenate([colours, pixels[:, :, 3:]], axis=2)
     top = (1 << extras.depth) - 1
     codes = (pixels.astype(np.uint32) * top + 32767) // 65535
     # H.273: BT.709 primaries, sRGB curve, BT.601 matrix.
@@ -200,7 +228,7 @@ def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
         codes.astype(np.uint16), level=extras.quality, bitspersample=extras.depth,
         primaries=1, transfer=13, matrix=6, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
-    path.write_bytes(avif.add_facts(bytes(data), extras.exif))
+    path.write_bytes(avif.add_facts(bytes(data), extras.exif, xmp=extras.xmp))
 
 
 def encode_pq_avif(
@@ -237,7 +265,8 @@ def encode_pq_avif(
         codes, level=extras.quality, bitspersample=extras.depth,
         primaries=9, transfer=16, matrix=9, speed=_AVIF_SPEED, numthreads=2,
     )  # fmt: skip
-    path.write_bytes(avif.add_facts(bytes(data), extras.exif, (brightest, average)))
+    levels_told = (brightest, average)
+    path.write_bytes(avif.add_facts(bytes(data), extras.exif, levels_told, extras.xmp))
 
 
 def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -252,6 +281,7 @@ def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             pixels,
             byteorder="<",
             photometric="rgb",
+            extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
             compression="zlib",
             compressionargs={"level": 1},
             predictor=3 if floats else 2,
@@ -261,10 +291,15 @@ def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             software=False,
             maxworkers=2,
         )
-    _append_exif(path, extras.block)
+    further: Tags = {}
+    if extras.xmp is not None:
+        further[XMP_TAG] = Value(BYTE, len(extras.xmp), extras.xmp)
+    if extras.iptc is not None:
+        further[IPTC_TAG] = Value(UNDEFINED, len(extras.iptc), extras.iptc)
+    _append_exif(path, extras.block, further)
 
 
-def _append_exif(path: Path, block: ExifBlock) -> None:
+def _append_exif(path: Path, block: ExifBlock, further: Tags) -> None:
     """Write the first directory anew behind the pixels, with the Exif and GPS ones after it."""
     with path.open("r+b") as stream:
 
@@ -281,7 +316,7 @@ def _append_exif(path: Path, block: ExifBlock) -> None:
         if end > 0xFFF00000:
             return
         stream.seek(end)
-        whole = ExifBlock(block.image | tags, block.photo, block.gps)
+        whole = ExifBlock(block.image | further | tags, block.photo, block.gps)
         stream.write(build_directories(whole, end))
         stream.seek(4)
         stream.write(struct.pack("<I", end))
@@ -319,6 +354,9 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     """Write an OpenEXR, half or float, lossless, with its primaries and the exposure facts."""
     import OpenEXR
 
+    channels = "RGBA" if pixels.shape[2] == 4 else "RGB"
+    if channels == "RGBA":  # OpenEXR's colours are multiplied by alpha
+        pixels = np.concatenate([pixels[:, :, :3] * pixels[:, :, 3:], pixels[:, :, 3:]], axis=2)
     if extras.depth == 16:
         pixels = np.minimum(pixels, np.float32(_HALF_MAX)).astype(np.float16)
     header: dict[str, Any] = {
@@ -343,7 +381,7 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             header[name] = value
     # Given a path, OpenEXR tells of a full disk as a RuntimeError that names that path.
     with path.open("wb") as stream:
-        OpenEXR.File(header, {"RGB": np.ascontiguousarray(pixels)}).write(stream)
+        OpenEXR.File(header, {channels: np.ascontiguousarray(pixels)}).write(stream)
 
 
 def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -359,6 +397,8 @@ def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
     with path.open("wb") as file:
         file.write(memoryview(stream)[:boxes_end])
         file.write(struct.pack(">I4s", 8 + len(exif), b"Exif") + exif)
+        if extras.xmp is not None:
+            file.write(struct.pack(">I4s", 8 + len(extras.xmp), b"xml ") + extras.xmp)
         file.write(memoryview(stream)[boxes_end:])
 
 
@@ -383,15 +423,17 @@ OUTPUT_FORMATS: Final = (
         "JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg,
         HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg),
     ),
-    OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png),
-    OutputFormat("TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff),
-    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp),
+    OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png, alpha=True),
+    OutputFormat(
+        "TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff, alpha=True
+    ),
+    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp, alpha=True),
     OutputFormat(
         "AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif,
-        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif),
+        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif), alpha=True,
     ),
     OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
-    OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr),
-    OutputFormat("JPEG XL", (".jxl",), "linear", (16, 32), 2**30, encode_jpegxl),
+    OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr, alpha=True),
+    OutputFormat("JPEG XL", (".jxl",), "linear", (16, 32), 2**30, encode_jpegxl, alpha=True),
 )  # fmt: skip
 FORMAT_BY_SUFFIX: Final = {suffix: known for known in OUTPUT_FORMATS for suffix in known.suffixes}

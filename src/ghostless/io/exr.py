@@ -232,7 +232,11 @@ def _level_sides(side: int, round_up: int) -> list[int]:
 
 
 def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
-    """Decode to (H, W, 3) float32, linear, sRGB primaries; also returns notes."""
+    """Decode to (H, W, 3) float32, linear, sRGB primaries; also returns notes.
+
+    With alpha, or where the data window leaves some of the display window out, (H, W, 4), the
+    colours multiplied by alpha.
+    """
     import Imath
     import OpenEXR
 
@@ -240,6 +244,10 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     head = _parse(data)
     channels = _channels(head)
     names = _channel_names(channels)
+    alpha = names[0].rpartition(".")[0]
+    alpha = f"{alpha}.A" if alpha else "A"
+    if alpha in channels and channels[alpha].sampling == (1, 1):
+        names = [*names, alpha]
     for name, kind, size in (
         ("pixelAspectRatio", "float", 4),
         ("screenWindowCenter", "v2f", 8),
@@ -249,7 +257,10 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     source = data if head.multipart else _cleaned(data, head, _chunk_count(head))
     del data
     left, top, right, bottom = head.window("dataWindow")
-    array = np.empty((bottom - top + 1, right - left + 1, 3), np.float32)
+    shape = (bottom - top + 1, right - left + 1)
+    array = np.empty((*shape, 3), np.float32)
+    opaque = np.empty(shape, np.float32) if names[-1] == alpha else None
+    colours = names[:-1] if opaque is not None else names
     as_float = Imath.PixelType(Imath.PixelType.FLOAT)
     with captured_stderr():
         file = OpenEXR.InputFile(io.BytesIO(source))
@@ -260,19 +271,32 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
                 lines = top + start, top + start + len(rows) - 1
                 planes = file.channels(names, as_float, *lines)
                 for k in range(3):
-                    plane = np.frombuffer(planes[min(k, len(names) - 1)], np.float32)
+                    plane = np.frombuffer(planes[min(k, len(colours) - 1)], np.float32)
                     rows[:, :, k] = plane.reshape(rows.shape[:2])
+                if opaque is not None:
+                    plane = np.frombuffer(planes[-1], np.float32)
+                    opaque[start : start + len(rows)] = plane.reshape(rows.shape[:2])
         finally:
             file.close()
     notes: list[str] = []
-    array = _to_display_window(array, left, top, head.window("displayWindow"), notes)
+    window = head.window("displayWindow")
+    if opaque is None and _leaves_out(window, (left, top, right, bottom)):
+        opaque = np.ones(shape, np.float32)
+    array = _to_display_window(array, left, top, window, notes)
     matrix = _to_bt709(head.attributes.get("chromaticities", (b"", b""))[1])
     if matrix is not None:
         notes.append("its primaries were converted to those of sRGB")
         for start in range(0, len(array), _ROWS_AT_ONCE):
             rows = array[start : start + _ROWS_AT_ONCE]
             rows[:] = cv2.transform(rows, matrix)
-    return array, notes
+    if opaque is not None:
+        array = np.dstack([array, _to_display_window(opaque, left, top, window, [])])
+    return np.asarray(array), notes
+
+
+def _leaves_out(window: tuple[int, int, int, int], data: tuple[int, int, int, int]) -> bool:
+    """Whether some of the display window has no pixels."""
+    return data[0] > window[0] or data[1] > window[1] or data[2] < window[2] or data[3] < window[3]
 
 
 def _to_display_window(
@@ -284,7 +308,7 @@ def _to_display_window(
     if (left, top) == (x0, y0) and array.shape[:2] == (height, width):
         return array
     notes.append("its data window was fitted to its display window")
-    canvas = np.zeros((height, width, 3), np.float32)
+    canvas = np.zeros((height, width, *array.shape[2:]), np.float32)
     dx, dy = left - x0, top - y0
     part = array[max(0, -dy) : max(0, height - dy), max(0, -dx) : max(0, width - dx)]
     y, x = max(0, dy), max(0, dx)

@@ -285,8 +285,11 @@ _HDRGM_DEFAULTS: Final = {
 }
 
 
-def xmp_of_picture(map_bytes: int) -> bytes:
-    """The XMP of the first picture: that there is a map, and how many bytes it takes."""
+def xmp_of_picture(map_bytes: int, carried: bytes = b"") -> bytes:
+    """The XMP of the first picture: that there is a map, and how many bytes it takes.
+
+    carried: rdf:Description elements of what else is said of the picture.
+    """
     return _xmp(
         f'xmlns:Container="{_CONTAINER}" xmlns:Item="{_ITEM}" xmlns:hdrgm="{_HDRGM}"'
         ' hdrgm:Version="1.0"',
@@ -297,6 +300,7 @@ def xmp_of_picture(map_bytes: int) -> bytes:
         '<Container:Item Item:Semantic="GainMap" Item:Mime="image/jpeg"'
         f' Item:Length="{map_bytes}"/></rdf:li>'
         "</rdf:Seq></Container:Directory>",
+        carried.decode(),
     )
 
 
@@ -326,11 +330,11 @@ def xmp_of_map(facts: GainMapFacts) -> bytes:
     return _xmp(f'xmlns:hdrgm="{_HDRGM}"{attributes}', lists)
 
 
-def _xmp(attributes: str, inside: str) -> bytes:
+def _xmp(attributes: str, inside: str, beside: str = "") -> bytes:
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
         f'<rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description rdf:about="" {attributes}>'
-        f"{inside}</rdf:Description></rdf:RDF></x:xmpmeta>"
+        f"{inside}</rdf:Description>{beside}</rdf:RDF></x:xmpmeta>"
     ).encode()
 
 
@@ -388,13 +392,15 @@ def _hdrgm_numbers(description: ElementTree.Element, name: str) -> Triple:
 # The file -----------------------------------------------------------------------------------------
 
 
-def join_jpegs(picture: bytes, own_segments: list[bytes], second: bytes) -> list[bytes]:
+def join_jpegs(
+    picture: bytes, own_segments: list[bytes], second: bytes, carried: bytes = b""
+) -> list[bytes]:
     """Put picture and map together; returns the pieces of the file in order.
 
     picture: the SDR picture as a JPEG. own_segments: its Exif and ICC segments, whole.
-    second: the gain map as a JPEG of `encode_gain_map`.
+    second: the gain map as a JPEG of `encode_gain_map`. carried: see `xmp_of_picture`.
     """
-    xmp = segment(APP1, XMP_NAME + xmp_of_picture(len(second)))
+    xmp = segment(APP1, XMP_NAME + xmp_of_picture(len(second), carried))
     iso = segment(APP2, ISO_NAME + iso_version())
     at = head_end(picture)
     mpf_at = at + sum(map(len, own_segments)) + len(xmp) + len(iso)

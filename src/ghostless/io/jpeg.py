@@ -8,6 +8,7 @@ from typing import Final
 
 APP1: Final = 0xE1
 APP2: Final = 0xE2
+APP13: Final = 0xED
 MAX_BODY_BYTES: Final = 65_533
 _APP0, _START_OF_SCAN = 0xE0, 0xDA
 

@@ -37,12 +37,14 @@ _RATIOS: Final = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (
 class JpegXLHeader(Header):
     """A JPEG XL header also says whether samples are floats and whose profile they follow.
 
+    premultiplied: whether colours are multiplied by alpha.
     described: whether the colours are told by numbers; False where an ICC profile tells them.
     """
 
     floats: bool = False
     grey: bool = False
     described: bool = True
+    premultiplied: bool = False
 
 
 class _Bits:
@@ -94,7 +96,7 @@ def read_jpegxl_header(data: bytes) -> JpegXLHeader:
                 f"found {extra}; export it again without them"
             )
         for _ in range(extra):
-            _skip_extra_channel(bits)
+            header.premultiplied |= _skip_extra_channel(bits)
         in_xyb = bits.flag()
         _read_colours(bits, header)
         if in_xyb and not header.described:
@@ -102,6 +104,7 @@ def read_jpegxl_header(data: bytes) -> JpegXLHeader:
             header.described, header.transfer = True, 8 if header.floats else 13
     if orientation >= 5:
         header.width, header.height = header.height, header.width
+    header.applied = orientation
     header.samples = 1 if header.grey else 3
     return header
 
@@ -169,19 +172,21 @@ def _depth(bits: _Bits) -> tuple[int, bool]:
     return depth, True
 
 
-def _skip_extra_channel(bits: _Bits) -> None:
+def _skip_extra_channel(bits: _Bits) -> bool:
+    """Walk over a channel beside the colours; True for an alpha that they are multiplied by."""
     if bits.flag():  # an alpha channel of 8 bits
-        return
+        return False
     kind = bits.choice(_ENUM)
     _depth(bits)
     bits.choice(((0, 0), (3, 0), (4, 0), (1, 3)))
     bits.take(8 * bits.choice(((0, 0), (0, 4), (16, 5), (48, 10))))
     if kind == 0:
-        bits.flag()
-    elif kind == 2:
+        return bits.flag()
+    if kind == 2:
         bits.take(64)
     elif kind == 5:
         bits.choice(((1, 0), (0, 2), (3, 4), (19, 8)))
+    return False
 
 
 def _read_colours(bits: _Bits, header: JpegXLHeader) -> None:

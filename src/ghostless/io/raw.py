@@ -35,6 +35,9 @@ from .metadata import block_from_facts, compact_block, facts_by_exifread
 from .quiet import captured_stderr
 from .tiff import file_reader
 
+# LibRaw's turns as the Exif tag counts them.
+_TURNS_OF_LIBRAW = {3: 3, 5: 8, 6: 6}
+
 WhiteBalance = tuple[float, float, float, float]
 
 
@@ -83,7 +86,8 @@ def read_raw_header(path: Path, max_pixels: int) -> tuple[Header, WhiteBalance]:
         width, height = int(sizes.iwidth), int(sizes.iheight)
         check_size(width, height, max_pixels)
         check_size(int(sizes.raw_width), int(sizes.raw_height), max_pixels)
-        if int(sizes.flip) & 4:
+        flip = int(sizes.flip)
+        if flip & 4:
             width, height = height, width
         if facts is None:
             with _kinds_refused():
@@ -91,7 +95,7 @@ def read_raw_header(path: Path, max_pixels: int) -> tuple[Header, WhiteBalance]:
         else:
             with _opened(stand_in(facts)) as small:
                 balance = white_balance(small)
-    header = Header(width, height, bits=16)
+    header = Header(width, height, bits=16, applied=_TURNS_OF_LIBRAW.get(flip, 1))
     header.exif = build_exif(_read_exif(path))
     return header, balance
 

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import color
-from ..bracket import Bracket, Frame, Fused, Metadata, check_frame_count
+from ..bracket import Bracket, Frame, Fused, Mask, Metadata, Window, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
+from ..holes import fill_holes
 from . import icc
 from .colours import HLG
 from .containers import (
@@ -38,6 +40,10 @@ from .decode import Samples, decode, finish, require_heif, turn
 from .gainmap import apply_gain_map, read_gain_map
 from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
+from .packets import read_packets
+from .placing import Placed, windows_of
+from .turns import Laid, settle_turns
+from .xmp import gathered_xmp, kept_iptc, panorama_of
 
 _DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
@@ -52,10 +58,13 @@ class ReadSettings:
     max_pixels: a picture of more (width times height) is refused before it is decoded.
     white_balance: multipliers of red, green, blue and second green that RAW photos are developed
         with; None for the camera's own of the bracket's first photo.
+    wrap: whether the photos go all the way round, 360 degrees, so that their right edge is their
+        left one's neighbour; None for what they say of themselves (GPano).
     """
 
     max_pixels: int = 400_000_000
     white_balance: tuple[float, float, float, float] | None = None
+    wrap: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class PhotoFacts:
     """What a photo's file says before its pixels are decoded.
 
     height, width: once turned upright.
+    orientation: the tag that says how, 1..8.
     white_balance: the camera's multipliers for R, G, B, G2 of a RAW file, else None.
     """
 
@@ -71,22 +81,40 @@ class PhotoFacts:
     width: int
     metadata: Metadata
     white_balance: tuple[float, float, float, float] | None = None
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
 class _Photo:
-    """A file whose header was read: enough to check a bracket, nothing decoded yet."""
+    """A file whose header was read: enough to check a bracket, nothing decoded yet.
+
+    further: an orientation to apply once the picture is upright by its own tag.
+    window: the part of the upright picture that is wanted, None for all of it.
+    """
 
     path: Path
     kind: Format
     header: Header
     white_balance: tuple[float, float, float, float] | None = None
+    further: int = 1
+    window: Window | None = None
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width once turned upright and cut to the window."""
+        return self.upright if self.window is None else (self.window[3], self.window[2])
+
+    @property
+    def upright(self) -> tuple[int, int]:
         """Height and width once turned upright."""
         sides = self.header.height, self.header.width
-        return sides if self.header.orientation < 5 else (sides[1], sides[0])
+        swapped = (self.header.orientation >= 5) != (self.further >= 5)
+        return (sides[1], sides[0]) if swapped else sides
+
+    @property
+    def tag(self) -> int:
+        """The orientation that the file tells, whoever applies it."""
+        return max(self.header.orientation, self.header.applied)
 
 
 def read_frame(path: StrPath, settings: ReadSettings = ReadSettings()) -> Frame:
@@ -114,7 +142,7 @@ def read_facts(path: StrPath, settings: ReadSettings = ReadSettings()) -> PhotoF
     photo = _probe(Path(path), settings)
     height, width = photo.size
     metadata = metadata_from_bytes(photo.header.exif, photo.header.icc_profile)
-    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance)
+    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag)
 
 
 def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings()) -> Bracket:
@@ -129,6 +157,8 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     check_frame_count(len(files))
     photos = [_probe(path, settings) for path in files]
     _check_doubles(photos)
+    photos, remarks = _laid_alike(photos)
+    photos = _in_one_size(photos, settings, remarks)
     # The bracket's own check, on frames that take no memory.
     Bracket(
         tuple(
@@ -142,12 +172,29 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
     with ThreadPoolExecutor(_DECODING_THREADS) as pool:
         results = list(pool.map(_decode_photo, photos))
-    frames, notes = [], []
-    for frame, remarks in results:
+    frames, notes = [], remarks
+    for frame, found in results:
         unified, converted = _in_colours_of(results[0][0], frame)
         frames.append(unified)
-        notes += [f"{frame.name}: {remark}" for remark in (*remarks, *converted)]
-    return Bracket(tuple(frames), tuple(notes))
+        notes += [f"{frame.name}: {remark}" for remark in (*found, *converted)]
+    wraps, top_rows = _round(frames, settings.wrap)
+    return Bracket(tuple(frames), tuple(notes), wraps, top_rows)
+
+
+def _round(frames: Sequence[Frame], wanted: bool | None) -> tuple[bool, float | None]:
+    """Whether frames go all the way round, and how many rows lie above them on their sphere."""
+    told = [panorama_of(frame.metadata.xmp) for frame in frames]
+    whole = [
+        panorama
+        for panorama, frame in zip(told, frames, strict=True)
+        if panorama is not None and panorama.wraps and panorama.width == frame.width
+    ]
+    partial = any(panorama is not None and not panorama.wraps for panorama in told)
+    wraps = bool(whole) and not partial if wanted is None else wanted
+    if not wraps or not whole:
+        return wraps, None
+    _, top, *_ = frames[0].metadata.window or (0, 0)
+    return wraps, float(whole[0].top + top)
 
 
 def read_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
@@ -157,8 +204,9 @@ def read_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
     """
     frame, notes = _decode_photo(_probe(Path(path), settings))
     if frame.transfer == "linear":
-        return Fused(color.to_unit(frame.pixels), "linear", frame.metadata, notes)
-    return Fused(np.clip(color.to_unit(frame.pixels), 0, 1), "display", frame.metadata, notes)
+        return Fused(color.to_unit(frame.pixels), "linear", frame.metadata, notes, frame.opaque)
+    pixels = np.clip(color.to_unit(frame.pixels), 0, 1)
+    return Fused(pixels, "display", frame.metadata, notes, frame.opaque)
 
 
 def read_hdr_image(path: StrPath, settings: ReadSettings = ReadSettings()) -> Fused:
@@ -277,6 +325,32 @@ def _check_doubles(photos: Sequence[_Photo]) -> None:
         seen[key] = photo.path
 
 
+def _laid_alike(photos: list[_Photo]) -> tuple[list[_Photo], list[str]]:
+    """Turn the photos whose tags are at odds with the others' so that their pixels fit."""
+    laid = [Laid(photo.path.name, *photo.size, photo.tag) for photo in photos]
+    turns, notes = settle_turns(laid, lambda index: _decode_photo(photos[index])[0])
+    return [replace(p, further=turn) for p, turn in zip(photos, turns, strict=True)], notes
+
+
+def _in_one_size(photos: list[_Photo], settings: ReadSettings, notes: list[str]) -> list[_Photo]:
+    """Give photos that differ in size as programs leave them a window of one size each."""
+    placed = [
+        Placed(p.path.name, *p.upright, p.header.place if (p.tag, p.further) == (1, 1) else None)
+        for p in photos
+    ]
+    windows, remarks = windows_of(placed)
+    photos = [replace(p, window=window) for p, window in zip(photos, windows, strict=True)]
+    height, width = photos[0].size
+    if remarks and height * width > settings.max_pixels:
+        raise BracketError(
+            f"{photos[0].path.name}: expected photos that cover at most {settings.max_pixels:,} "
+            f"pixels together, found {width} x {height} by their positions; "
+            "scale them down or allow more with --max-pixels"
+        )
+    notes += remarks
+    return photos
+
+
 # Decoding -----------------------------------------------------------------------------------------
 
 
@@ -323,21 +397,73 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         from .raw import decode_raw
 
         assert photo.white_balance is not None
-        pixels, remarks = decode_raw(photo.path, photo.white_balance)
-        samples = Samples(pixels, transfer="linear", notes=remarks)
+        light, remarks = decode_raw(photo.path, photo.white_balance)
+        samples = Samples(light, transfer="linear", notes=remarks)
     else:
         samples = decode(photo.path, photo.kind, header)
     if samples.array.size == 0 or samples.array.ndim not in (2, 3):
         raise Damaged("it holds no pixels")
     pixels, transfer, profile = finish(samples, header, upright=upright)
-    if pixels.shape[:2] != photo.size:
+    pixels, opaque = turn(pixels, photo.further), samples.opaque
+    if opaque is not None:
+        opaque = np.asarray(turn(opaque, photo.further), np.uint8)
+    if pixels.shape[:2] != photo.upright:
         found = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise Damaged(f"its header says {photo.size[1]} x {photo.size[0]} pixels, it holds {found}")
+        height, width = photo.upright
+        raise Damaged(f"its header says {width} x {height} pixels, it holds {found}")
+    if photo.window is not None:
+        pixels, opaque = _through_window(pixels, opaque, photo.window)
+    pixels = np.ascontiguousarray(pixels)
     notes = [*header.notes, *samples.notes]
     if header.pages > 1:
         notes.append(f"it holds {header.pages} pictures; the first was taken")
-    metadata = metadata_from_bytes(header.exif, profile)
-    return Frame(pixels, transfer, path=photo.path, metadata=metadata), tuple(notes)
+    packets, iptc = read_packets(photo.path, photo.kind)
+    height, width = photo.upright
+    turned = photo.further != 1 or photo.tag != 1
+    metadata = replace(
+        metadata_from_bytes(header.exif, profile),
+        xmp=gathered_xmp(packets, iptc, width, height, turned=turned),
+        iptc=kept_iptc(iptc),
+        window=photo.window,
+    )
+    if opaque is not None:
+        opaque = np.ascontiguousarray(opaque)
+        if not opaque.any():
+            raise FileReadError(
+                "expected a photo that shows something, found it transparent all over; "
+                "export it again"
+            )
+        notes.append(f"{_percent(opaque)} of it is transparent and not used")
+        pixels = pixels if pixels.flags.writeable else pixels.copy()
+        fill_holes(pixels, opaque)
+    frame = Frame(pixels, transfer, path=photo.path, metadata=metadata, opaque=opaque)
+    return frame, tuple(notes)
+
+
+def _percent(opaque: Mask) -> str:
+    share = 100 * float(np.count_nonzero(opaque < 128)) / opaque.size
+    return f"{share:.0f} %" if share >= 1 else f"{max(share, 0.1):.1f} %"
+
+
+def _through_window(
+    pixels: NDArray[Any], opaque: Mask | None, window: Window
+) -> tuple[NDArray[Any], Mask | None]:
+    """The part of a picture in a window; where that reaches beyond, it is transparent."""
+    left, top, width, height = window
+    rows, columns = (
+        slice(max(top, 0), max(top + height, 0)),
+        slice(max(left, 0), max(left + width, 0)),
+    )
+    part = pixels[rows, columns]
+    if part.shape[:2] == (height, width):
+        return part, None if opaque is None else opaque[rows, columns]
+    y, x = max(-top, 0), max(-left, 0)
+    there = slice(y, y + part.shape[0]), slice(x, x + part.shape[1])
+    whole = np.zeros((height, width, 3), pixels.dtype)
+    whole[there] = part
+    shown = np.zeros((height, width), np.uint8)
+    shown[there] = 255 if opaque is None else opaque[rows, columns]
+    return whole, shown
 
 
 def _in_colours_of(first: Frame, frame: Frame) -> tuple[Frame, list[str]]:

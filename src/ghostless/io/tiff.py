@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,12 @@ _RAW_COMPRESSION: Final = {34713, 32767, 65535, 32769, 32770, 32772, 65000, 3431
 _DNG_VERSION: Final = 0xC612
 _COMPRESSION, _PHOTOMETRIC = 0x0103, 0x0106
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
+_MODELS: Final = {_SEPARATED: "cmyk", _RGB: "rgb", _YCBCR: "rgb", _PALETTE: "rgb"}
+# ExtraSamples: unspecified data, alpha that colours are multiplied by, alpha that they are not.
+_UNTOLD, _ASSOCIATED, _UNASSOCIATED = 0, 1, 2
+_X_RESOLUTION, _Y_RESOLUTION, _X_POSITION, _Y_POSITION = 282, 283, 286, 287
 _MAX_PAGES_LOOKED_AT: Final = 50
+_FARTHEST_PIXELS: Final = 1 << 24
 
 
 def file_reader(path: Path, max_value_bytes: int = 1 << 20) -> tuple[TiffReader, Any]:
@@ -110,7 +116,27 @@ def read_tiff_header(path: Path) -> Header:
             take_colours_of_exif(header, reader, block)
     header.orientation = exif_orientation(block)
     header.exif = build_exif(compact_block(block))
+    header.place = _place(block.image)
     return header
+
+
+def _place(tags: Tags) -> tuple[int, int] | None:
+    """Where the picture lies on a larger page, x and y in pixels; None where that is not told.
+
+    TIFF 6.0 counts in the unit of the resolution; so do nona and align_image_stack, which crop
+    every photo to what it shows.
+    """
+    found = []
+    for position, resolution in ((_X_POSITION, _X_RESOLUTION), (_Y_POSITION, _Y_RESOLUTION)):
+        numbers = [
+            tags[tag].numbers()[0] if tag in tags and tags[tag].numbers() else math.nan
+            for tag in (position, resolution)
+        ]
+        pixels = numbers[0] * numbers[1]
+        if not math.isfinite(pixels) or abs(pixels) > _FARTHEST_PIXELS:
+            return None
+        found.append(round(pixels))
+    return found[0], found[1]
 
 
 def _check_layout(page: Any) -> None:
@@ -217,11 +243,12 @@ def _size_of_part(compression: int, head: bytes) -> tuple[int, int] | None:
     return inner.width, inner.height
 
 
-def decode_tiff(path: Path) -> tuple[NDArray[Any], str]:
+def decode_tiff(path: Path) -> tuple[NDArray[Any], str, bool]:
     """Decode the first full-size page.
 
-    Returns pixels (H, W) or (H, W, S) as uint8, uint16 or float32 over their full range, and their
-    colour model: "gray", "rgb" or "cmyk". Further samples (alpha) come last.
+    Returns pixels (H, W) or (H, W, S) as uint8, uint16 or float32 over their full range; their
+    colour model: "gray", "rgb" or "cmyk"; and whether they are multiplied by alpha. Alpha, if
+    there is any, comes last; other further samples are left out.
     """
     file, page, _ = _open(path)
     with file:
@@ -238,9 +265,43 @@ def decode_tiff(path: Path) -> tuple[NDArray[Any], str]:
             pixels = full_range(pixels, int(page.bitspersample))
         if photometric == _MIN_IS_WHITE:
             top = 1.0 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-            pixels = (pixels.dtype.type(top) - pixels).astype(pixels.dtype)
-    model = {_SEPARATED: "cmyk", _RGB: "rgb", _YCBCR: "rgb", _PALETTE: "rgb"}
-    return pixels, model.get(photometric, "gray")
+            grey = pixels if pixels.ndim == 2 else pixels[:, :, :1]  # what follows may be alpha
+            grey[...] = (pixels.dtype.type(top) - grey).astype(pixels.dtype)
+        model = _MODELS.get(photometric, "gray")
+        kinds = [int(kind) for kind in page.extrasamples]
+        if pixels.ndim == 3 and photometric != _PALETTE:
+            pixels, premultiplied = _with_alpha_last(pixels, model, kinds)
+            return pixels, model, premultiplied
+    return pixels, model, False
+
+
+def _with_alpha_last(
+    pixels: NDArray[Any], model: str, kinds: list[int]
+) -> tuple[NDArray[Any], bool]:
+    """Keep of the samples beside the colours only alpha; and whether colours are multiplied by it.
+
+    kinds: what ExtraSamples says of each; programs also leave it out, or keep masks there that are
+        no transparency. An untold one is taken for alpha where nothing lies under its zeros.
+    """
+    colours = {"gray": 1, "rgb": 3, "cmyk": 4}[model]
+    count = pixels.shape[2] - colours
+    kinds = (kinds + [_UNTOLD] * count)[:count]
+    told = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
+    if told is None and count == 1 and _hides_nothing(pixels, colours):
+        told = 0
+    if told is None:
+        return np.ascontiguousarray(pixels[:, :, :colours]), False
+    if count > 1:
+        pixels = np.concatenate(
+            [pixels[:, :, :colours], pixels[:, :, colours + told : colours + told + 1]], axis=2
+        )
+    return pixels, kinds[told] == _ASSOCIATED
+
+
+def _hides_nothing(pixels: NDArray[Any], colours: int) -> bool:
+    """Whether all pixels under the zeros of the last sample are of one colour."""
+    hidden = pixels[pixels[:, :, colours] == 0]
+    return len(hidden) > 0 and bool((hidden == hidden[0]).all())
 
 
 def _apply_palette(pixels: NDArray[Any], colours: NDArray[np.uint16]) -> NDArray[np.uint8]:

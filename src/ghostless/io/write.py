@@ -32,6 +32,7 @@ from .encode import (
     encode_grey_png,
 )
 from .metadata import carried_block
+from .xmp import carried_xmp
 
 StrPath = str | os.PathLike[str]
 _ROWS_AT_ONCE: Final = 256
@@ -356,6 +357,7 @@ def write_image(
     else:
         pixels = _display_codes(fused.pixels, depth, target)
         profile = _profile_of(fused.metadata)
+    pixels = _with_transparency(pixels, fused.opaque, known.alpha)
     extras = _extras(target, pixels, known, depth, profile, fused.metadata, settings)
     _write_pixels(target, pixels, known.encode, extras, settings, inputs)
 
@@ -384,7 +386,8 @@ def write_hdr_image(
             f"{shown.shape[1]} x {shown.shape[0]} and {light.shape[1]} x {light.shape[0]}"
         )
     depth = _choose_depth(target, settings.depth, hdr=True)
-    codes = _display_codes(shown, 8, target)
+    codes = _with_transparency(_display_codes(shown, 8, target), picture.opaque, False)
+    light = _with_transparency(light, picture.opaque, False)
     _check_finite(light, target)
     profile = _profile_of(picture.metadata)
     extras = _extras(target, codes, known, depth, profile, picture.metadata, settings)
@@ -488,7 +491,8 @@ def _extras(
         )
     srgb = icc.to_linear_srgb_matrix(profile) is None
     block = carried_block(metadata, width, height, srgb=srgb)
-    return Extras(settings.quality, depth, profile, block, metadata)
+    xmp = carried_xmp(metadata, width, height)
+    return Extras(settings.quality, depth, profile, block, metadata, xmp, metadata.iptc)
 
 
 def _write_pixels(
@@ -543,6 +547,28 @@ def _linear_pixels(fused: Fused, target: Path) -> NDArray[np.float32]:
     _check_finite(fused.pixels, target)
     pixels = fused.pixels if matrix is None else cv2.transform(fused.pixels, matrix)
     return np.maximum(pixels, 0, out=None if matrix is None else pixels)
+
+
+def holds_transparency(path: StrPath, *, hdr: bool = False) -> bool:
+    """Whether a file of this name can be transparent in places."""
+    return format_of(path).alpha and not hdr
+
+
+def _with_transparency(pixels: NDArray[Any], opaque: Mask | None, kept: bool) -> NDArray[Any]:
+    """Pixels with alpha as the fourth channel, or on black where the format has none."""
+    if opaque is None:
+        return pixels
+    if not kept:
+        share = opaque.astype(np.float32) * np.float32(1 / 255)
+        black = pixels * share[:, :, None]
+        if pixels.dtype != np.float32:
+            black = np.rint(black).astype(pixels.dtype)
+        return np.asarray(black)
+    if pixels.dtype == np.float32:
+        alpha: NDArray[Any] = opaque.astype(np.float32) * np.float32(1 / 255)
+    else:
+        alpha = opaque.astype(pixels.dtype) * pixels.dtype.type(257 if pixels.itemsize == 2 else 1)
+    return np.dstack([pixels, alpha])
 
 
 def _check_finite(pixels: NDArray[np.float32], target: Path) -> None:

@@ -7,13 +7,14 @@ over the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..bracket import MAX_FRAMES, Fused, Space, Stack
+from ..bracket import MAX_FRAMES, Fused, Mask, Space, Stack
 from ..errors import BracketError, unknown_name
 from ..nn.settings import needs_networks_extra
+from ..seam import folded, unrolled
 
 FuseFunction = Callable[..., Fused]
 
@@ -260,4 +261,26 @@ def fuse_stack(
     entry.check(stack)
     run, settings_class = entry.load()
     chosen = settings if settings is not None else settings_class()
-    return run(stack, chosen, progress=progress)
+    if stack.wraps and entry.needs_torch:
+        fused: Fused = run(_unrolled(stack), chosen, progress=progress)
+        fused = replace(fused, pixels=folded(fused.pixels, stack.frames[0].width))
+    else:
+        fused = run(stack, chosen, progress=progress)
+    return replace(fused, opaque=stack.opaque, wraps=stack.wraps)
+
+
+def _unrolled(stack: Stack) -> Stack:
+    """A stack that goes all the way round as one that networks, which see no seam, can fuse."""
+
+    def masks(held: Sequence[Mask | None]) -> tuple[Mask | None, ...]:
+        return tuple(None if mask is None else unrolled(mask) for mask in held)
+
+    frames = tuple(
+        replace(frame, pixels=unrolled(frame.pixels), opaque=opaque)
+        for frame, opaque in zip(
+            stack.frames, masks([frame.opaque for frame in stack.frames]), strict=True
+        )
+    )
+    return replace(
+        stack, frames=frames, valid=masks(stack.valid), confidence=masks(stack.confidence)
+    )

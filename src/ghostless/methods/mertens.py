@@ -82,7 +82,7 @@ def fuse(
     photos = _Photos(stack)
     exponents = _exponents(stack, settings)
     levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
-    pixels = fuse_exposures(photos, exponents, levels, progress)
+    pixels = fuse_exposures(photos, exponents, levels, progress, wraps=stack.wraps)
     if settings.stretch_percent > 0:
         _stretch(pixels, settings.stretch_percent)
     elif settings.overshoot == "shoulder":
@@ -103,7 +103,7 @@ def weight_maps(
     photos = _Photos(stack)
     height, width = photos.size
     factor = max(1, ceil(sqrt(height * width / proxy_pixels)))
-    return mean_weights(photos, _exponents(stack, settings), factor)
+    return mean_weights(photos, _exponents(stack, settings), factor, wraps=stack.wraps)
 
 
 def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:
@@ -127,7 +127,7 @@ class _Photos:
     @property
     def masked(self) -> Sequence[bool]:
         if self.stack.filled:
-            return [False] * len(self.stack.frames)
+            return [frame.opaque is not None for frame in self.stack.frames]
         masks = zip(self.stack.valid, self.stack.confidence, strict=True)
         return [valid is not None or confidence is not None for valid, confidence in masks]
 
@@ -137,10 +137,12 @@ class _Photos:
     def masks(self, start: int, stop: int) -> list[Plane | None]:
         # A thing that moved is better fused from its own re-exposed pixels than shown at the
         # reference's exposure alone, which leaves it dull and smears the coarse levels around it.
-        if self.stack.filled:
-            return [None] * len(self.stack.frames)
+        # What is transparent is not fused: the other photos saw what is there.
         rows = slice(start, stop)
-        masks = [self.stack.weight(index, rows) for index in range(len(self.stack.frames))]
+        if self.stack.filled:
+            masks = [_opacity(frame, rows) for frame in self.stack.frames]
+        else:
+            masks = [self.stack.weight(index, rows) for index in range(len(self.stack.frames))]
         if any(mask is None for mask in masks):
             return masks
         # Where every frame is masked, somebody has to be shown: the reference.
@@ -149,6 +151,13 @@ class _Photos:
         assert reference is not None
         reference[nowhere] = 1
         return masks
+
+
+def _opacity(frame: Frame, rows: slice) -> Plane | None:
+    """Rows of a frame's opacity, 0..1; None for one without."""
+    if frame.opaque is None:
+        return None
+    return frame.opaque[rows].astype(np.float32) * np.float32(1 / 255)
 
 
 def _display_planes(frame: Frame, rows: slice) -> list[Plane]:
