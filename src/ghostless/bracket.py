@@ -43,6 +43,7 @@ class Metadata:
     camera: str | None = None
     lens: str | None = None
     focal_length_mm: float | None = None
+    flash_fired: bool | None = None
 
 
 @dataclass(frozen=True)

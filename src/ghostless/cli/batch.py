@@ -172,7 +172,8 @@ def batch(
     assert out is not None
     done = _run(todo, shoot, out, options, settings, consistent, quiet)
     took = time.monotonic() - start
-    summary = Summary(str(folder), str(out), tuple(done), account(todo, done), took)
+    accounts = account(todo, done.brackets)
+    summary = Summary(str(folder), str(out), done.brackets, accounts, took, done.notes)
     if report is not None:
         import json
 
