@@ -22,6 +22,7 @@ from .io.exif import ExifBlock, parse_exif
 from .io.metadata import SOFTWARE
 from .io.read import PhotoFacts, ReadSettings, read_facts
 from .photo_files import images_in
+from .regular import open_regular
 
 Prefer = Literal["raw", "jpeg"]
 
@@ -38,6 +39,12 @@ _MARKS: Final = re.compile(
 # What they set before the date that is the name.
 _BEFORE_DATES: Final = re.compile(r"^[a-z]{2,6}[_-]?(?=(?:19|20)\d{6}[_-]?\d{6})")
 _HDR_FORMATS: Final = ("hdr", "exr")
+# Programs that keep their hands off Exif write whether a flash fired into XMP (exif:Flash).
+_XMP_PACKET: Final = re.compile(rb"<x:xmpmeta.{0,65536}?</x:xmpmeta>", re.DOTALL)
+_FIRED: Final = re.compile(
+    rb"<exif:Fired>\s*(True|False)\s*<|exif:Fired\s*=\s*['\"](True|False)['\"]", re.IGNORECASE
+)
+_XMP_SEARCHED_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -55,24 +62,37 @@ class Shot:
     problem: str | None = None
 
 
-def shot_of(facts: PhotoFacts, block: ExifBlock) -> Shot:
-    """What a photo's facts and its Exif say of the shot."""
+def shot_of(facts: PhotoFacts, block: ExifBlock, path: Path) -> Shot:
+    """What a photo's facts, its Exif and its XMP say of the shot."""
+    flash = facts.metadata.flash_fired
     software = block.image.get(_SOFTWARE_TAG)
     return Shot(
         facts.kind,
         seconds_taken(facts.metadata),
-        facts.metadata.flash_fired,
+        _fired_by_xmp(path) if flash is None else flash,
         software is not None and software.text() == SOFTWARE,
     )
 
 
-def read_shot(path: Path, settings: ReadSettings) -> Shot:
+def read_shot(path: Path, settings: ReadSettings | None = None) -> Shot:
     """Read what a file says of the shot in it; a file that cannot be read is one with a problem."""
     try:
-        facts = read_facts(path, settings)
+        facts = read_facts(path, settings or ReadSettings())
     except GhostlessError as error:
         return Shot(problem=str(error))
-    return shot_of(facts, parse_exif(facts.metadata.exif) if facts.metadata.exif else ExifBlock())
+    block = parse_exif(facts.metadata.exif) if facts.metadata.exif else ExifBlock()
+    return shot_of(facts, block, path)
+
+
+def _fired_by_xmp(path: Path) -> bool | None:
+    """What a photo's XMP packet says of the flash, found by its marks in any kind of file."""
+    try:
+        with open_regular(path) as file:
+            packet = _XMP_PACKET.search(file.read(_XMP_SEARCHED_BYTES))
+    except OSError:
+        return None
+    told = _FIRED.search(packet[0]) if packet else None
+    return None if told is None else (told[1] or told[2]).lower() == b"true"
 
 
 def seconds_taken(metadata: Metadata) -> float | None:
@@ -173,7 +193,7 @@ class Chosen:
     notes: tuple[str, ...] = ()
 
 
-def photos_in(folder: Path, settings: ReadSettings = ReadSettings()) -> Chosen:
+def photos_in(folder: Path, settings: ReadSettings | None = None) -> Chosen:
     """The photos of a folder by name, without the pictures that were made of them.
 
     Left out are pictures that Ghostless made and HDR pictures, unless there is nothing else: then
@@ -191,7 +211,7 @@ def photos_in(folder: Path, settings: ReadSettings = ReadSettings()) -> Chosen:
     return Chosen(everything.files, everything.places, tuple(notes))
 
 
-def choose_shots(files: Sequence[Path], settings: ReadSettings = ReadSettings()) -> Chosen:
+def choose_shots(files: Sequence[Path], settings: ReadSettings | None = None) -> Chosen:
     """The files of one bracket, each shot once and all lit by the same light.
 
     Of a RAW+JPEG pair the RAW counts, or the JPEG where only JPEG holds every shot. Photos that a
@@ -237,9 +257,7 @@ def _each_shot_once(chosen: Chosen, shots: Mapping[Path, Shot], notes: list[str]
         if len({shot.kind for name, shot in by_name.items() if name not in other}) == 1:
             best = other
     for name, main in best.items():
-        notes.append(
-            f"{PurePath(name).name}: the same shot as {PurePath(main).name}, which counts"
-        )
+        notes.append(f"{PurePath(name).name}: the same shot as {PurePath(main).name}, which counts")
     places = [
         place
         for place, file in zip(chosen.places, chosen.files, strict=True)

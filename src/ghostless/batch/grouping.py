@@ -67,7 +67,7 @@ _COMPARABLE_STOPS: Final = 2.0
 _UNCERTAIN_SHARE_PER_STOP: Final = 0.35
 _LEAST_CERTAINTY: Final = 0.3
 # By how much more light than metadata tell pixels may show before another light is at work (a
-# flash, a lamp): such photos are of two brackets. What cameras' curves add goes with the difference.
+# flash, a lamp): they are of two brackets. What cameras' curves add goes with the difference.
 _OTHER_LIGHT_STOPS: Final = 1.0
 _OTHER_LIGHT_SHARE: Final = 0.5
 _OTHER_LIGHT_COST: Final = 2.0
@@ -88,6 +88,8 @@ _UNUSUAL_SHARE: Final = 0.15
 # Of how many stops' difference a pattern of two photos, or one with equal exposures, must be.
 _CLEAR_STOPS: Final = 0.9
 _MOST_OF_ROW: Final = 0.8
+# Two photos that differ by less are no bracket of two: a burst's exposures drift so.
+_DRIFT_STOPS: Final = 0.5
 _PATTERN_PRICE: Final = 0.7  # of believing in a pattern at all
 _MOST_PATTERNS: Final = 8
 # Two photos of different exposures happen by chance; a pattern takes three, or pauses around it.
@@ -565,7 +567,7 @@ class _Row:
         return found
 
     def _strangers(self) -> dict[int, list[str]]:
-        """Remarks, by where a cut starts, on photos that only their pixels keep out of a bracket."""
+        """Remarks, by where a cut starts, on photos that only pixels keep out of a bracket."""
         seen = [self.pixels.get(self._pair(index)) for index in range(len(self.photos) - 1)]
         if all(evidence is None for evidence in seen):
             return {}
@@ -692,7 +694,7 @@ class _Row:
     def _note(self, cut: _Segment) -> str:
         count = cut.stop - cut.start
         if count == 1 and self.photos[cut.start].flash:
-            return "lit by a flash, as the photos around it are not"
+            return "lit by a flash, or in another light than the photos around it"
         if self.settings.size is not None:
             return "" if count > 1 else f"left over: no full set of {self.settings.size}"
         longer = None if count < MIN_FRAMES else self.vocabulary.longer(cut.stops)
@@ -892,11 +894,18 @@ class _Row:
             return self._cost_with_equals(segment)
         if vocabulary.longer(segment.stops) is not None:
             return segment.between + _INTERRUPTED_COST
+        if count == told == 2 and self._is_drift(segment):
+            return math.inf
         cost = segment.between + segment.cost
         if segment.alike:
             # Exposures that differ, of one scene: it need hardly be a known pattern.
             return cost + _ALIKE_COST
         return cost + _NEW_PATTERN_COST + (_PAIR_COST if count == 2 else 0.0)
+
+    def _is_drift(self, segment: _Segment) -> bool:
+        """Whether two exposures differ by no more than a camera's meter from shot to shot."""
+        first, second = segment.stops
+        return abs((first or 0.0) - (second or 0.0)) < _DRIFT_STOPS
 
     def _cost_with_equals(self, segment: _Segment) -> float:
         """Of a set of no known pattern with equal exposures: only pauses and pixels make it one."""

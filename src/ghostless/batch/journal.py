@@ -2,7 +2,7 @@
 
 A line of JSON for each event, written in one piece. What a result will be known by is recorded
 before it gets its name, hence whatever happens in between: a file that the journal knows is ours,
-and any other is somebody else's. Lines that are cut off or damaged are passed over, each for itself.
+and any other is somebody else's. Lines that are cut off or damaged are passed over one by one.
 """
 
 from __future__ import annotations

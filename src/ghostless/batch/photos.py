@@ -150,7 +150,7 @@ def look_at(root: Path, name: str, read: ReadSettings) -> PhotoFile | tuple[Stat
     try:
         facts = read_facts(path, read)
         block = parse_exif(facts.metadata.exif) if facts.metadata.exif else ExifBlock()
-        file = _photo_file(name, facts, block)
+        file = _photo_file(root, name, facts, block)
     except GhostlessError as error:
         return PhotoFile(Photo(name, problem=" ".join(str(error).split())), kind)
     return ("left out", "made by Ghostless") if file.own else file
@@ -165,9 +165,9 @@ def _is_named_so(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def _photo_file(name: str, facts: PhotoFacts, block: ExifBlock) -> PhotoFile:
+def _photo_file(root: Path, name: str, facts: PhotoFacts, block: ExifBlock) -> PhotoFile:
     metadata = facts.metadata
-    shot = shot_of(facts, block)
+    shot = shot_of(facts, block, root / name)
     serial = _text(block, _SERIAL_TAG) or _text(block, _DNG_SERIAL_TAG)
     camera = " ".join(part for part in (metadata.camera, serial) if part) or None
     photo = Photo(

@@ -135,9 +135,10 @@ def _evidence(
             if first is None or second is None:
                 continue
             del open_pairs[pair]
-            # Nothing speaks for or against a pair with a damaged photo.
-            spoilt = isinstance(first, Failure) or isinstance(second, Failure)
-            yield pair, Evidence() if spoilt else compare(first, second)
+            if isinstance(first, Failure) or isinstance(second, Failure):
+                yield pair, Evidence()  # nothing speaks for or against it
+            else:
+                yield pair, compare(first, second)
         for other in {other for pair in asked[name] for other in pair}:
             if other in copies and not any(pair in open_pairs for pair in asked[other]):
                 del copies[other]
@@ -291,7 +292,9 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             f"{path}: expected a plan (CSV), found: {error.strerror}; check the name"
         ) from None
     if len(data) > _MAX_PLAN_BYTES:
-        raise FileReadError(f"{path}: expected a plan (CSV), found more than {_MAX_PLAN_BYTES:,} bytes")
+        raise FileReadError(
+            f"{path}: expected a plan (CSV), found more than {_MAX_PLAN_BYTES:,} bytes"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

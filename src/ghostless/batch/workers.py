@@ -168,7 +168,8 @@ class Processes:
     def start(self, task: Task) -> None:
         child = start_child()
         self._running[child.pipe] = task, child
-        ask(child, self._work, task)
+        with suppress(OSError):  # one that has died already is found out by `wait`
+            ask(child, self._work, task)
 
     def wait(self, seconds: float) -> list[tuple[Task, Outcome]]:
         # A pipe is readable when an answer came, and when the other end is gone.

@@ -28,6 +28,7 @@ from .words import (
     MethodName,
     MethodWords,
     Quiet,
+    Reference,
     ToneMap,
     Weights,
 )
@@ -97,6 +98,7 @@ def batch(
     crop: Crop = False,
     deghost: Deghost = "auto",
     deghost_by: DeghostBy = "network",
+    reference: Reference = "auto",
     tone_map: ToneMap = "auto",
     hdr: Annotated[
         bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")
@@ -118,7 +120,10 @@ def batch(
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
     start = time.monotonic()
-    options = options_from(None, None, max_pixels, "auto", align, crop, deghost, deghost_by)
+    options = options_from(None, None, max_pixels, reference, align, crop, deghost, deghost_by)
+    from ..batch.apart import start_server
+
+    start_server()  # it loads its libraries while this process loads what it needs
     from ..batch.grouping import GroupSettings
     from ..batch.photos import scan_folder
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan
