@@ -97,3 +97,10 @@ def test_where_nothing_forks_processes_start_from_nothing(monkeypatch: pytest.Mo
     monkeypatch.setattr(apart.sys, "executable", "")
     answers = dict(do_apart(signal.raise_signal, [(signal.SIGSEGV,), (0,)], 1))
     assert answers[0] == Failure("its process crashed (SIGSEGV)", died=True)
+
+
+def test_paths_mean_the_same_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert dict(do_apart(os.getcwd, [()], 1)) == {0: str(tmp_path / name)}

@@ -86,8 +86,15 @@ def start_child() -> Child:
 
 
 def ask(child: Child, work: Callable[..., Any], *job: Any) -> None:
-    """Give a process a job; `work` is a function of a module."""
-    child.pipe.send((work, job))
+    """Give a process a job; `work` is a function of a module. Paths mean the same as here."""
+    child.pipe.send((work, job, _folder_now()))
+
+
+def _folder_now() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # somebody removed it
+        return None
 
 
 def answer_of(child: Child) -> Any:
@@ -180,11 +187,13 @@ def _work(pipe: Connection) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE)
-    jobs: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, jobs), daemon=True).start()
     try:
         while True:
-            work, job = jobs.get()
+            work, job, folder = jobs.get()
+            if folder is not None and folder != _folder_now():
+                os.chdir(folder)
             pipe.send(_answer(work, job))
     finally:
         os._exit(1)
