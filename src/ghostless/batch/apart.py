@@ -193,7 +193,8 @@ def _work(pipe: Connection) -> None:
         while True:
             work, job, folder = jobs.get()
             if folder is not None and folder != _folder_now():
-                os.chdir(folder)
+                with suppress(OSError):
+                    os.chdir(folder)
             pipe.send(_answer(work, job))
     finally:
         os._exit(1)
