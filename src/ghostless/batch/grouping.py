@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
@@ -319,8 +320,8 @@ def _surplus(first: Photo, second: Photo, seen: Evidence) -> float:
 def lit_photos(photos: Iterable[Photo], pixels: Pixels) -> list[str]:
     """Names of photos that are brighter than they tell beside all neighbours: by a flash, mostly.
 
-    Not all flashes are told of by the camera. Photos that were taken within some seconds count, as
-    far as they were compared.
+    Not all flashes are told of by the camera. Photos that were taken within some seconds count, and
+    all of them must have been compared.
     """
     found = []
     for row in in_order(photos):
@@ -328,9 +329,9 @@ def lit_photos(photos: Iterable[Photo], pixels: Pixels) -> list[str]:
         for place, (first, second) in enumerate(pairwise(row)):
             seen = pixels.get((first.name, second.name))
             idle = idle_seconds(first, second)
-            if seen is None or seen.stops is None or idle is None or idle > _BESIDE_SECONDS:
+            if idle is None or idle > _BESIDE_SECONDS:
                 continue
-            stops = _surplus(first, second, seen)
+            stops = 0.0 if seen is None else _surplus(first, second, seen)
             surplus[place].append(-stops)
             surplus[place + 1].append(stops)
         found += [
@@ -520,6 +521,10 @@ class _Segment:
     equal: int
 
 
+# What each segment costs in all, by its first photo.
+_Totals = list[list[float]]
+
+
 @dataclass
 class _Row:
     """Photos of one camera in order, to be cut."""
@@ -532,29 +537,55 @@ class _Row:
     gaps: list[tuple[float, float] | None] = field(default_factory=list)
     segments: list[list[_Segment]] = field(default_factory=list)
     cuts: list[_Segment] = field(default_factory=list)
+    totals: _Totals = field(default_factory=list)
 
     def solve(self) -> _Row:
         """Cut the row; patterns are taken into the vocabulary as long as they lower the cost."""
         self.idle = [idle_seconds(first, second) for first, second in pairwise(self.photos)]
         self.gaps = [self._gap_cost(index) for index in range(len(self.photos) - 1)]
         self.segments = [self._segments_from(start) for start in range(len(self.photos))]
-        best, self.cuts = self._cut(self.vocabulary)
         candidates = self._candidates() if self.settings.size is None else []
         for pattern in candidates:
             self._add_segments(pattern)
+        self.totals = [[self._total(segment) for segment in some] for some in self.segments]
+        best, self.cuts = self._cut(self.totals)
+        concerned = {pattern: self._concerned(pattern) for pattern in candidates}
         while len(self.vocabulary.patterns) < _MOST_PATTERNS:
-            trials: list[tuple[float, int, Vocabulary, list[_Segment]]] = []
+            trials: list[tuple[float, int, Vocabulary, list[_Segment], _Totals]] = []
+            before = self.vocabulary
             for pattern in candidates:
-                if pattern in self.vocabulary.patterns:
+                if pattern in before.patterns:
                     continue
-                trial = Vocabulary((*self.vocabulary.patterns, pattern))
-                cost, cuts = self._cut(trial)
-                cost += _PATTERN_PRICE * len(trial.patterns)
-                trials.append((cost, len(trials), trial, cuts))
+                self.vocabulary = Vocabulary((*before.patterns, pattern))
+                totals = self._totals_with(concerned[pattern])
+                cost, cuts = self._cut(totals)
+                cost += _PATTERN_PRICE * len(self.vocabulary.patterns)
+                trials.append((cost, len(trials), self.vocabulary, cuts, totals))
+            self.vocabulary = before
             if not trials or min(trials)[0] >= best - 1e-9:
                 break
-            best, _, self.vocabulary, self.cuts = min(trials)
+            best, _, self.vocabulary, self.cuts, self.totals = min(trials)
         return self
+
+    def _concerned(self, pattern: Offsets) -> list[tuple[int, int]]:
+        """Places of the segments whose costs another pattern can change."""
+        alone = Vocabulary((pattern,))
+        return [
+            (start, place)
+            for start, segments in enumerate(self.segments)
+            for place, segment in enumerate(segments)
+            if alone.match(segment.stops, segment.estimated)
+            or alone.longer(segment.stops) is not None
+        ]
+
+    def _totals_with(self, concerned: Sequence[tuple[int, int]]) -> _Totals:
+        """The costs of all segments, of those concerned anew by the vocabulary."""
+        totals = list(self.totals)
+        for start, place in concerned:
+            if totals[start] is self.totals[start]:
+                totals[start] = list(totals[start])
+            totals[start][place] = self._total(self.segments[start][place])
+        return totals
 
     def groups(self) -> list[Group]:
         """The brackets and single shots that were found."""
@@ -661,13 +692,13 @@ class _Row:
 
     def _close_calls(self) -> list[_Segment]:
         """Possible brackets that were not chosen by a hair's breadth."""
-        ahead = self._costs_ahead(self.vocabulary)
+        ahead = self._costs_ahead(self.totals)
         behind = [math.inf] * (len(self.photos) + 1)
         behind[0] = 0.0
         costs: list[tuple[_Segment, float]] = []
-        for segments in self.segments:
-            for segment in segments:
-                cost = behind[segment.start] + self._total(segment, self.vocabulary)
+        for segments, totals in zip(self.segments, self.totals, strict=True):
+            for segment, total in zip(segments, totals, strict=True):
+                cost = behind[segment.start] + total
                 behind[segment.stop] = min(behind[segment.stop], cost)
                 costs.append((segment, cost + ahead[segment.stop]))
         chosen = {(cut.start, cut.stop) for cut in self.cuts}
@@ -878,7 +909,7 @@ class _Row:
         known = [value for value in values if value is not None]
         return known if len(known) == len(values) else None
 
-    def _total(self, segment: _Segment, vocabulary: Vocabulary) -> float:
+    def _total(self, segment: _Segment) -> float:
         """The whole cost of a segment; infinite for one that cannot be."""
         count = segment.stop - segment.start
         if count == 1:
@@ -886,7 +917,8 @@ class _Row:
         if self.settings.size is not None:
             return segment.between + segment.cost + _KNOWN_PATTERN_COST
         told = sum(value is not None for value in segment.stops)
-        if vocabulary.match(segment.stops, segment.estimated) and 2 * told >= count:
+        vocabulary = self.vocabulary
+        if 2 * told >= count and vocabulary.match(segment.stops, segment.estimated):
             return segment.between + _KNOWN_PATTERN_COST + _EQUAL_IN_PATTERN_COST * segment.equal
         if segment.damaged:
             return math.inf  # a broken file is no reason to give up photos that need it not
@@ -917,27 +949,30 @@ class _Row:
 
     # Cutting
 
-    def _cut(self, vocabulary: Vocabulary) -> tuple[float, list[_Segment]]:
+    def _cut(self, totals: _Totals) -> tuple[float, list[_Segment]]:
         """The least cost of the row and its segments; of equal ones longer brackets first."""
-        ahead = self._costs_ahead(vocabulary)
+        ahead = self._costs_ahead(totals)
         cuts: list[_Segment] = []
         place = 0
         while place < len(self.photos):
-            cut = min(
-                reversed(self.segments[place]),
-                key=lambda segment: self._total(segment, vocabulary) + ahead[segment.stop],
+            _, stop, cut = min(
+                (
+                    (total + ahead[segment.stop], -segment.stop, segment)
+                    for segment, total in zip(self.segments[place], totals[place], strict=True)
+                ),
+                key=itemgetter(0, 1),
             )
             cuts.append(cut)
-            place = cut.stop
+            place = -stop
         return ahead[0], cuts
 
-    def _costs_ahead(self, vocabulary: Vocabulary) -> list[float]:
+    def _costs_ahead(self, totals: _Totals) -> list[float]:
         """The least cost of the rest of the row from every photo on."""
         ahead = [0.0] * (len(self.photos) + 1)
         for start in reversed(range(len(self.photos))):
             ahead[start] = min(
-                self._total(segment, vocabulary) + ahead[segment.stop]
-                for segment in self.segments[start]
+                total + ahead[segment.stop]
+                for segment, total in zip(self.segments[start], totals[start], strict=True)
             )
         return ahead
 
@@ -974,7 +1009,12 @@ class _Row:
         ]
         frequent.sort(key=lambda key: (-counts[key] * len(key), -len(key), key))
         usual = [first_seen[key] for key in frequent[: 2 * _MOST_PATTERNS]]
-        return [*usual, *self._candidates_apart()]
+        further = [
+            pattern
+            for pattern in self._candidates_apart()
+            if not any(len(other) == len(pattern) and _fits(pattern, other) for other in usual)
+        ]
+        return [*usual, *further]
 
     def _candidates_apart(self) -> list[Offsets]:
         """Patterns of sets that stand apart by time: pairs, and those of an unusual order too."""
