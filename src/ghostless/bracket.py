@@ -51,6 +51,7 @@ class Metadata:
     xmp: bytes | None = None
     iptc: bytes | None = None
     window: Window | None = None
+    flash_fired: bool | None = None
 
 
 @dataclass(frozen=True)

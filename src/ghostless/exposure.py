@@ -45,6 +45,7 @@ __all__ = [
     "Response",
     "assign_stops",
     "choose_reference",
+    "compare_exposures",
     "estimate_response",
     "estimate_stops",
     "find_stops_file",
@@ -180,6 +181,15 @@ def estimate_stops(bracket: Bracket) -> tuple[float, ...]:
     count; the middle frame gets 0. Always finite.
     """
     return _estimate(_profiles(bracket.frames)).stops
+
+
+def compare_exposures(first: Frame, second: Frame) -> tuple[float, float]:
+    """How many stops more light the second of two frames has by its pixels, and the doubt of that.
+
+    The doubt leaves out what the camera's unknown curve adds, up to half of the difference.
+    """
+    estimate = _estimate([_profile(first), _profile(second)])
+    return estimate.stops[1] - estimate.stops[0], max(estimate.doubt)
 
 
 def _estimate(profiles: Sequence[_Profile]) -> _Estimate:
@@ -539,10 +549,15 @@ _BLUR_COST = 0.03
 # what lies at its edges would be called moved in all others: charged as if half of it were lost.
 _BLURRED = -0.8
 _BLURRED_COST = 0.5
+# A photo that a flash lit beside one that it did not: fog, pink windows and shadows of its own. One
+# whose metadata alone were overruled by the pixels may be one too, or was taken in another light.
+_FLASH_COST = 10.0
 
 
 def choose_reference(bracket: Bracket) -> int:
     """Choose the frame that loses least: its index in the bracket, sorted dark to bright.
+
+    A frame that a flash lit is chosen only where a flash lit all.
 
     Each frame is charged for the area where its highlights clip and where its shadows are so dark
     that their noise and rounding would show once brightened; near-ties go to the middle. Where
@@ -558,6 +573,7 @@ def choose_reference(bracket: Bracket) -> int:
     share = float(moving.mean())
     decides = share / (share + _MOVING_HALF_SHARE)
     sharpness = relative_sharpness(bracket.frames)
+    overruled = _overruled(bracket.frames)
     costs = []
     for index, frame in enumerate(bracket.frames):
         distance = abs(index - middle) / max(middle, 0.5)
@@ -570,8 +586,17 @@ def choose_reference(bracket: Bracket) -> int:
             cost += decides * (_MOVING_COST * lost + blur)
         if sharpness[index] < _BLURRED:
             cost += _BLURRED_COST
+        if frame.metadata.flash_fired or index in overruled:
+            cost += _FLASH_COST
         costs.append(cost)
     return int(np.argmin(costs))
+
+
+def _overruled(frames: Sequence[Frame]) -> set[int]:
+    """Frames whose own exposures are not believed, where those of most others are."""
+    told = [i for i, frame in enumerate(frames) if stops_from_metadata(frame.metadata) is not None]
+    doubted = {i for i in told if frames[i].stops_source == "pixels"}
+    return doubted if 2 * len(doubted) < len(told) else set()
 
 
 def _moving_loss(display: Floats) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 
 from .errors import FileReadError
@@ -46,6 +47,14 @@ def images_in(folder: Path) -> list[Path]:
         for path in inside
         if path.suffix.lower() in IMAGE_SUFFIXES
         and not path.name.startswith(".")
-        and not path.is_dir()
+        and _may_be_a_photo(path)
     ]
     return sorted(images, key=lambda path: natural_key(path.name))
+
+
+def _may_be_a_photo(path: Path) -> bool:
+    """Whether a path is a file; reading what cannot be looked at will say why."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True

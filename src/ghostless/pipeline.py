@@ -14,7 +14,7 @@ import numpy as np
 
 from . import __version__
 from .align import AlignSettings, align_bracket
-from .bracket import Bracket, Fused, Mask, Stack, check_frame_count
+from .bracket import MAX_FRAMES, Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure import assign_stops, choose_reference
@@ -34,6 +34,7 @@ from .light import Gains, check_gains, scale_light
 from .methods import Method, fuse_stack, get_method
 from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
+from .shots import choose_shots
 from .tonemap import ToneMapSettings, check_operator, tone_map
 
 StrPath = str | Path
@@ -82,10 +83,12 @@ def fuse_files(
     *,
     progress: Progress | None = None,
     observe: Observer | None = None,
+    remarks: Sequence[str] = (),
 ) -> Report:
     """Fuse the photos of one bracket into one picture: read, align, deghost, fuse, write.
 
-    paths: 2 to 20 files of one scene, any order.
+    paths: 2 to 20 shots of one scene, any order. Of a RAW+JPEG pair one file counts, and photos
+        lit by a flash are not fused with others (`shots.choose_shots`).
     out: the file to write; its suffix decides between display (.jpg .png .tif .webp .avif) and
         linear (.exr .hdr .jxl). A linear result is tone-mapped on its way to a display file.
     progress: called with (stage, fraction 0..1).
@@ -93,11 +96,12 @@ def fuse_files(
         ("fused", Fused), where a linear result becomes a display file ("picture", Fused), and with
         `hdr` ("rendition", Fused).
         It may look and copy; what it keeps stays in memory.
+    remarks: what is to be said of the choice of the files: the report's first notes.
     Returns a Report. Raises GhostlessError; nothing is written then.
     """
     options = options or FuseOptions()
     files, target = [Path(path) for path in paths], Path(out)
-    check_frame_count(len(files))
+    check_frame_count(min(len(files), MAX_FRAMES))
     method = choose_method(options.method, target)
     check_operator(options.tone_map.operator)
     if options.gains is not None:
@@ -110,7 +114,7 @@ def fuse_files(
     journal = Journal(progress)
     observe = observe or _look_away
 
-    stack = _prepare(files, options, journal, method, observe)
+    stack = _prepare(files, options, journal, method, observe, remarks)
     with journal.stage("fuse") as tell:
         fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
     frames = describe_frames(stack)
@@ -160,10 +164,11 @@ def align_files(
     options: FuseOptions | None = None,
     *,
     progress: Progress | None = None,
+    remarks: Sequence[str] = (),
 ) -> Report:
     """Register the photos of one bracket and write the aligned frames to a folder as TIFF."""
     options = replace(options or FuseOptions(), deghost=DeghostSettings(mode="off"))
-    return _frames_to_folder(paths, out_folder, options, False, progress)
+    return _frames_to_folder(paths, out_folder, options, False, progress, remarks)
 
 
 def deghost_files(
@@ -173,20 +178,35 @@ def deghost_files(
     *,
     masks: bool = False,
     progress: Progress | None = None,
+    remarks: Sequence[str] = (),
 ) -> Report:
     """Write the aligned frames of one bracket to a folder as TIFF with the ghosts gone.
 
     masks: also write each frame's confidence mask (PNG; black where ghosts were replaced).
     """
-    return _frames_to_folder(paths, out_folder, options or FuseOptions(), masks, progress)
+    return _frames_to_folder(paths, out_folder, options or FuseOptions(), masks, progress, remarks)
 
 
-def prepare_files(paths: Sequence[StrPath], options: FuseOptions | None = None) -> Bracket:
+def prepare_files(
+    paths: Sequence[StrPath], options: FuseOptions | None = None, remarks: Sequence[str] = ()
+) -> Bracket:
     """Read the photos of one bracket and find their exposures; frames sorted dark to bright."""
     options = options or FuseOptions()
-    files = [Path(path) for path in paths]
-    check_frame_count(len(files))
-    return assign_stops(read_bracket(files, options.read), options.stops, options.stops_file)
+    bracket, options = _read([Path(path) for path in paths], options, remarks)
+    return assign_stops(bracket, options.stops, options.stops_file)
+
+
+def _read(
+    files: Sequence[Path], options: FuseOptions, remarks: Sequence[str]
+) -> tuple[Bracket, FuseOptions]:
+    """Read those of the files that make the bracket; the options' stops are left to be theirs."""
+    check_frame_count(min(len(files), MAX_FRAMES))
+    chosen = choose_shots(files, options.read)
+    check_frame_count(len(chosen.files))
+    if options.stops is not None and len(options.stops) == len(files):
+        options = replace(options, stops=tuple(options.stops[place] for place in chosen.places))
+    bracket = read_bracket(chosen.files, options.read)
+    return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes)), options
 
 
 def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]:
@@ -234,10 +254,11 @@ def _prepare(
     journal: Journal,
     method: Method | None,
     observe: Observer = _look_away,
+    remarks: Sequence[str] = (),
 ) -> Stack:
     """Read, align and deghost; the frames as read are let go of on the way."""
     with journal.stage("read"):
-        bracket = read_bracket(files, options.read)
+        bracket, options = _read(files, options, remarks)
     with journal.stage("exposure"):
         bracket = assign_stops(bracket, options.stops, options.stops_file)
         reference = _reference_of(bracket, options.reference)
@@ -297,13 +318,14 @@ def _frames_to_folder(
     options: FuseOptions,
     masks: bool,
     progress: Progress | None,
+    remarks: Sequence[str],
 ) -> Report:
     files, folder = [Path(path) for path in paths], Path(out_folder)
-    check_frame_count(len(files))
+    check_frame_count(min(len(files), MAX_FRAMES))
     _check_report(options, files)
     _check_folder(folder, options.write, files, masks)
     journal = Journal(progress)
-    stack = _prepare(files, options, journal, None)
+    stack = _prepare(files, options, journal, None, remarks=remarks)
     with journal.stage("write"):
         _save_stack(stack, folder, options.write, files, stack.confidence if masks else None)
     report = Report(

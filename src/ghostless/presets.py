@@ -26,6 +26,7 @@ from .errors import FileReadError, OptionError, unknown_name
 from .io.encode import FORMAT_BY_SUFFIX
 from .methods import METHODS, Method
 from .nn.settings import QUALITIES
+from .regular import read_regular
 from .tonemap import OPERATORS
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "preset_files"
@@ -119,8 +120,7 @@ def _files() -> dict[str, Path]:
 
 def _read(name: str, path: Path) -> Preset:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_regular(path, _MOST_BYTES)
         if len(data) > _MOST_BYTES:
             raise FileReadError(
                 f"{path}: expected a preset, found a file of more than {_MOST_BYTES} bytes"
@@ -131,7 +131,7 @@ def _read(name: str, path: Path) -> Preset:
             f"{path}: expected a preset, found it cannot be read ({error.strerror}); "
             "see 'ghostless presets' for those that are there"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of its numbers, of UTF-8
         raise FileReadError(
             f"{path}: expected a preset in TOML, found a mistake ({error}); "
             'write lines such as align = "none"'
@@ -149,6 +149,10 @@ def _read(name: str, path: Path) -> Preset:
             options[option] = _CHECKS[option](value)
         except OptionError as error:
             raise OptionError(f"{path}: {key}: {error}") from None
+        except ValueError:  # Python writes out no number of more than 4300 digits
+            raise OptionError(
+                f"{path}: {key}: expected a value of some digits, found thousands"
+            ) from None
     origin: Literal["shipped", "yours", "file"] = "file"
     if path.parent == SHIPPED_FOLDER:
         origin = "shipped"

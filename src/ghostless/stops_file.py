@@ -10,6 +10,7 @@ from pathlib import Path
 from .bracket import Frame
 from .errors import FileReadError
 from .photo_files import images_in, natural_key
+from .regular import read_regular
 
 # Largest difference in stops between two frames that anyone means.
 MAX_STOPS = 40.0
@@ -74,21 +75,22 @@ def read_stops_file(path: Path, count: int) -> tuple[float, ...]:
 
 def _lines_of(path: Path) -> list[tuple[int, str]]:
     try:
-        data = path.read_bytes()[: MAX_STOPS_FILE_BYTES + 1]
-        text = data.decode("utf-8-sig")
+        data = read_regular(path, MAX_STOPS_FILE_BYTES)
     except OSError as error:
         reason = error.strerror or str(error)
         raise FileReadError(
             f"{path}: expected a file of exposures, found none ({reason})"
         ) from None
-    except UnicodeDecodeError:
-        raise FileReadError(
-            f"{path}: expected a text file of exposures, found other data"
-        ) from None
     if len(data) > MAX_STOPS_FILE_BYTES:
         raise FileReadError(
             f"{path}: expected a few lines of exposures, found over {MAX_STOPS_FILE_BYTES} bytes"
         )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FileReadError(
+            f"{path}: expected a text file of exposures, found other data"
+        ) from None
     lines = ((number, line.split("#")[0]) for number, line in enumerate(text.splitlines(), 1))
     return [(number, line) for number, line in lines if line.strip()]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import os
 import signal
@@ -10,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,9 @@ from hypothesis import strategies as st
 
 import ghostless
 from ghostless import cli
-from ghostless.batch import workers
 from ghostless.batch.journal import JOURNAL_NAME, BatchJournal
 from ghostless.batch.run import RemainingTime, Room, RunSettings, estimated_bytes
-from ghostless.batch.workers import Outcome, Processes, Task
+from ghostless.batch.workers import Outcome, Processes, Task, fuse_task
 from ghostless.cli.batch import in_words
 from ghostless.errors import OptionError, OutputError
 from ghostless.pipeline import FuseOptions
@@ -182,30 +180,64 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(results(out)) == 9
 
 
-def test_an_interruption_is_one_line_and_ends_the_processes(tmp_path: Path) -> None:
-    shoot = ShootFolder(tmp_path / "shoot", height=600, width=900)
-    for _ in range(2):
-        shoot.bracket()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ghostless", "batch", str(shoot.folder), "-o", str(tmp_path / "o")],
-        env={**os.environ, "PYTHONPATH": str(SRC)},
+def start_batch(shoot: Path, out: Path, scratch: Path, *words: str) -> subprocess.Popen[str]:
+    """Start the command, with a folder of its own for temporary files."""
+    scratch.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "ghostless", "batch", str(shoot), "-o", str(out), *words],
+        env={**os.environ, "PYTHONPATH": str(SRC), "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    journal = tmp_path / "o" / JOURNAL_NAME
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 60
-    while not (journal.exists() and "begin" in journal.read_text()) and time.monotonic() < end:
+    while not condition() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+
+
+def in_session_of(marker: Path) -> list[int]:
+    """Processes that have a folder as their TMPDIR."""
+    wanted = f"TMPDIR={marker}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if wanted in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interruption_is_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    shoot = ShootFolder(tmp_path / "shoot", height=600, width=900)
+    for _ in range(2):
+        shoot.bracket()
+    out, scratch = tmp_path / "o", tmp_path / "scratch"
+    process = start_batch(shoot.folder, out, scratch)
+    journal = out / JOURNAL_NAME
+    wait_until(lambda: journal.exists() and "begin" in journal.read_text(), process)
+    process.send_signal(number)
     printed, errors = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("the machine was too fast to be interrupted")
-    assert process.returncode == 130
     assert printed == ""
-    assert errors.splitlines()[-1].startswith("ghostless: interrupted")
+    if number == signal.SIGKILL:
+        assert errors == ""
+    else:
+        assert process.returncode == 130
+        assert errors.splitlines()[-1].startswith("ghostless: interrupted")
     assert "Traceback" not in errors
-    assert not list((tmp_path / "o").glob(".ghostless-*"))
+    assert not list(out.glob(".ghostless-*"))
+    assert not list(scratch.iterdir())
+    if Path("/proc/self/environ").exists():
+        end = time.monotonic() + 20
+        while in_session_of(scratch) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert in_session_of(scratch) == []
 
 
 # ---- the command ----
@@ -262,6 +294,20 @@ def test_wrong_use_is_one_line_and_status_2(
     assert message in errors
 
 
+def test_a_preset_s_reference_is_obeyed(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset = tmp_path / "mine.toml"
+    preset.write_text("reference = 7\n")
+    batch(three, "-o", tmp_path / "out", "--preset", preset, status=1)
+    assert "expected an index from 0 (darkest) to 2" in capsys.readouterr().out
+    preset.write_text("reference = 0\n")
+    facts = account(capsys, three, "-o", tmp_path / "out", "--preset", preset)
+    assert facts["counts"]["done"] == 3
+    kept = account(capsys, three, "-o", tmp_path / "out", "--reference", "0")
+    assert kept["counts"]["kept"] == 3
+
+
 def test_two_batches_do_not_write_to_one_folder(three: Path, tmp_path: Path) -> None:
     with BatchJournal(tmp_path), pytest.raises(OutputError, match="no other batch"):  # noqa: SIM117
         with BatchJournal(tmp_path):
@@ -286,9 +332,9 @@ def processes() -> Iterator[Processes]:
 
 
 def crash(task: Task) -> Outcome:
-    faulthandler.disable()  # pytest's, which would print what is no news
-    os.kill(os.getpid(), int(task.work))
-    raise AssertionError("still alive")
+    if task.work:
+        os.kill(os.getpid(), int(task.work))
+    return fuse_task(task)
 
 
 def task(number: int, *, needs: int = 0, work: float = 1.0) -> Task:
@@ -297,18 +343,13 @@ def task(number: int, *, needs: int = 0, work: float = 1.0) -> Task:
 
 @pytest.mark.parametrize(
     ("number", "killed", "word"),
-    [(signal.SIGSEGV, False, "SIGSEGV"), (signal.SIGKILL, True, "memory")],
+    [(signal.SIGSEGV, False, "SIGSEGV"), (signal.SIGKILL, True, "--memory-gb")],
 )
 def test_a_crash_is_the_outcome_of_its_own_bracket_alone(
-    number: signal.Signals, killed: bool, word: str, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, killed: bool, word: str
 ) -> None:
-    import multiprocessing
-
-    pool = Processes()
-    # A forked child has the replaced function; the server that children come from has not.
-    pool._context = multiprocessing.get_context("fork")
-    pool.start(task(1))  # the real work: no photos, hence a plain failure
-    monkeypatch.setattr(workers, "fuse_task", crash)
+    pool = Processes(crash)
+    pool.start(task(1, work=0))  # the real work: no photos, hence a plain failure
     pool.start(task(2, work=number))
     ended: dict[int, Outcome] = {}
     while len(ended) < 2:
@@ -389,15 +430,3 @@ def test_the_rest_takes_as_long_as_the_rate_so_far_says() -> None:
 def test_run_settings_check_themselves(bad: dict[str, int]) -> None:
     with pytest.raises(OptionError, match="expected"):
         RunSettings(**bad)  # type: ignore[arg-type]
-
-
-def test_a_failed_bracket_s_place_belongs_to_nobody(tmp_path: Path) -> None:
-    with BatchJournal(tmp_path) as journal:
-        journal.begin("a.jpg")
-        assert journal.may_replace("a.jpg")  # a kill may have left it there, whole
-        journal.failed("a.jpg", "damaged")
-        assert not journal.may_replace("a.jpg")
-    with BatchJournal(tmp_path) as journal:
-        assert not journal.may_replace("a.jpg")
-        assert journal.finished("a.jpg", "key") is None
-    assert replace(task(1), threads=2).threads == 2

@@ -16,7 +16,6 @@ picture is made in one go.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,18 +25,20 @@ from numpy.typing import NDArray
 
 from .. import color
 from ..bracket import Bracket, Stack
-from ..errors import GhostlessError
 from ..exposure import assign_stops, choose_reference
 from ..io.write import space_of
 from ..light import Gains
 from ..methods import fuse_stack
 from ..pipeline import FuseOptions, choose_method
 from ..tonemap import tone_map
+from .apart import Failure, do_apart
 from .grouping import SAME_STOPS
-from .likeness import small_copy
+from .likeness import readers, small_copy
 from .photos import Folder, PhotoFile
 from .plan import Plan, Planned
+from .workers import limit_threads
 
+_SECONDS_TO_MEASURE: Final = 3600.0
 # Light that counts: neither so dark that noise, nor so bright that clipping decides.
 _DARKEST, _BRIGHTEST = 0.01, 0.9
 # How far red or blue may lie from green, in e-folds, for a pixel to count as nearly grey.
@@ -85,12 +86,18 @@ def consistent_options(
     files = [file for planned in plan.brackets for file in _files(folder, planned)]
     balance = _common_white_balance(files)
     options = replace(options, read=replace(options.read, white_balance=balance))
+    jobs = [
+        (planned, _part_of(folder, planned), out / planned.output, options)
+        for planned in plan.brackets
+    ]
+    workers = readers(max((file.pixels for file in files), default=0))
     looks: dict[int, Look] = {}
-    for number, planned in enumerate(plan.brackets, start=1):
-        with suppress(GhostlessError):
-            looks[planned.number] = measure(planned, folder, out / planned.output, options)
-        if progress is not None:
-            progress(number / len(plan.brackets))
+    for place, look in do_apart(
+        _measure_alone, jobs, workers, seconds=_SECONDS_TO_MEASURE, progress=progress
+    ):
+        if not isinstance(look, Failure):
+            looks[plan.brackets[place].number] = look
+    looks = {number: looks[number] for number in sorted(looks)}
     by_camera = balance is not None or not any(file.auto_white_balance for file in files)
     gains = consistent_gains(list(looks.values()), white_balance=not by_camera)
     chosen = {planned.number: options for planned in plan.brackets}
@@ -98,6 +105,18 @@ def consistent_options(
         reference = look.reference if options.reference is None else options.reference
         chosen[number] = replace(options, gains=gain, reference=reference)
     return chosen
+
+
+def _part_of(folder: Folder, planned: Planned) -> Folder:
+    """What one bracket needs to know of a folder."""
+    photos = {name: folder.photos[name] for name in planned.files if name in folder.photos}
+    return Folder(folder.root, photos)
+
+
+def _measure_alone(planned: Planned, folder: Folder, target: Path, options: FuseOptions) -> Look:
+    """Measure on one core, for others are measured beside."""
+    limit_threads(1)
+    return measure(planned, folder, target, options)
 
 
 def _files(folder: Folder, planned: Planned) -> list[PhotoFile]:

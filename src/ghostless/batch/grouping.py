@@ -22,7 +22,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
@@ -63,10 +64,38 @@ _UNEVEN_COST: Final = 1.0
 _UNUSUAL_ORDER_COST: Final = 1.2
 _UNLIKE_COST: Final = 3.0
 _TURNED_COST: Final = 0.6  # one upright, the other not, by their tags
+# Photos far apart in exposure share few pixels that are neither black nor white: from here on their
+# looking unlike counts less, down to this share.
+_COMPARABLE_STOPS: Final = 2.0
+_UNCERTAIN_SHARE_PER_STOP: Final = 0.35
+_LEAST_CERTAINTY: Final = 0.3
+# By how much more light than metadata tell pixels may show before another light is at work (a
+# flash, a lamp): they are of two brackets. What cameras' curves add goes with the difference.
+_OTHER_LIGHT_STOPS: Final = 1.0
+_OTHER_LIGHT_SHARE: Final = 0.5
+_OTHER_LIGHT_COST: Final = 2.0
+# A photo whose own light is another is so beside photos that were taken within such a time.
+_BESIDE_SECONDS: Final = 10.0
+# How many of the brackets of an unusual pattern are looked at, whether it is one.
+_SAMPLES: Final = 3
 _REPEATED_COST: Final = 1.5
+# Exposures that metadata tell to be equal, in a set of no known pattern, and of a known one.
+_EQUAL_COST: Final = 0.6
+_EQUAL_IN_PATTERN_COST: Final = 0.2
+# A set stands apart if the pauses around it are so much longer than those within, and so long.
+_APART_RATIO: Final = 2.5
+_APART_SECONDS: Final = 2.5
+# What is slow, or of an unusual order, in a set that stands apart counts by so much.
+_SLOW_SHARE: Final = 0.4
+_UNUSUAL_SHARE: Final = 0.15
+# Of how many stops' difference a pattern of two photos, or one with equal exposures, must be.
+_CLEAR_STOPS: Final = 0.9
+_MOST_OF_ROW: Final = 0.8
+# Two photos that differ by less are no bracket of two: a burst's exposures drift so.
+_DRIFT_STOPS: Final = 0.5
 _PATTERN_PRICE: Final = 0.7  # of believing in a pattern at all
 _MOST_PATTERNS: Final = 8
-# Two photos of different exposures happen by chance; a pattern takes three.
+# Two photos of different exposures happen by chance; a pattern takes three, or pauses around it.
 _SHORTEST_PATTERN: Final = 3
 # Gaps that together cost more than this leave a doubt that only pixels settle.
 _DOUBTFUL_GAPS: Final = 0.5
@@ -90,6 +119,7 @@ class Photo:
     width, height: upright by the photo's own orientation tag.
     turned: whether that tag turns it by a quarter.
     problem: why the file cannot be read, for one that is a damaged photo.
+    flash: whether a flash fired.
     """
 
     name: str
@@ -103,6 +133,7 @@ class Photo:
     height: int = 0
     turned: bool = False
     problem: str | None = None
+    flash: bool | None = None
 
     @property
     def folder(self) -> str:
@@ -114,11 +145,12 @@ class Evidence:
     """What the pixels of two photos that follow each other say; None where they say nothing.
 
     likeness: near 1 for one scene at any two exposures, near 0 for two scenes.
-    stops: how much more light the second has.
+    stops: how much more light the second has. doubt: by how many stops that may be wrong.
     """
 
     likeness: float | None = None
     stops: float | None = None
+    doubt: float = 0.0
 
 
 Pair = tuple[str, str]
@@ -199,6 +231,8 @@ T = TypeVar("T")
 def in_order(photos: Iterable[Photo]) -> list[list[Photo]]:
     """Sort photos into rows, one per folder and camera, in the order in which they were taken.
 
+    Photos that a flash lit are a row of their own: they show other light, wherever in a series they
+    were taken.
     Photos that do not tell their time or camera take their place by name, after the one before:
     cameras count. Rows, and photos taken within one second, are in the natural order of names.
     """
@@ -206,12 +240,13 @@ def in_order(photos: Iterable[Photo]) -> list[list[Photo]]:
     for photo in sorted(photos, key=lambda photo: natural_key(photo.name)):
         stem = PurePosixPath(photo.name).stem
         series[photo.folder, re.sub(r"\d+$", "", stem).casefold()].append(photo)
-    rows: dict[tuple[str, str], list[tuple[float, Photo]]] = defaultdict(list)
+    rows: dict[tuple[str, str, bool], list[tuple[float, Photo]]] = defaultdict(list)
     for (folder, _), same_prefix in series.items():
         times = _filled([photo.start_seconds for photo in same_prefix])
         cameras = _filled([photo.camera for photo in same_prefix])
         for photo, time, camera in zip(same_prefix, times, cameras, strict=True):
-            rows[folder, camera or ""].append((-math.inf if time is None else time, photo))
+            row = rows[folder, camera or "", bool(photo.flash)]
+            row.append((-math.inf if time is None else time, photo))
     ordered = []
     for row in rows.values():
         ends = _counters_at_their_end(row)
@@ -288,6 +323,40 @@ def _same_size(first: Photo, second: Photo) -> bool:
     )
 
 
+def _surplus(first: Photo, second: Photo, seen: Evidence) -> float:
+    """Stops by which the second is brighter than its exposure tells; 0 where that may be chance."""
+    if seen.stops is None or first.stops is None or second.stops is None:
+        return 0.0
+    surplus = seen.stops - (second.stops - first.stops)
+    chance = _OTHER_LIGHT_STOPS + _OTHER_LIGHT_SHARE * abs(seen.stops) + 2 * seen.doubt
+    return surplus if abs(surplus) > chance else 0.0
+
+
+def lit_photos(photos: Iterable[Photo], pixels: Pixels) -> list[str]:
+    """Names of photos that are brighter than they tell beside all neighbours: by a flash, mostly.
+
+    Not all flashes are told of by the camera. Photos that were taken within some seconds count, and
+    all of them must have been compared.
+    """
+    found = []
+    for row in in_order(photos):
+        surplus: list[list[float]] = [[] for _ in row]
+        for place, (first, second) in enumerate(pairwise(row)):
+            seen = pixels.get((first.name, second.name))
+            idle = idle_seconds(first, second)
+            if idle is None or idle > _BESIDE_SECONDS:
+                continue
+            stops = 0.0 if seen is None else _surplus(first, second, seen)
+            surplus[place].append(-stops)
+            surplus[place + 1].append(stops)
+        found += [
+            photo.name
+            for photo, values in zip(row, surplus, strict=True)
+            if values and min(values) > 0 and not photo.flash
+        ]
+    return found
+
+
 # --- patterns ------------------------------------------------------------------------------------
 
 Offsets = tuple[float, ...]
@@ -326,7 +395,7 @@ class Vocabulary:
         return None
 
 
-def _fits(stops: Sequence[float | None], pattern: Offsets) -> bool:
+def _fits(stops: Sequence[float | None], pattern: Sequence[float]) -> bool:
     told = [
         (value, offset) for value, offset in zip(stops, pattern, strict=True) if value is not None
     ]
@@ -382,6 +451,60 @@ def has_even_steps(stops: Sequence[float]) -> bool:
     return max(steps) - min(steps) <= _EVEN_STEPS_TOLERANCE_STOPS
 
 
+def starts_anew(stops: Sequence[float]) -> bool:
+    """Whether exposures are those of a series and of the same one, or a part of it, once more.
+
+    >>> starts_anew([0, -2, 2, 0, -2, 2]), starts_anew([0, -2, 0, -2, 2]), starts_anew([0, 1, 1, 2])
+    (True, True, False)
+    """
+    for second in range(2, len(stops) - 1):
+        pairs = list(zip(stops, stops[second:], strict=False))[:second]
+        if all(abs(a - b) < SAME_STOPS for a, b in pairs):
+            return True
+    if _goes_one_way(stops):
+        return False
+    # Whole series of one pattern, whatever their base exposures are.
+    return any(
+        len(stops) % size == 0
+        and all(
+            _fits(stops[start : start + size], [value - stops[0] for value in stops[:size]])
+            for start in range(size, len(stops), size)
+        )
+        for size in range(_SHORTEST_PATTERN, len(stops) // 2 + 1)
+    )
+
+
+def _goes_one_way(stops: Sequence[float]) -> bool:
+    steps = [b - a for a, b in pairwise(stops) if abs(b - a) >= SAME_STOPS]
+    return all(step > 0 for step in steps) or all(step < 0 for step in steps)
+
+
+def equal_count(stops: Sequence[float]) -> int:
+    """How many photos have the exposure of one before them.
+
+    >>> equal_count([0, 1, 1, 2, 0])
+    2
+    """
+    return sum(
+        any(abs(value - other) < SAME_STOPS for other in stops[:place])
+        for place, value in enumerate(stops)
+    )
+
+
+def _may_be_a_set(stops: Sequence[float]) -> bool:
+    """Whether exposures, some of them equal, may still be those of one set.
+
+    People who set the aperture by hand, and cameras at the end of their range, take some twice; a
+    burst takes all at nearly one.
+    """
+    different = len(stops) - equal_count(stops)
+    return (
+        different >= max(3, len(stops) / 2)
+        and max(stops) - min(stops) >= _CLEAR_STOPS
+        and not starts_anew(stops)
+    )
+
+
 # --- one row of photos ---------------------------------------------------------------------------
 
 
@@ -396,6 +519,8 @@ class _Segment:
     certain: whether metadata tell the exposure and the time of all.
     alike: whether the pixels say that all show one scene.
     damaged: whether a file of it cannot be read.
+    apart: whether it stands apart from the photos around it, by time.
+    equal: how many of its photos have, by metadata, the exposure of one before.
     """
 
     start: int
@@ -407,6 +532,12 @@ class _Segment:
     certain: bool
     alike: bool
     damaged: bool
+    apart: bool
+    equal: int
+
+
+# What each segment costs in all, by its first photo.
+_Totals = list[list[float]]
 
 
 @dataclass
@@ -417,40 +548,112 @@ class _Row:
     settings: GroupSettings
     pixels: Pixels
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
-    gaps: list[float | None] = field(default_factory=list)
+    idle: list[float | None] = field(default_factory=list)
+    gaps: list[tuple[float, float] | None] = field(default_factory=list)
     segments: list[list[_Segment]] = field(default_factory=list)
     cuts: list[_Segment] = field(default_factory=list)
+    totals: _Totals = field(default_factory=list)
 
     def solve(self) -> _Row:
         """Cut the row; patterns are taken into the vocabulary as long as they lower the cost."""
+        self.idle = [idle_seconds(first, second) for first, second in pairwise(self.photos)]
         self.gaps = [self._gap_cost(index) for index in range(len(self.photos) - 1)]
         self.segments = [self._segments_from(start) for start in range(len(self.photos))]
-        best, self.cuts = self._cut(self.vocabulary)
         candidates = self._candidates() if self.settings.size is None else []
+        for pattern in candidates:
+            self._add_segments(pattern)
+        self.totals = [[self._total(segment) for segment in some] for some in self.segments]
+        best, self.cuts = self._cut(self.totals)
+        concerned = {pattern: self._concerned(pattern) for pattern in candidates}
         while len(self.vocabulary.patterns) < _MOST_PATTERNS:
-            trials: list[tuple[float, int, Vocabulary, list[_Segment]]] = []
+            trials: list[tuple[float, int, Vocabulary, list[_Segment], _Totals]] = []
+            before = self.vocabulary
             for pattern in candidates:
-                if pattern in self.vocabulary.patterns:
+                if pattern in before.patterns:
                     continue
-                trial = Vocabulary((*self.vocabulary.patterns, pattern))
-                cost, cuts = self._cut(trial)
-                cost += _PATTERN_PRICE * len(trial.patterns)
-                trials.append((cost, len(trials), trial, cuts))
+                self.vocabulary = Vocabulary((*before.patterns, pattern))
+                totals = self._totals_with(concerned[pattern])
+                cost, cuts = self._cut(totals)
+                cost += _PATTERN_PRICE * len(self.vocabulary.patterns)
+                trials.append((cost, len(trials), self.vocabulary, cuts, totals))
+            self.vocabulary = before
             if not trials or min(trials)[0] >= best - 1e-9:
                 break
-            best, _, self.vocabulary, self.cuts = min(trials)
+            best, _, self.vocabulary, self.cuts, self.totals = min(trials)
         return self
+
+    def _concerned(self, pattern: Offsets) -> list[tuple[int, int]]:
+        """Places of the segments whose costs another pattern can change."""
+        alone = Vocabulary((pattern,))
+        return [
+            (start, place)
+            for start, segments in enumerate(self.segments)
+            for place, segment in enumerate(segments)
+            if alone.match(segment.stops, segment.estimated)
+            or alone.longer(segment.stops) is not None
+        ]
+
+    def _totals_with(self, concerned: Sequence[tuple[int, int]]) -> _Totals:
+        """The costs of all segments, of those concerned anew by the vocabulary."""
+        totals = list(self.totals)
+        for start, place in concerned:
+            if totals[start] is self.totals[start]:
+                totals[start] = list(totals[start])
+            totals[start][place] = self._total(self.segments[start][place])
+        return totals
 
     def groups(self) -> list[Group]:
         """The brackets and single shots that were found."""
-        return [
-            Group(tuple(self.photos[cut.start : cut.stop]), self._note(cut)) for cut in self.cuts
-        ]
+        strangers = self._strangers()
+        found = []
+        for cut in self.cuts:
+            notes = [self._note(cut), *strangers.get(cut.start, ())]
+            photos = tuple(self.photos[cut.start : cut.stop])
+            found.append(Group(photos, "; ".join(note for note in notes if note)))
+        return found
+
+    def _strangers(self) -> dict[int, list[str]]:
+        """Remarks, by where a cut starts, on photos that only pixels keep out of a bracket."""
+        seen = [self.pixels.get(self._pair(index)) for index in range(len(self.photos) - 1)]
+        if all(evidence is None for evidence in seen):
+            return {}
+        remarks: dict[int, list[str]] = defaultdict(list)
+        by_facts = {
+            place: cut
+            for cut in _Row(self.photos, self.settings, {}).solve().cuts
+            for place in range(cut.start, cut.stop)
+        }
+        for before, after in pairwise(self.cuts):
+            index = after.start - 1  # of the last photo before the cut between them
+            together = by_facts[index] is by_facts[after.start]
+            evidence = seen[index]
+            if not together or evidence is None or 1 not in (_length(before), _length(after)):
+                continue
+            alone, bracket = (before, after) if _length(before) == 1 else (after, before)
+            if _length(bracket) == 1:
+                continue
+            first, second = self.photos[index : index + 2]
+            stranger, neighbour = (first, second) if alone is before else (second, first)
+            if _surplus(first, second, evidence):
+                why = "was taken in another light, by a flash maybe"
+            elif evidence.likeness is not None and evidence.likeness < ALIKE:
+                why = "shows something else"
+            else:
+                continue
+            name = PurePosixPath(stranger.name).name
+            beside = PurePosixPath(neighbour.name).name
+            remarks[bracket.start].append(
+                f"{name} beside it would fit by exposure and time, but {why}: left out"
+            )
+            remarks[alone.start].append(f"{why}; by exposure and time it would fit to {beside}")
+        return remarks
 
     def doubts(self) -> list[Pair]:
         """Pairs of neighbours whose pixels could change the cuts."""
         wanted: set[int] = set()
-        for segment in [*filter(self._is_doubtful, self.cuts), *self._close_calls()]:
+        samples = self._samples() if self.settings.size is None else []
+        doubtful = [*filter(self._is_doubtful, self.cuts), *samples]
+        for segment in [*doubtful, *self._close_calls(), *self._new_sets_with_equals()]:
             first = segment.start if segment.certain else max(segment.start - 1, 0)
             last = segment.stop - 1 if segment.certain else min(segment.stop, len(self.photos) - 1)
             wanted.update(range(first, last))
@@ -468,18 +671,52 @@ class _Row:
         photos = self.photos[segment.start : segment.stop]
         if len({photo.turned for photo in photos}) > 1:
             return True
-        known = self.vocabulary.match(segment.stops)
-        return not known or segment.between > _DOUBTFUL_GAPS
+        return not self.vocabulary.match(segment.stops) or segment.between > _DOUBTFUL_GAPS
+
+    def _is_unusual(self, segment: _Segment) -> bool:
+        """Whether a bracket of a known pattern is not as cameras take them: it may be two things.
+
+        A photo by flash after each bracket makes a pattern too.
+        """
+        stops = [value for value in segment.stops if value is not None]
+        if segment.equal or (len(stops) > 2 and len(stops) % 2 == 0):
+            return True
+        idle = [seconds or 0.0 for seconds in self.idle[segment.start : segment.stop - 1]]
+        if max(idle) - min(idle) > _QUICK_SECONDS or not goes_outwards(stops):
+            return True
+        return len(stops) > 2 and not has_even_steps(stops)
+
+    def _samples(self) -> list[_Segment]:
+        """Some brackets of each unusual pattern, or all where one turned out to be no bracket."""
+        unusual = [
+            cut
+            for cut in self.cuts
+            if cut.stop - cut.start > 1 and cut.certain and self._is_unusual(cut)
+        ]
+        doubted = any(
+            _surplus(first, second, self.pixels.get((first.name, second.name), Evidence()))
+            for first, second in pairwise(self.photos)
+        )
+        if doubted:
+            return unusual
+        seen: dict[tuple[int, ...], int] = defaultdict(int)
+        samples = []
+        for cut in unusual:
+            key = tuple(round((value or 0.0) - (cut.stops[0] or 0.0)) for value in cut.stops)
+            seen[key] += 1
+            if seen[key] <= _SAMPLES:
+                samples.append(cut)
+        return samples
 
     def _close_calls(self) -> list[_Segment]:
         """Possible brackets that were not chosen by a hair's breadth."""
-        ahead = self._costs_ahead(self.vocabulary)
+        ahead = self._costs_ahead(self.totals)
         behind = [math.inf] * (len(self.photos) + 1)
         behind[0] = 0.0
         costs: list[tuple[_Segment, float]] = []
-        for segments in self.segments:
-            for segment in segments:
-                cost = behind[segment.start] + self._total(segment, self.vocabulary)
+        for segments, totals in zip(self.segments, self.totals, strict=True):
+            for segment, total in zip(segments, totals, strict=True):
+                cost = behind[segment.start] + total
                 behind[segment.stop] = min(behind[segment.stop], cost)
                 costs.append((segment, cost + ahead[segment.stop]))
         chosen = {(cut.start, cut.stop) for cut in self.cuts}
@@ -491,11 +728,22 @@ class _Row:
             and (segment.start, segment.stop) not in chosen
         ]
 
+    def _new_sets_with_equals(self) -> list[_Segment]:
+        """Sets with equal exposures and of no known pattern, which only pixels make brackets."""
+        return [
+            segment
+            for segments in self.segments
+            for segment in segments
+            if segment.equal and segment.apart and not self.vocabulary.match(segment.stops)
+        ]
+
     def _pair(self, index: int) -> Pair:
         return self.photos[index].name, self.photos[index + 1].name
 
     def _note(self, cut: _Segment) -> str:
         count = cut.stop - cut.start
+        if count == 1 and self.photos[cut.start].flash:
+            return "lit by a flash, or in another light than the photos around it"
         if self.settings.size is not None:
             return "" if count > 1 else f"left over: no full set of {self.settings.size}"
         longer = None if count < MIN_FRAMES else self.vocabulary.longer(cut.stops)
@@ -508,19 +756,62 @@ class _Row:
     def _segments_from(self, start: int) -> list[_Segment]:
         """All segments that may begin at a photo, by length; they end where nothing can go on."""
         longest = self.settings.size or MAX_FRAMES
-        found = [self._segment(start, start + 1, 0.0)]
-        between = 0.0
+        found = [self._segment(start, start + 1, 0.0, 0.0)]
+        slow = unlike = 0.0
+        equal = 0
         for stop in range(start + 2, min(start + longest, len(self.photos)) + 1):
             gap = self.gaps[stop - 2]
             last = self.photos[stop - 1]
             if gap is None or any(_differ(photo, last) for photo in self.photos[start : stop - 1]):
                 break
-            between += gap
-            if self.settings.size is None and self._repeats(start, stop - 1):
+            slow, unlike = slow + gap[0], unlike + gap[1]
+            if self.settings.size is not None:
+                if stop - start == self.settings.size:
+                    found.append(self._segment(start, stop, slow, unlike))
+                continue
+            equal += self._repeats(start, stop - 1)
+            if equal > longest // 2:
                 break
-            if self.settings.size is None or stop - start == self.settings.size:
-                found.append(self._segment(start, stop, between))
+            # With equal exposures only what stands apart may be a set, or what has its pattern.
+            if not equal or self._is_set_apart(start, stop):
+                found.append(self._segment(start, stop, slow, unlike, equal))
         return found
+
+    def _is_set_apart(self, start: int, stop: int) -> bool:
+        if not self._stands_apart(start, stop):
+            return False
+        stops = [photo.stops for photo in self.photos[start:stop]]
+        told = [value for value in stops if value is not None]
+        return len(told) == len(stops) and _may_be_a_set(told)
+
+    def _add_segments(self, pattern: Offsets) -> None:
+        """Add the segments of a pattern with equal exposures that do not stand apart."""
+        if not equal_count(pattern):
+            return
+        for start in range(len(self.photos) - len(pattern) + 1):
+            stop = start + len(pattern)
+            gaps = [gap for gap in self.gaps[start : stop - 1] if gap is not None]
+            photos = self.photos[start:stop]
+            if (
+                len(gaps) < len(pattern) - 1
+                or not _fits([photo.stops for photo in photos], pattern)
+                or any(_differ(first, last) for first, last in combinations(photos, 2))
+                or any(segment.stop == stop for segment in self.segments[start])
+            ):
+                continue
+            slow, unlike = (sum(costs) for costs in zip(*gaps, strict=True))
+            added = self._segment(start, stop, slow, unlike, equal_count(pattern))
+            self.segments[start] = sorted([*self.segments[start], added], key=lambda s: s.stop)
+
+    def _stands_apart(self, start: int, stop: int) -> bool:
+        """Whether pauses around some photos are much longer than those between them."""
+        between = self.idle[start : stop - 1]
+        around = [self.idle[i] for i in (start - 1, stop - 1) if 0 <= i < len(self.idle)]
+        if any(seconds is None for seconds in (*between, *around)):
+            return False
+        longest = max((seconds or 0.0 for seconds in between), default=0.0)
+        least = max(_APART_RATIO * longest, _APART_SECONDS)
+        return all((seconds or 0.0) >= least for seconds in around)
 
     def _repeats(self, start: int, last: int) -> bool:
         """Whether the last photo has, by metadata, the exposure of one before it."""
@@ -530,22 +821,34 @@ class _Row:
             for other in self.photos[start:last]
         )
 
-    def _gap_cost(self, index: int) -> float | None:
-        """What speaks against photos `index` and the next in one bracket; None if impossible."""
+    def _gap_cost(self, index: int) -> tuple[float, float] | None:
+        """What speaks against photos `index` and the next in one bracket; None if impossible.
+
+        The pause between them, and that they look unlike.
+        """
         first, second = self.photos[index], self.photos[index + 1]
         if _differ(first, second):
             return None
-        idle = idle_seconds(first, second)
+        idle = self.idle[index]
         if idle is not None and idle > self.settings.max_gap_seconds:
             return None
         cost = 0.0 if idle is None else max(0.0, idle - _QUICK_SECONDS) / _SECONDS_PER_CUT
-        likeness = self.pixels.get(self._pair(index), Evidence()).likeness
-        if likeness is None:
-            return cost + (_TURNED_COST if first.turned != second.turned else 0.0)
-        unlike = min(max((ALIKE - likeness) / (ALIKE - UNLIKE), 0.0), 1.0)
-        return cost * (0.3 + 0.7 * unlike) + _UNLIKE_COST * unlike
+        seen = self.pixels.get(self._pair(index), Evidence())
+        if seen.likeness is None:
+            return cost, (_TURNED_COST if first.turned != second.turned else 0.0)
+        unlike = min(max((ALIKE - seen.likeness) / (ALIKE - UNLIKE), 0.0), 1.0)
+        step = abs(seen.stops or 0.0)
+        if first.stops is not None and second.stops is not None:
+            step = min(step, abs(second.stops - first.stops))
+        doubt = _UNCERTAIN_SHARE_PER_STOP * max(0.0, step - _COMPARABLE_STOPS)
+        against = _UNLIKE_COST * unlike * max(_LEAST_CERTAINTY, 1 - doubt)
+        if _surplus(first, second, seen):
+            against += _OTHER_LIGHT_COST
+        return cost * (0.3 + 0.7 * unlike), against
 
-    def _segment(self, start: int, stop: int, between: float) -> _Segment:
+    def _segment(
+        self, start: int, stop: int, slow: float, unlike: float, equal: int = 0
+    ) -> _Segment:
         photos = self.photos[start:stop]
         stops = tuple(photo.stops for photo in photos)
         certain = all(p.stops is not None and p.start_seconds is not None for p in photos)
@@ -558,7 +861,11 @@ class _Row:
         untold = stop - start > 1 and any(value is None for value in stops)
         estimated = self._estimated(start, stop) if untold else None
         filled = None if estimated is None else tuple(estimated)
-        return _Segment(start, stop, stops, filled, between, cost, certain, alike, damaged)
+        apart = self._stands_apart(start, stop)
+        between = slow * (_SLOW_SHARE if apart else 1.0) + unlike
+        return _Segment(
+            start, stop, stops, filled, between, cost, certain, alike, damaged, apart, equal
+        )
 
     def _repeated_cost(self, start: int, stop: int) -> float:
         return 0.3 * sum(self._repeats(start, last) for last in range(start + 1, stop))
@@ -620,7 +927,7 @@ class _Row:
         known = [value for value in values if value is not None]
         return known if len(known) == len(values) else None
 
-    def _total(self, segment: _Segment, vocabulary: Vocabulary) -> float:
+    def _total(self, segment: _Segment) -> float:
         """The whole cost of a segment; infinite for one that cannot be."""
         count = segment.stop - segment.start
         if count == 1:
@@ -628,41 +935,62 @@ class _Row:
         if self.settings.size is not None:
             return segment.between + segment.cost + _KNOWN_PATTERN_COST
         told = sum(value is not None for value in segment.stops)
-        if vocabulary.match(segment.stops, segment.estimated) and 2 * told >= count:
-            return segment.between + _KNOWN_PATTERN_COST
+        vocabulary = self.vocabulary
+        if 2 * told >= count and vocabulary.match(segment.stops, segment.estimated):
+            return segment.between + _KNOWN_PATTERN_COST + _EQUAL_IN_PATTERN_COST * segment.equal
         if segment.damaged:
             return math.inf  # a broken file is no reason to give up photos that need it not
+        if segment.equal:
+            return self._cost_with_equals(segment)
         if vocabulary.longer(segment.stops) is not None:
             return segment.between + _INTERRUPTED_COST
+        if count == told == 2 and self._is_drift(segment):
+            return math.inf
         cost = segment.between + segment.cost
         if segment.alike:
             # Exposures that differ, of one scene: it need hardly be a known pattern.
             return cost + _ALIKE_COST
         return cost + _NEW_PATTERN_COST + (_PAIR_COST if count == 2 else 0.0)
 
+    def _is_drift(self, segment: _Segment) -> bool:
+        """Whether two exposures differ by no more than a camera's meter from shot to shot."""
+        first, second = segment.stops
+        return abs((first or 0.0) - (second or 0.0)) < _DRIFT_STOPS
+
+    def _cost_with_equals(self, segment: _Segment) -> float:
+        """Of a set of no known pattern with equal exposures: only pauses and pixels make it one."""
+        stops = [value for value in segment.stops if value is not None]
+        if not (segment.apart and segment.alike and segment.certain and _may_be_a_set(stops)):
+            return math.inf
+        unusual = _UNUSUAL_SHARE * segment.cost + _EQUAL_COST * segment.equal
+        return segment.between + _ALIKE_COST + unusual
+
     # Cutting
 
-    def _cut(self, vocabulary: Vocabulary) -> tuple[float, list[_Segment]]:
+    def _cut(self, totals: _Totals) -> tuple[float, list[_Segment]]:
         """The least cost of the row and its segments; of equal ones longer brackets first."""
-        ahead = self._costs_ahead(vocabulary)
+        ahead = self._costs_ahead(totals)
         cuts: list[_Segment] = []
         place = 0
         while place < len(self.photos):
-            cut = min(
-                reversed(self.segments[place]),
-                key=lambda segment: self._total(segment, vocabulary) + ahead[segment.stop],
+            _, stop, cut = min(
+                (
+                    (total + ahead[segment.stop], -segment.stop, segment)
+                    for segment, total in zip(self.segments[place], totals[place], strict=True)
+                ),
+                key=itemgetter(0, 1),
             )
             cuts.append(cut)
-            place = cut.stop
+            place = -stop
         return ahead[0], cuts
 
-    def _costs_ahead(self, vocabulary: Vocabulary) -> list[float]:
+    def _costs_ahead(self, totals: _Totals) -> list[float]:
         """The least cost of the rest of the row from every photo on."""
         ahead = [0.0] * (len(self.photos) + 1)
         for start in reversed(range(len(self.photos))):
             ahead[start] = min(
-                self._total(segment, vocabulary) + ahead[segment.stop]
-                for segment in self.segments[start]
+                total + ahead[segment.stop]
+                for segment, total in zip(self.segments[start], totals[start], strict=True)
             )
         return ahead
 
@@ -683,7 +1011,7 @@ class _Row:
                 if segment.between > _DOUBTFUL_GAPS * (count - 1):
                     continue
                 stops = [value for value in segment.stops if value is not None]
-                if not goes_outwards(stops):
+                if segment.equal or not goes_outwards(stops):
                     continue
                 offsets = tuple(value - stops[0] for value in stops)
                 key = tuple(round(3 * offset) for offset in offsets)
@@ -698,11 +1026,59 @@ class _Row:
             if count >= (max(2, most / 5) if has_even_steps(first_seen[key]) else max(4, most / 3))
         ]
         frequent.sort(key=lambda key: (-counts[key] * len(key), -len(key), key))
-        return [first_seen[key] for key in frequent[: 2 * _MOST_PATTERNS]]
+        usual = [first_seen[key] for key in frequent[: 2 * _MOST_PATTERNS]]
+        further = [
+            pattern
+            for pattern in self._candidates_apart()
+            if not any(len(other) == len(pattern) and _fits(pattern, other) for other in usual)
+        ]
+        return [*usual, *further]
+
+    def _candidates_apart(self) -> list[Offsets]:
+        """Patterns of sets that stand apart by time: pairs, and those of an unusual order too."""
+        found: list[tuple[Offsets, int]] = []
+        for segments in self.segments:
+            for segment in segments:
+                count = segment.stop - segment.start
+                if not (segment.apart and segment.certain and count > 1):
+                    continue
+                if segment.between > _DOUBTFUL_GAPS * (count - 1) + _UNLIKE_COST:
+                    continue
+                stops = [value for value in segment.stops if value is not None]
+                clear = max(stops) - min(stops) >= _CLEAR_STOPS
+                if not (_may_be_a_set(stops) if count > 2 else clear):
+                    continue
+                for place, (pattern, times) in enumerate(found):
+                    if len(pattern) == count and _fits(stops, pattern):
+                        found[place] = pattern, times + 1
+                        break
+                else:
+                    found.append((tuple(value - stops[0] for value in stops), 1))
+        most = max((times for _, times in found), default=0)
+        frequent = [
+            (pattern, times)
+            for pattern, times in found
+            if times >= max(2 if self._is_enough(pattern, times) else 3, most / 3)
+        ]
+        frequent.sort(key=lambda item: -item[1] * len(item[0]))
+        return [pattern for pattern, _ in frequent[:_MOST_PATTERNS]]
+
+    def _is_enough(self, pattern: Offsets, times: int) -> bool:
+        """Whether a pattern that came twice is no chance: of several photos, or most of all."""
+        return len(pattern) > 2 or times * len(pattern) >= _MOST_OF_ROW * len(self.photos)
+
+
+def _length(segment: _Segment) -> int:
+    return segment.stop - segment.start
 
 
 def _told_cost(stops: Sequence[float]) -> float:
-    """What is unusual about exposures that metadata tell."""
+    """What is unusual about exposures that metadata tell, of equal ones the first."""
+    stops = [
+        value
+        for place, value in enumerate(stops)
+        if all(abs(value - other) >= SAME_STOPS for other in stops[:place])
+    ]
     if len(stops) <= 2:
         return 0.0
     usual = 0.5 if len(stops) == 3 else 1.0

@@ -1,34 +1,51 @@
 """What has been done: a file beside the results that lets a killed batch go on where it was.
 
-A line of JSON for each event, flushed as it is written. A line that a kill cut off is passed over.
+A line of JSON for each event, written in one piece. What a result will be known by is recorded
+before it gets its name, hence whatever happens in between: a file that the journal knows is ours,
+and any other is somebody else's. Lines that are cut off or damaged are passed over one by one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO, Final
 
 from ..errors import OutputError
 from ..pipeline import FuseOptions, versions
+from ..regular import open_regular
 
 JOURNAL_NAME = "ghostless-batch.jsonl"
+_EVENTS: Final = ("begin", "written", "done", "failed")
+_LONGEST_LINE_BYTES: Final = 1 << 20
+_MOST_BYTES: Final = 1 << 28
+_LARGEST: Final = 1 << 63
+
+Stamp = tuple[int, int]
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What a file is known by: its size and time of change; None where there is none."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def key_of(files: Sequence[Path], options: FuseOptions) -> str:
     """Hash of all that a result depends on: the photos' names, sizes and times, and the options."""
     stamps: list[Any] = []
     for file in files:
-        try:
-            facts = file.stat()
-            stamps.append((file.name, facts.st_size, facts.st_mtime_ns))
-        except OSError:
-            stamps.append((file.name, None))
+        stamp = stamp_of(file)
+        stamps.append((file.name, None) if stamp is None else (file.name, *stamp))
     facts_of_options = asdict(options)
     # Whether a file may be replaced changes nothing in the picture.
     facts_of_options["write"].pop("overwrite", None)
@@ -36,26 +53,169 @@ def key_of(files: Sequence[Path], options: FuseOptions) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+# --- records -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """One event. output: the result's name below the folder. stamp: what the file is known by."""
+
+    event: str
+    output: str
+    key: str = ""
+    stamp: Stamp | None = None
+    seconds: float = 0.0
+    method: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def record_of(line: bytes) -> Record | None:
+    """Read one line; None for a damaged one, whatever the damage is."""
+    try:
+        facts = json.loads(line.decode("utf-8"))
+        os.fsencode(str(facts["output"]))
+        return _checked(facts)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _checked(facts: dict[str, Any]) -> Record | None:
+    event, output = facts["event"], facts["output"]
+    if event not in _EVENTS or not isinstance(output, str) or not _is_below(output):
+        return None
+    if event in ("begin", "failed"):
+        return Record(event, output)
+    key, stamp = facts["key"], facts["stamp"]
+    seconds, method = facts.get("seconds", 0.0), facts.get("method", "")
+    notes = facts.get("notes", [])
+    if not (isinstance(key, str) and isinstance(method, str) and _is_stamp(stamp)):
+        return None
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    if not 0 <= seconds < _LARGEST or not math.isfinite(seconds):
+        return None
+    known = None if stamp is None else (stamp[0], stamp[1])
+    return Record(event, output, key, known, float(seconds), method, tuple(notes))
+
+
+def _is_below(output: str) -> bool:
+    path = PurePath(output)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
+
+
+def _is_stamp(stamp: Any) -> bool:
+    return stamp is None or (
+        isinstance(stamp, list)
+        and len(stamp) == 2
+        and all(type(number) is int and -_LARGEST <= number < _LARGEST for number in stamp)
+    )
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines of a file, as far as the limits go; longer ones come in pieces."""
+    left = _MOST_BYTES
+    while left > 0 and (line := file.readline(min(_LONGEST_LINE_BYTES, left))):
+        left -= len(line)
+        yield line
+
+
+def _add(file: BinaryIO, event: dict[str, Any]) -> None:
+    """Append a record in one piece, on a line of its own, and have it reach the disk."""
+    data = json.dumps(event).encode() + b"\n"
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            data = b"\n" + data  # after what a full disk cut off
+    if file.write(data) != len(data):
+        raise OSError(0, "only a part of it could be written")
+    os.fsync(file.fileno())
+
+
+# --- the journal ---------------------------------------------------------------------------------
+
+
+class Known:
+    """What the records of a journal say.
+
+    passed_over: the number of damaged records.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.passed_over = 0
+        self._folder = folder
+        self._last: dict[str, Record] = {}
+        self._stamps: dict[str, set[Stamp]] = defaultdict(set)
+
+    @classmethod
+    def read(cls, path: Path) -> Known:
+        """Read a journal; one that is missing knows nothing. Raises OSError."""
+        known = cls(path.parent)
+        try:
+            with open_regular(path) as file:
+                known.take_lines(file)
+        except FileNotFoundError:
+            pass
+        return known
+
+    def take_lines(self, file: BinaryIO) -> None:
+        """Take the records of a file, from where it is on."""
+        for line in _lines(file):
+            record = record_of(line)
+            if record is not None:
+                self.take(record)
+            elif line.endswith(b"\n") and line.strip():  # else a kill cut the last one off
+                self.passed_over += 1
+
+    def take(self, record: Record) -> None:
+        """Learn of an event."""
+        if record.event in ("written", "done"):
+            self._last[record.output] = record
+            if record.stamp is not None:
+                self._stamps[record.output].add(record.stamp)
+
+    def finished(self, output: str, key: str) -> Record | None:
+        """The record of a result that is there and was made from the same; None if it is not."""
+        record = self._last.get(output)
+        if record is None or record.key != key or not os.path.isfile(self._folder / output):
+            return None
+        # What was about to get its name when all ended may never have got it.
+        if record.event == "written" and stamp_of(self._folder / output) != record.stamp:
+            return None
+        return record
+
+    def may_replace(self, output: str) -> bool:
+        """Whether a file in the output's place is ours, and nobody has changed it since."""
+        return stamp_of(self._folder / output) in self._stamps.get(output, ())
+
+
 class BatchJournal:
     """The record of one folder of results; only one batch at a time can hold it."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / JOURNAL_NAME
+        self.path = folder / JOURNAL_NAME
         self._folder = folder
-        self._done: dict[str, dict[str, Any]] = {}
-        self._ours: dict[str, tuple[int, int] | None] = {}
+        self.known = Known(folder)
 
     def __enter__(self) -> BatchJournal:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a+", encoding="utf-8")
+            self._file = open_regular(self.path, append=True)
         except OSError as error:
             raise OutputError(
-                f"{self._path}: expected to be able to write what has been done, found: "
+                f"{self.path}: expected to be able to write what has been done, found: "
                 f"{error.strerror}; choose another folder"
             ) from error
         self._lock()
-        self._load()
+        try:
+            self.known = Known.read(self.path)
+        except OSError as error:
+            self._file.close()
+            raise OutputError(
+                f"{self.path}: expected to be able to read what has been done, found: "
+                f"{error.strerror}; choose another folder"
+            ) from error
         return self
 
     def __exit__(
@@ -66,45 +226,25 @@ class BatchJournal:
     ) -> None:
         self._file.close()
 
-    def finished(self, output: str, key: str) -> dict[str, Any] | None:
+    def finished(self, output: str, key: str) -> Record | None:
         """The record of a result that is there and was made from the same; None if it is not."""
-        record = self._done.get(output)
-        if record is None or record.get("key") != key or not (self._folder / output).is_file():
-            return None
-        return record
+        return self.known.finished(output, key)
 
     def may_replace(self, output: str) -> bool:
         """Whether a file in the output's place is ours, and nobody has changed it since."""
-        if output not in self._ours:
-            return False
-        written = self._ours[output]
-        return written is None or written == _stamp(self._folder / output)
+        return self.known.may_replace(output)
 
     def begin(self, output: str) -> None:
-        """Record that a result is being made: what appears there from now on is ours."""
-        self._ours[output] = None
+        """Record that a result is being made."""
         self._write({"event": "begin", "output": output})
 
-    def done(self, output: str, key: str, record: dict[str, Any]) -> None:
-        """Record that a result is written whole."""
-        stamp = _stamp(self._folder / output)
-        self._ours[output] = stamp
-        event = {"event": "done", "output": output, "key": key, "stamp": stamp, **record}
-        self._done[output] = event
-        self._write(event)
+    def done(self, output: str, key: str, stamp: Stamp | None, facts: dict[str, Any]) -> None:
+        """Record that a result is written whole, and what it is known by."""
+        self._write({"event": "done", "output": output, "key": key, "stamp": stamp, **facts})
 
     def failed(self, output: str, error: str) -> None:
         """Record that a bracket failed; it is tried again by the next run."""
-        self._forget(output)
         self._write({"event": "failed", "output": output, "error": error})
-
-    def _forget(self, output: str) -> None:
-        """Nothing was written: what is or will be there is ours only if it was before."""
-        stamp = self._done.get(output, {}).get("stamp")
-        if stamp:
-            self._ours[output] = (int(stamp[0]), int(stamp[1]))
-        else:
-            self._ours.pop(output, None)
 
     def _lock(self) -> None:
         try:
@@ -120,42 +260,24 @@ class BatchJournal:
                 "end or choose another folder"
             ) from None
 
-    def _load(self) -> None:
-        self._file.seek(0)
-        whole = True
-        for line in self._file:
-            whole = line.endswith("\n")
-            try:
-                event = json.loads(line)
-                kind, output = event["event"], str(event["output"])
-            except (ValueError, KeyError, TypeError):
-                continue
-            if kind == "begin":
-                self._ours[output] = None
-            elif kind == "done":
-                self._done[output] = event
-                stamp = event.get("stamp")
-                self._ours[output] = (int(stamp[0]), int(stamp[1])) if stamp else None
-            elif kind == "failed":
-                self._forget(output)
-        if not whole:
-            self._file.write("\n")
-
     def _write(self, event: dict[str, Any]) -> None:
         try:
-            self._file.write(json.dumps(event) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            _add(self._file, event)
         except OSError as error:
             raise OutputError(
-                f"{self._path}: expected to be able to write what has been done, found: "
+                f"{self.path}: expected to be able to write what has been done, found: "
                 f"{error.strerror}; free some space, then run the same command again"
             ) from error
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def announce(journal: Path, output: str, key: str, stamp: Stamp | None) -> None:
+    """Record what a result will be known by, before it gets its name. Raises OutputError."""
+    event = {"event": "written", "output": output, "key": key, "stamp": stamp}
     try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_size, facts.st_mtime_ns
+        with open_regular(journal, append=True) as log:
+            _add(log, event)
+    except OSError as error:
+        raise OutputError(
+            f"{journal}: expected to be able to write what has been done, found: "
+            f"{error.strerror}; nothing was written"
+        ) from error

@@ -10,15 +10,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bracket import Bracket, Frame, Pixels
-from ..exposure import estimate_stops
+from ..bracket import Frame, Metadata, Pixels
+from ..exposure import compare_exposures
 from ..io.decode import turn
 from ..io.read import ReadSettings, read_frame
 from ..likeness import likeness
+from ..memory import available_bytes
+from ..regular import open_regular
+from ..stripes import core_count
 from .grouping import Evidence
 
 # A copy for estimating exposures keeps enough pixels for quantiles.
 _COPY_PIXELS: Final = 20_000
+# What a process takes that reads a photo: the libraries, and for each pixel (RAW takes most).
+_BASE_BYTES: Final = 150_000_000
+_BYTES_PER_PIXEL: Final = 24.0
+_MEMORY_SHARE: Final = 0.7
+
+
+def readers(largest_pixels: int) -> int:
+    """How many photos may be read at a time, by cores and memory."""
+    each = _BASE_BYTES + _BYTES_PER_PIXEL * largest_pixels
+    return max(1, min(core_count(), int(_MEMORY_SHARE * available_bytes() / each)))
+
+
+def bare_copy(path: Path, settings: ReadSettings | None) -> Frame:
+    """A small copy without its metadata, to be sent from one process to another."""
+    cv2.setNumThreads(1)
+    return replace(small_copy(path, settings), metadata=Metadata())
 
 
 def small_copy(path: Path, settings: ReadSettings | None = None) -> Frame:
@@ -45,7 +64,12 @@ def _eighth_of_jpeg(path: Path) -> NDArray[np.uint8] | None:
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return None
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        with open_regular(path) as file:
+            # Whatever the name says; other formats would be decoded whole.
+            if file.read(3) != b"\xff\xd8\xff":
+                return None
+            file.seek(0)
+            data = np.frombuffer(file.read(), np.uint8)
     except OSError:
         return None  # read_frame says why
     pixels = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_8) if data.size else None
@@ -63,8 +87,7 @@ def compare(first: Frame, second: Frame) -> Evidence:
     alike, second = _way_round(first, second)
     if alike is None or first.pixels.shape != second.pixels.shape:
         return Evidence(alike)
-    dark_to_bright = estimate_stops(Bracket((first, second)))
-    return Evidence(alike, dark_to_bright[1] - dark_to_bright[0])
+    return Evidence(alike, *compare_exposures(first, second))
 
 
 def _way_round(first: Frame, second: Frame) -> tuple[float | None, Frame]:

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, get_args
 
-from ..bracket import Metadata
 from ..errors import FileReadError, GhostlessError, OptionError
 from ..exposure import stops_from_metadata
 from ..io.containers import HEAD_BYTES, Format, sniff, what_it_seems
 from ..io.exif import ExifBlock, parse_exif
-from ..io.metadata import SOFTWARE
 from ..io.read import PhotoFacts, ReadSettings, read_facts
 from ..photo_files import IMAGE_SUFFIXES, natural_key
+from ..regular import check_regular, open_regular
+from ..shots import Prefer, Shot, same_shots, shot_of
+from .apart import Failure, do_apart
 from .grouping import Photo
 
-Prefer = Literal["raw", "jpeg"]
 Status = Literal["used", "single", "pair", "left out", "failed", "damaged", "not a photo"]
 
-_THREADS: Final = 4
-_SOFTWARE_TAG, _SERIAL_TAG, _DNG_SERIAL_TAG = 0x0131, 0xA431, 0xC62F
-# Of files of one shot, which holds most: as recorded by the sensor, then what loses nothing.
-_BEST_FIRST: Final[tuple[Format, ...]] = ("raw", "tiff", "png", "heif", "avif", "webp", "jpeg")
-# A camera may stamp the two files of a pair some moments apart.
-_PAIR_SECONDS: Final = 2.0
+# Disks answer several questions at once sooner than one after the other.
+_LOOKERS: Final = 4
+_SERIAL_TAG, _DNG_SERIAL_TAG = 0xA431, 0xC62F
 
 
 @dataclass(frozen=True)
@@ -41,10 +34,17 @@ class PhotoFile:
     kind: Format | None = None
     white_balance: tuple[float, float, float, float] | None = None
     auto_white_balance: bool = True
+    own: bool = False
 
     @property
     def pixels(self) -> int:
         return self.photo.width * self.photo.height
+
+    @property
+    def shot(self) -> Shot:
+        """What the file says of the shot in it."""
+        photo = self.photo
+        return Shot(self.kind, photo.start_seconds, photo.flash, self.own, photo.problem)
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ def scan_folder(
     skip: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Folder:
-    """Look at every file below a folder.
+    """Look at every file below a folder, in processes of their own.
 
     prefer: which file of a RAW+JPEG pair is fused.
     skip: a folder that is passed over, where results go.
-    A damaged photo is a photo with a problem, so that its bracket is not fused without it.
+    A damaged photo is a photo with a problem, so that its bracket is not fused without it; so is
+    one that takes the process with it that looks at it.
     Raises FileReadError for a folder that cannot be read or does not exist.
     """
     if prefer not in get_args(Prefer):
@@ -84,16 +85,19 @@ def scan_folder(
     names = list(_walk(root, skip))
     found: dict[str, PhotoFile] = {}
     other: dict[str, tuple[Status, str]] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        looks = pool.map(lambda name: _look(root, name, read or ReadSettings()), names)
-        for number, (name, look) in enumerate(zip(names, looks, strict=True), start=1):
-            if isinstance(look, PhotoFile):
-                found[name] = look
-            else:
-                other[name] = look
-            if progress is not None:
-                progress(number / len(names))
-    for name, main in _pairs(found, prefer).items():
+    jobs = [(root, name, read or ReadSettings()) for name in names]
+    for place, look in do_apart(look_at, jobs, _LOOKERS, progress=progress):
+        name = names[place]
+        if isinstance(look, Failure):
+            look = _unreadable(name, look.reason)
+        if isinstance(look, PhotoFile):
+            found[name] = look
+        else:
+            other[name] = look
+    # As the names come, not as the looks did.
+    found = {name: found[name] for name in names if name in found}
+    other = {name: other[name] for name in names if name in other}
+    for name, main in same_shots({n: file.shot for n, file in found.items()}, prefer).items():
         del found[name]
         other[name] = ("pair", f"the same shot as {PurePosixPath(main).name}, which counts")
     return Folder(root, found, other)
@@ -108,52 +112,68 @@ def _walk(root: Path, skip: Path | None) -> Iterator[str]:
             "check its permissions"
         ) from error
 
-    skipped = None if skip is None else skip.resolve()
+    skipped = None if skip is None else os.path.realpath(skip)
     for folder, folders, files in os.walk(root, onerror=stop):
         folders[:] = sorted(
-            (f for f in folders if Path(folder, f).resolve() != skipped), key=natural_key
+            (f for f in folders if os.path.realpath(Path(folder, f)) != skipped), key=natural_key
         )
         for file in sorted(files, key=natural_key):
             yield Path(folder, file).relative_to(root).as_posix()
 
 
-def _look(root: Path, name: str, read: ReadSettings) -> PhotoFile | tuple[Status, str]:
+def look_at(root: Path, name: str, read: ReadSettings) -> PhotoFile | tuple[Status, str]:
+    """Tell what a file is: a photo with its facts, or its status and the reason."""
     path = root / name
     if path.name.startswith("."):
         return "not a photo", "a hidden file"
-    named_so = path.suffix.lower() in IMAGE_SUFFIXES
     try:
-        with path.open("rb") as stream:
+        status = path.stat()
+    except OSError as error:
+        return _unreadable(name, f"cannot be read: {error.strerror}")
+    try:
+        check_regular(status)
+    except OSError as error:
+        return "not a photo", f"cannot be read: {error.strerror}"
+    try:
+        with open_regular(path) as stream:
             head = stream.read(HEAD_BYTES)
     except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        return PhotoFile(Photo(name, problem=reason)) if named_so else ("not a photo", reason)
+        return _unreadable(name, f"cannot be read: {error.strerror}")
     kind = sniff(head)
     if kind is None:
         seems = what_it_seems(head) if head else "an empty file"
-        if named_so and seems != "a video":
+        if _is_named_so(name) and seems != "a video":
             return PhotoFile(Photo(name, problem=f"damaged: it holds {seems}"))
         return "not a photo", seems
     if kind in ("hdr", "exr"):
         return "left out", "an HDR picture, no single exposure"
     try:
         facts = read_facts(path, read)
+        block = parse_exif(facts.metadata.exif) if facts.metadata.exif else ExifBlock()
+        file = _photo_file(root, name, facts, block)
     except GhostlessError as error:
         return PhotoFile(Photo(name, problem=" ".join(str(error).split())), kind)
-    block = parse_exif(facts.metadata.exif) if facts.metadata.exif else ExifBlock()
-    if _text(block, _SOFTWARE_TAG) == SOFTWARE:
-        return "left out", "made by Ghostless"
-    return _photo_file(name, facts, block)
+    return ("left out", "made by Ghostless") if file.own else file
 
 
-def _photo_file(name: str, facts: PhotoFacts, block: ExifBlock) -> PhotoFile:
+def _unreadable(name: str, reason: str) -> PhotoFile | tuple[Status, str]:
+    """What to make of a file that nothing is known of but its name."""
+    return PhotoFile(Photo(name, problem=reason)) if _is_named_so(name) else ("not a photo", reason)
+
+
+def _is_named_so(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _photo_file(root: Path, name: str, facts: PhotoFacts, block: ExifBlock) -> PhotoFile:
     metadata = facts.metadata
+    shot = shot_of(facts, block, root / name)
     serial = _text(block, _SERIAL_TAG) or _text(block, _DNG_SERIAL_TAG)
     camera = " ".join(part for part in (metadata.camera, serial) if part) or None
     photo = Photo(
         name,
         stops=stops_from_metadata(metadata),
-        start_seconds=_seconds(metadata),
+        start_seconds=shot.start_seconds,
         shutter_seconds=metadata.shutter_seconds,
         camera=camera,
         lens=metadata.lens,
@@ -161,55 +181,13 @@ def _photo_file(name: str, facts: PhotoFacts, block: ExifBlock) -> PhotoFile:
         width=facts.width,
         height=facts.height,
         turned=facts.orientation >= 5,
+        flash=shot.flash,
     )
     white_balance = block.photo.get(0xA403)  # 1: set by hand, hence the same for all photos
     by_hand = white_balance is not None and white_balance.numbers()[:1] == [1.0]
-    return PhotoFile(photo, facts.kind, facts.white_balance, not by_hand)
+    return PhotoFile(photo, facts.kind, facts.white_balance, not by_hand, shot.own)
 
 
 def _text(block: ExifBlock, tag: int) -> str:
     value = block.photo.get(tag) or block.image.get(tag)
     return "" if value is None else value.text()
-
-
-def _seconds(metadata: Metadata) -> float | None:
-    """When a photo was taken by its camera's clock; the time zone does not matter in one row."""
-    if metadata.taken_at is None:
-        return None
-    text = re.sub(r"(\.\d{1,6})\d*", r"\1", metadata.taken_at)
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
-
-
-def _pairs(found: Mapping[str, PhotoFile], prefer: Prefer) -> dict[str, str]:
-    """For every photo that another file of the same shot stands for, that other one's name."""
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for name in found:
-        by_stem[str(PurePosixPath(name).with_suffix("")).casefold()].append(name)
-    replaced: dict[str, str] = {}
-    for names in by_stem.values():
-        kinds = [found[name].kind for name in names]
-        if len(names) < 2 or len(set(kinds)) < 2:
-            continue
-        best = min(names, key=lambda name: _rank(found[name], prefer))
-        replaced |= {
-            name: best for name in names if name != best and _one_shot(found[name], found[best])
-        }
-    return replaced
-
-
-def _rank(file: PhotoFile, prefer: Prefer) -> int:
-    if file.kind is None or file.photo.problem is not None:
-        return len(_BEST_FIRST)
-    place = _BEST_FIRST.index(file.kind)
-    return place if prefer == "raw" else -place
-
-
-def _one_shot(first: PhotoFile, second: PhotoFile) -> bool:
-    """Whether two files of one name hold one shot, as far as they tell."""
-    a, b = first.photo, second.photo
-    if a.start_seconds is not None and b.start_seconds is not None:
-        return abs(a.start_seconds - b.start_seconds) <= _PAIR_SECONDS
-    return "raw" in (first.kind, second.kind) or a.problem is not None or b.problem is not None

@@ -6,16 +6,26 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from ..bracket import MAX_FRAMES
+from ..bracket import MAX_FRAMES, Frame
 from ..errors import FileReadError, OptionError
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, check_output, write_text
 from ..photo_files import natural_key
-from .grouping import Evidence, GroupSettings, Pair, Photo, group_photos, open_questions
-from .likeness import compare, small_copy
+from ..regular import read_regular
+from .apart import Failure, do_apart
+from .grouping import (
+    Evidence,
+    GroupSettings,
+    Pair,
+    group_photos,
+    lit_photos,
+    open_questions,
+)
+from .likeness import bare_copy, compare, readers
 from .photos import Folder, Status
 
 COLUMNS = ("file", "group", "output", "status", "stops", "seconds", "note")
@@ -57,8 +67,8 @@ def make_plan(
     progress: Callable[[float], None] | None = None,
 ) -> Plan:
     """Group the photos of a folder; photos are looked at only where their facts leave a doubt."""
+    folder, pixels = _look_at_doubts(folder, settings, read, progress)
     photos = [file.photo for file in folder.photos.values()]
-    pixels = _look_at_doubts(folder, photos, settings, read, progress)
     rest = dict(folder.other)
     chosen: list[tuple[tuple[str, ...], str]] = []
     for group in group_photos(photos, settings, pixels):
@@ -78,36 +88,68 @@ def make_plan(
 
 def _look_at_doubts(
     folder: Folder,
-    photos: Sequence[Photo],
     settings: GroupSettings,
     read: ReadSettings | None,
     progress: Callable[[float], None] | None,
-) -> dict[Pair, Evidence]:
-    """Compare the pixels of neighbours until they would change nothing any more."""
+) -> tuple[Folder, dict[Pair, Evidence]]:
+    """Compare the pixels of neighbours until they would change nothing any more.
+
+    A photo that cannot be read, or whose process dies of it, becomes one with a problem.
+    """
     pixels: dict[Pair, Evidence] = {}
-    while pairs := open_questions(photos, settings, pixels):
-        for number, (pair, evidence) in enumerate(_evidence(folder, pairs, read), start=1):
+    while pairs := open_questions([f.photo for f in folder.photos.values()], settings, pixels):
+        problems: dict[str, str] = {}
+        for number, (pair, evidence) in enumerate(_evidence(folder, pairs, read, problems), 1):
             pixels[pair] = evidence
             if progress is not None:
                 progress(number / len(pairs))
-    return pixels
+        folder = _changed(folder, {name: {"problem": why} for name, why in problems.items()})
+        lit = lit_photos((file.photo for file in folder.photos.values()), pixels)
+        folder = _changed(folder, {name: {"flash": True} for name in lit})
+    return folder, pixels
 
 
 def _evidence(
-    folder: Folder, pairs: Sequence[Pair], read: ReadSettings | None
+    folder: Folder,
+    pairs: Sequence[Pair],
+    read: ReadSettings | None,
+    problems: dict[str, str],
 ) -> Iterator[tuple[Pair, Evidence]]:
-    """Compare pairs, each photo being read once where one pair begins as the last one ends."""
-    last_name, last = "", None
-    for first_name, second_name in pairs:
-        try:
-            first = last if first_name == last_name else None
-            first = first or small_copy(folder.root / first_name, read)
-            last_name, last = second_name, small_copy(folder.root / second_name, read)
-            yield (first_name, second_name), compare(first, last)
-        except FileReadError:
-            # Its bracket will say so when it is fused; nothing speaks for or against the pair.
-            last_name, last = "", None
-            yield (first_name, second_name), Evidence()
+    """Compare pairs of photos, each read once, by processes of their own; note what is damaged."""
+    asked: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        for name in pair:
+            asked[name].append(pair)
+    names = list(asked)
+    jobs = [(folder.root / name, read) for name in names]
+    largest = max(folder.photos[name].pixels for name in names)
+    copies: dict[str, Frame | Failure] = {}
+    open_pairs = dict.fromkeys(pairs)
+    for place, copy in do_apart(bare_copy, jobs, readers(largest)):
+        name = names[place]
+        copies[name] = copy
+        if isinstance(copy, Failure):
+            problems[name] = copy.reason
+        for pair in asked[name]:
+            first, second = (copies.get(other) for other in pair)
+            if first is None or second is None:
+                continue
+            del open_pairs[pair]
+            if isinstance(first, Failure) or isinstance(second, Failure):
+                yield pair, Evidence()  # nothing speaks for or against it
+            else:
+                yield pair, compare(first, second)
+        for other in {other for pair in asked[name] for other in pair}:
+            if other in copies and not any(pair in open_pairs for pair in asked[other]):
+                del copies[other]
+
+
+def _changed(folder: Folder, facts: Mapping[str, Mapping[str, Any]]) -> Folder:
+    """A folder with what was found out about some of its photos."""
+    photos = dict(folder.photos)
+    for name, found in facts.items():
+        photos[name] = replace(photos[name], photo=replace(photos[name].photo, **found))
+    return replace(folder, photos=photos)
 
 
 def _problem(folder: Folder, files: Sequence[str]) -> str:
@@ -244,13 +286,15 @@ def _from_groups(
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Lines of a plan with their numbers; comma, semicolon or tab between the columns."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MAX_PLAN_BYTES)
     except OSError as error:
         raise FileReadError(
             f"{path}: expected a plan (CSV), found: {error.strerror}; check the name"
         ) from None
     if len(data) > _MAX_PLAN_BYTES:
-        raise FileReadError(f"{path}: expected a plan (CSV), found {len(data):,} bytes")
+        raise FileReadError(
+            f"{path}: expected a plan (CSV), found more than {_MAX_PLAN_BYTES:,} bytes"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

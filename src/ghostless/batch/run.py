@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from ..memory import available_bytes
 from ..methods import METHODS
 from ..pipeline import FuseOptions, choose_method
 from ..stripes import core_count
-from .journal import BatchJournal, key_of
+from .journal import JOURNAL_NAME, BatchJournal, key_of
 from .photos import Folder
 from .plan import Plan, Planned
 from .workers import Outcome, Processes, RayWorkers, Task, Workers
@@ -66,6 +67,14 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Ran:
+    """What became of each bracket of a plan, in their order, and what there is to say of all."""
+
+    brackets: tuple[Done, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Step:
     """Where a run is. last: what just ended. seconds_left: None while nothing can be said."""
 
@@ -84,11 +93,11 @@ def run_plan(
     *,
     options_of: Mapping[int, FuseOptions] | None = None,
     progress: Callable[[Step], None] | None = None,
-) -> list[Done]:
+) -> Ran:
     """Fuse all brackets of a plan into a folder; results that are there and still true are kept.
 
     options_of: options of brackets that have their own, by number.
-    Returns what became of each bracket, in their order. A bracket that fails stops no other.
+    A bracket that fails stops no other.
     Raises GhostlessError for what concerns all, before anything is fused.
     """
     _check_before(plan, folder, out, options)
@@ -98,15 +107,16 @@ def run_plan(
         waiting: list[Task] = []
         for planned in plan.brackets:
             own = (options_of or {}).get(planned.number, options)
-            files = tuple((folder.root / name).resolve() for name in planned.files)
+            files = tuple(_real(folder.root / name) for name in planned.files)
             keys[planned.number] = key_of(files, own)
             state = _before(planned, journal, keys[planned.number], out, own, files)
             if isinstance(state, Done):
                 finished[planned.number] = state
             else:
-                overwrite = own.write.overwrite or (out / planned.output).exists()
-                write = replace(own.write, overwrite=overwrite)
-                waiting.append(_task(planned, folder, out, replace(own, write=write), files))
+                task = _task(planned, folder, out, own, files)
+                waiting.append(
+                    replace(task, journal=journal.path.absolute(), key=keys[planned.number])
+                )
         clock = RemainingTime(sum(task.work for task in waiting))
         by_number = {planned.number: planned for planned in plan.brackets}
 
@@ -121,12 +131,29 @@ def run_plan(
             if outcome.error:
                 journal.failed(planned.output, outcome.error)
             else:
-                journal.done(planned.output, keys[task.number], _record(outcome))
+                key = keys[task.number]
+                journal.done(planned.output, key, outcome.stamp, _record(outcome))
             state_now: State = "failed" if outcome.error else "done"
             clock.did(task.work)
             finished[task.number] = Done(planned, state_now, outcome)
             tell(finished[task.number])
-    return [finished[planned.number] for planned in plan.brackets]
+        notes = _journal_notes(journal)
+    return Ran(tuple(finished[planned.number] for planned in plan.brackets), notes)
+
+
+def _journal_notes(journal: BatchJournal) -> tuple[str, ...]:
+    count = journal.known.passed_over
+    if not count:
+        return ()
+    what = "record of it is" if count == 1 else "records of it are"
+    return (
+        f"{JOURNAL_NAME}: {count} {what} damaged and passed over; what only they knew is not taken "
+        "for done",
+    )
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _record(outcome: Outcome) -> dict[str, object]:
@@ -145,7 +172,7 @@ def check_folders(root: Path, out: Path) -> None:
     """Raise OutputError if results would come to lie among the photos."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a folder for the results, found a file; name another")
-    if root.resolve() == out.resolve():
+    if _real(root) == _real(out):
         raise OutputError(
             f"{out}: expected a folder of their own for the results, found that of the photos; "
             f"name another, such as {out / 'fused'}"
@@ -174,12 +201,7 @@ def _before(
         return Done(planned, "failed", Outcome(planned.problem))
     record = journal.finished(planned.output, key)
     if record is not None and not options.write.overwrite:
-        notes = tuple(str(note) for note in record.get("notes", ()))
-        outcome = Outcome(
-            seconds=float(record.get("seconds", 0.0)),
-            method=str(record.get("method", "")),
-            notes=notes,
-        )
+        outcome = Outcome(seconds=record.seconds, method=record.method, notes=record.notes)
         return Done(planned, "kept", outcome)
     overwrite = options.write.overwrite or journal.may_replace(planned.output)
     try:
@@ -199,8 +221,9 @@ def _task(
     return Task(
         planned.number,
         files,
-        (out / planned.output).resolve(),
+        _real(out / planned.output),
         options,
+        output=planned.output,
         bytes_needed=estimated_bytes(pixels, len(files), options, deep=deep),
         work=pixels * len(files),
     )

@@ -44,6 +44,7 @@ class Summary:
     brackets: tuple[Done, ...]
     files: tuple[FileAccount, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -64,6 +65,7 @@ class Summary:
                 "files": len(self.files),
                 **{f"files_{s.replace(' ', '_')}": statuses[s] for s in _IN_WORDS},
             },
+            "notes": list(self.notes),
             "brackets": [_bracket_facts(done) for done in self.brackets],
             "files": [vars(file).copy() for file in self.files],
         }
@@ -86,7 +88,8 @@ class Summary:
             for file in self.files
             if file.status in ("single", "left out", "damaged", "not a photo")
         ]
-        lines = [*failures, *_shortened(notes), *_shortened(unused)]
+        of_all = [f"note: {note}" for note in self.notes]
+        lines = [*failures, *of_all, *_shortened(notes), *_shortened(unused)]
         return "\n".join([*lines, self._brackets_in_words(), self._files_in_words()])
 
     def _brackets_in_words(self) -> str:

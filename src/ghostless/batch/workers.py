@@ -9,24 +9,22 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-import multiprocessing
 import os
-import signal
 import socket
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import GhostlessError, InputError, MissingPackageError
+from ..errors import GhostlessError, InputError, MissingPackageError, OutputError
+from ..io.write import before_naming
 from ..pipeline import FuseOptions, fuse_files
+from .apart import Child, Failure, answer_of, ask, one_line, start_child
+from .journal import Known, Stamp, announce, stamp_of
 
-# The system takes memory back from the process with the highest score first; ours may be 0..1000.
-_OUT_OF_MEMORY_SCORE = "600"
 # How often Ray starts a bracket again whose worker or machine was lost.
 _RAY_RETRIES = 3
 _RAY_OBJECT_STORE_BYTES = 100_000_000  # pictures travel as files
@@ -38,6 +36,8 @@ class Task:
 
     bytes_needed: estimate of the memory it takes. work: what it costs beside others, any unit.
     threads: cores that it may use; 0 for all.
+    journal: where a result is recorded before it gets its name, as `output`, made by `key`; None to
+        record nothing.
     """
 
     number: int
@@ -47,6 +47,9 @@ class Task:
     bytes_needed: int = 0
     work: float = 1.0
     threads: int = 0
+    journal: Path | None = None
+    output: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Outcome:
     """What became of a bracket.
 
     error: one line, "" where the result is written. died: whether the process ended without a
-    word. killed: by the system or a person rather than by a fault of its own.
+    word. killed: by the system or a person rather than by a fault of its own. stamp: what the
+    result is known by.
     """
 
     error: str = ""
@@ -64,6 +68,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     died: bool = False
     killed: bool = False
+    stamp: Stamp | None = None
 
 
 class Workers(Protocol):
@@ -84,30 +89,63 @@ class Workers(Protocol):
 
 def fuse_task(task: Task) -> Outcome:
     """Fuse one bracket by the line; every failure becomes an outcome."""
-    _limit_threads(task.threads)
+    limit_threads(task.threads)
     start = time.perf_counter()
+    naming = _Naming(task)
     try:
         task.out.parent.mkdir(parents=True, exist_ok=True)
-        report = fuse_files(task.files, task.out, task.options)
+        write = replace(task.options.write, overwrite=naming.may_replace())
+        with before_naming(naming):
+            report = fuse_files(task.files, task.out, replace(task.options, write=write))
     except GhostlessError as error:
-        return Outcome(_one_line(str(error)), time.perf_counter() - start)
+        return Outcome(one_line(str(error)), time.perf_counter() - start)
     except MemoryError:
         return Outcome("expected enough memory, found too little; allow fewer --jobs")
     except Exception as error:
-        return Outcome(_one_line(f"unexpected error: {type(error).__name__}: {error}"))
+        return Outcome(one_line(f"unexpected error: {type(error).__name__}: {error}"))
     return Outcome(
         seconds=time.perf_counter() - start,
         peak_bytes=report.peak_bytes,
         method=report.method or "",
         notes=report.notes,
+        stamp=naming.stamp,
     )
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+class _Naming:
+    """Sees to it that a result takes the place of nothing that is not ours, and is recorded."""
+
+    def __init__(self, task: Task) -> None:
+        self.stamp: Stamp | None = None
+        self._task = task
+
+    def may_replace(self) -> bool:
+        """Whether what is at the result's place now, if anything is, may go."""
+        task = self._task
+        if task.options.write.overwrite or task.journal is None:
+            return task.options.write.overwrite
+        # Read only where there is something: an earlier try may have come as far as that.
+        if stamp_of(task.out) is None:
+            return False
+        try:
+            return Known.read(task.journal).may_replace(task.output)
+        except OSError:
+            return False
+
+    def __call__(self, file: Path, target: Path) -> None:
+        task = self._task
+        self.stamp = stamp_of(file)
+        if task.journal is None:
+            return
+        if stamp_of(target) is not None and not self.may_replace():
+            raise OutputError(
+                f"{target}: expected a new file, found that it exists now; nothing was overwritten"
+            )
+        announce(task.journal, task.output, task.key, self.stamp)
 
 
-def _limit_threads(count: int) -> None:
+def limit_threads(count: int) -> None:
+    """Let this process use so many cores; 0 for all."""
     if count:
         import cv2
 
@@ -121,83 +159,38 @@ def _limit_threads(count: int) -> None:
 
 
 class Processes:
-    """A process of its own for each bracket: what one does to itself harms no other.
+    """A process of its own for each bracket: what one does to itself harms no other."""
 
-    Where the system can (Linux, macOS), they are forked from a small server that has the libraries
-    loaded, which takes milliseconds.
-    """
-
-    def __init__(self) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        self._context: Any = multiprocessing.get_context(
-            "forkserver" if "forkserver" in methods else "spawn"
-        )
-        if "forkserver" in methods:
-            self._context.set_forkserver_preload([__name__, "ghostless.methods.mertens"])
-        self._running: dict[Connection, tuple[Task, Any]] = {}
+    def __init__(self, work: Callable[[Task], Outcome] = fuse_task) -> None:
+        self._work = work
+        self._running: dict[Connection, tuple[Task, Child]] = {}
 
     def start(self, task: Task) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_child, args=(theirs, task), daemon=True)
-        process.start()
-        theirs.close()
-        self._running[ours] = task, process
+        child = start_child()
+        self._running[child.pipe] = task, child
+        with suppress(OSError):  # one that has died already is found out by `wait`
+            ask(child, self._work, task)
 
     def wait(self, seconds: float) -> list[tuple[Task, Outcome]]:
         # A pipe is readable when an answer came, and when the other end is gone.
-        ready = wait(list(self._running), seconds)
         ended = []
-        for pipe in ready:
+        for pipe in wait(list(self._running), seconds):
             assert isinstance(pipe, Connection)
-            task, process = self._running.pop(pipe)
-            try:
-                outcome = pipe.recv()
-                process.join()
-            except (EOFError, OSError):
-                process.join()
-                outcome = _death(process.exitcode)
-            pipe.close()
-            ended.append((task, outcome))
+            task, child = self._running.pop(pipe)
+            answer = answer_of(child)
+            child.kill()
+            ended.append((task, _outcome(answer) if isinstance(answer, Failure) else answer))
         return ended
 
     def stop(self) -> None:
-        for _, process in self._running.values():
-            process.kill()
-        for pipe, (_, process) in self._running.items():
-            process.join()
-            pipe.close()
+        for _, child in self._running.values():
+            child.kill()
         self._running.clear()
 
 
-def _child(pipe: Connection, task: Task) -> None:
-    """What runs in a bracket's own process."""
-    # Interruptions are the parent's business, which ends this process in its own way.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE)
-    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-    pipe.send(fuse_task(task))
-
-
-def _end_with_parent(pipe: Connection) -> None:
-    """End this process when the other end of its pipe is gone: nobody waits for its result."""
-    with suppress(EOFError, OSError):
-        pipe.recv()
-    os._exit(1)
-
-
-def _death(exit_code: int | None) -> Outcome:
-    killed = exit_code == -signal.SIGKILL if hasattr(signal, "SIGKILL") else False
-    if killed:
-        why = "it was killed, most likely for want of memory: allow fewer --jobs or give --memory"
-    elif exit_code is not None and exit_code < 0:
-        with suppress(ValueError):
-            exit_code_name = signal.Signals(-exit_code).name
-            return Outcome(f"its process crashed ({exit_code_name}); the others went on", died=True)
-        why = f"its process ended by signal {-exit_code}"
-    else:
-        why = f"its process ended with status {exit_code}"
-    return Outcome(why, died=True, killed=killed)
+def _outcome(failure: Failure) -> Outcome:
+    cure = "allow fewer --jobs or give --memory-gb" if failure.killed else "the others went on"
+    return Outcome(f"{failure.reason}; {cure}", died=failure.died, killed=failure.killed)
 
 
 # --- a Ray cluster -------------------------------------------------------------------------------
@@ -235,7 +228,7 @@ class RayWorkers:
         except Exception as error:
             raise InputError(
                 f"--cluster: expected a Ray cluster at {address!r}, found none that answers "
-                f"({_one_line(str(error))[:160]}); start one, or use --cluster local"
+                f"({one_line(str(error))[:160]}); start one, or use --cluster local"
             ) from error
         # Ray tells of lost workers on standard output, which is for results.
         self._hushed = ExitStack()
@@ -248,9 +241,6 @@ class RayWorkers:
         return max(1, 2 * int(self._ray.cluster_resources().get("CPU", 1)))
 
     def start(self, task: Task) -> None:
-        # A try whose worker was lost may have written its result already.
-        write = replace(task.options.write, overwrite=True)
-        task = replace(task, options=replace(task.options, write=write))
         memory = min(task.bytes_needed, self._largest_memory())
         reference = self._remote.options(memory=memory).remote(task)
         self._running[reference] = task
@@ -268,7 +258,7 @@ class RayWorkers:
             try:
                 outcome = self._ray.get(reference)
             except Exception as error:
-                reason = _one_line(str(error))[:200]
+                reason = one_line(str(error))[:200]
                 outcome = Outcome(
                     f"its worker was lost {_RAY_RETRIES + 1} times: {reason}", died=True
                 )

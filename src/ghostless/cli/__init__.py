@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from ..errors import GhostlessError
+from ..errors import GhostlessError, OptionError
 
 _INTERRUPTED = 130
 
@@ -37,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def run(words: Sequence[str]) -> int:
     """Run the command and return its exit status; every failure is one line on standard error."""
     try:
+        _check_words(words)
         # Imported here so that an interruption meanwhile is answered in one line too.
         # All of it stays: looking for garbage meanwhile takes a tenth of the time.
         gc.disable()
@@ -71,6 +72,18 @@ def run(words: Sequence[str]) -> int:
             "please report it)",
             1,
         )
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse an empty word, which a path would take for the current folder."""
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if not word or (option.startswith("--") and equals and not value):
+            after = f" after {words[place - 1]!r}" if not word and place else ""
+            raise OptionError(
+                f"expected a name or a value{after}, found an empty word"
+                f"{f' ({word})' if word else ''}; give one, or leave the option out"
+            )
 
 
 def _fail(message: str, status: int) -> int:

@@ -28,6 +28,7 @@ from .words import (
     MethodName,
     MethodWords,
     Quiet,
+    Reference,
     ToneMap,
     Weights,
     Wrap,
@@ -99,6 +100,7 @@ def batch(
     wrap: Wrap = None,
     deghost: Deghost = "auto",
     deghost_by: DeghostBy = "network",
+    reference: Reference = "auto",
     tone_map: ToneMap = "auto",
     hdr: Annotated[
         bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")
@@ -120,7 +122,12 @@ def batch(
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
     start = time.monotonic()
-    options = options_from(None, None, max_pixels, "auto", align, crop, deghost, deghost_by, wrap)
+    options = options_from(
+        None, None, max_pixels, reference, align, crop, deghost, deghost_by, wrap
+    )
+    from ..batch.apart import start_server
+
+    start_server()  # it loads its libraries while this process loads what it needs
     from ..batch.grouping import GroupSettings
     from ..batch.photos import scan_folder
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan
@@ -174,7 +181,8 @@ def batch(
     assert out is not None
     done = _run(todo, shoot, out, options, settings, consistent, quiet)
     took = time.monotonic() - start
-    summary = Summary(str(folder), str(out), tuple(done), account(todo, done), took)
+    accounts = account(todo, done.brackets)
+    summary = Summary(str(folder), str(out), done.brackets, accounts, took, done.notes)
     if report is not None:
         import json
 

@@ -161,7 +161,8 @@ def fuse(
         report=report,
     )
     with Bars(quiet) as bars:
-        done = fuse_files(expand(files, out), out, options, progress=bars)
+        photos, remarks = expand(files, out)
+        done = fuse_files(photos, out, options, progress=bars, remarks=remarks)
     tell(done, quiet, as_json)
 
 
@@ -188,7 +189,8 @@ def align(
 
     options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
     with Bars(quiet) as bars:
-        done = align_files(expand(files), out, options, progress=bars)
+        photos, remarks = expand(files)
+        done = align_files(photos, out, options, progress=bars, remarks=remarks)
     tell(done, quiet, as_json)
 
 
@@ -222,7 +224,8 @@ def deghost(
 
     options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
     with Bars(quiet) as bars:
-        done = deghost_files(expand(files), out, options, masks=masks, progress=bars)
+        photos, remarks = expand(files)
+        done = deghost_files(photos, out, options, masks=masks, progress=bars, remarks=remarks)
     tell(done, quiet, as_json)
 
 
@@ -239,7 +242,8 @@ def info(
     from ..exposure import choose_reference
     from ..pipeline import prepare_files
 
-    bracket = prepare_files(expand(files), options)
+    photos, remarks = expand(files)
+    bracket = prepare_files(photos, options, remarks)
     reference = choose_reference(bracket)
     if as_json:
         print_json(bracket_facts(bracket, reference))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -123,22 +124,30 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:
-    """Replace folders by the images in them, by name; an earlier output there is no input."""
-    from ..photo_files import images_in
+def expand(files: Sequence[Path], out: Path | None = None) -> tuple[list[Path], list[str]]:
+    """Replace folders by the photos in them, by name, and say what of them is left out.
 
-    expanded = []
+    An earlier output there is no photo: neither the file at `out`, nor what Ghostless made.
+    """
+    from ..shots import photos_in
+
+    expanded: list[Path] = []
+    notes: list[str] = []
     for path in files:
         if not path.is_dir():
             expanded.append(path)
             continue
-        inside = [
-            file for file in images_in(path) if out is None or file.resolve() != out.resolve()
-        ]
+        found = photos_in(path)
+        inside = [file for file in found.files if out is None or not _is_same(file, out)]
         if not inside:
             raise BracketError(
                 f"{path}: expected a folder with the photos of one bracket, "
                 "found none in it; give the files by name"
             )
         expanded += inside
-    return expanded
+        notes += found.notes
+    return expanded, notes
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)

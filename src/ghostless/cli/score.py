@@ -99,7 +99,7 @@ def score(
 
     names = None if metrics is None else _names(metrics)
     chosen = None if names is None else [get_metric(name) for name in names]
-    asked = Asked(fused, tuple(expand(sources or [])), truth, radiance, match_exposure)
+    asked = Asked(fused, tuple(expand(sources or [])[0]), truth, radiance, match_exposure)
     images, ordered = asked.read(max_pixels)
     with Bars(quiet) as bars:
         values = score_images(

@@ -36,7 +36,7 @@ _EXPOSURE_TIME, _F_NUMBER, _ISO, _DATE_ORIGINAL, _DATE_DIGITIZED = (
 _SHUTTER_APEX, _APERTURE_APEX, _BIAS, _FOCAL_LENGTH = 0x9201, 0x9202, 0x9204, 0x920A
 _MAKER_NOTE, _SUB_SECONDS, _OFFSET_ORIGINAL = 0x927C, 0x9291, 0x9011
 _LENS_MODEL, _COLOUR_SPACE, _PIXELS_X, _PIXELS_Y = 0xA434, 0xA001, 0xA002, 0xA003
-_EXIF_VERSION, _USER_COMMENT = 0x9000, 0x9286
+_EXIF_VERSION, _USER_COMMENT, _FLASH = 0x9000, 0x9286, 0x9209
 
 # Of the image directory only these outlive a new picture: description, make, model, date, artist,
 # copyright, rating, and what Windows writes (title, comment, author, keywords, subject).
@@ -79,6 +79,7 @@ def metadata_from_exif(
         camera=_camera(block.image),
         lens=_clean(photo.get(_LENS_MODEL)),
         focal_length_mm=_positive(photo, _FOCAL_LENGTH, 1e5),
+        flash_fired=_flash_fired(photo),
     )
 
 
@@ -136,6 +137,12 @@ def _iso(photo: Tags) -> float | None:
         if iso is None:
             iso = _positive(photo, tag, 1e8)
     return iso
+
+
+def _flash_fired(photo: Tags) -> bool | None:
+    """Bit 0 of the tag; the others tell of modes, and whether the flash's light came back."""
+    flash = _first(photo, _FLASH, 0, 65535)
+    return None if flash is None else bool(int(flash) & 1)
 
 
 def _clean(value: Value | None) -> str | None:

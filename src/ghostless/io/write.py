@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -220,6 +221,9 @@ def write_atomically(
         with _unnamed_file(target.parent) as (scratch, give_name):
             write(scratch)
             _flush(scratch)
+            ask = _before_naming.get()
+            if ask is not None:
+                ask(scratch, target)
             give_name(target, overwrite)
         _flush_folder(target.parent)
     except FileExistsError as error:
@@ -231,6 +235,22 @@ def write_atomically(
 
 
 GiveName = Callable[[Path, bool], None]
+BeforeNaming = Callable[[Path, Path], None]
+_before_naming: ContextVar[BeforeNaming | None] = ContextVar("before_naming", default=None)
+
+
+@contextmanager
+def before_naming(ask: BeforeNaming) -> Iterator[None]:
+    """Call `ask` with every file that is written meanwhile, when it is whole but has no name yet.
+
+    ask: called with the file and the name that it will get. What it raises keeps the file from
+        getting it, and nothing is written.
+    """
+    token = _before_naming.set(ask)
+    try:
+        yield
+    finally:
+        _before_naming.reset(token)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import GhostlessError, WeightsError
+from ..regular import open_regular
 from .settings import NetworkSettings, choose_device, choose_dtype
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ def read_info(path: Path | str) -> WeightsInfo:
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             start = file.read(_LENGTH_BYTES)
             length = int.from_bytes(start, "little")
             header = _parse_header(path, size, start, file.read(min(length, _LONGEST_HEADER)))
