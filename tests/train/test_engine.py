@@ -349,6 +349,8 @@ def test_logs_tell_rates_losses_and_scores(tmp_path: Path) -> None:
 
 def test_finished_weights_and_card(tmp_path: Path) -> None:
     make_run(tmp_path / "run").train()
+    with (tmp_path / "run" / "log.jsonl").open("ab") as log:  # as a kill and a disk leave it
+        log.write(b'\xff[1]\n[2]\n{"phase": "first", "validation": 3, "step": 9}\n{"phase": "fi')
     first, second = finish(tmp_path / "run", phases())
     _, info = load_weights(KIND, second)
     assert info.data == "stand-in"
