@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ..align import AlignModel, AlignSettings
 from ..deghost import DeghostSettings
 from ..deghost import Mode as DeghostMode
-from ..errors import GhostlessError, OptionError
-from ..io.encode import OUTPUT_FORMATS, OutputFormat
+from ..errors import GhostlessError, OptionError, unknown_name
+from ..io.encode import FORMAT_BY_SUFFIX, OUTPUT_FORMATS, OutputFormat
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
 from ..methods import METHODS, Method
@@ -151,6 +151,20 @@ def _check_network_settings(method: Method, wanted: dict[str, Any]) -> None:
             raise OptionError(f"settings of {method.name}: {name}: files are not taken by name")
     common = {field.name for field in dataclasses.fields(NetworkSettings)}
     _check_values(method, NetworkSettings, {k: v for k, v in wanted.items() if k in common})
+
+
+def check_export_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request with its format as the table writes it.
+
+    Raises OptionError for what cannot be written. A format is one of the table's suffixes, all of
+    it: it becomes part of a file's name.
+    """
+    suffix = request["format"].lower()
+    if suffix not in FORMAT_BY_SUFFIX:
+        raise unknown_name("format", request["format"][:40], FORMAT_BY_SUFFIX)
+    checked = {**request, "format": suffix}
+    write_settings(checked)
+    return checked
 
 
 def write_settings(request: dict[str, Any]) -> WriteSettings:
