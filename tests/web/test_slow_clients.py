@@ -248,6 +248,19 @@ def test_an_answer_that_nobody_takes_is_given_up() -> None:
             assert total > 1 << 20
 
 
+def test_a_server_that_ends_waits_for_no_upload(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as opened:
+        with running(make_server(ServerSettings(folder=tmp_path))) as port:
+            made = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            made.sendall(UPLOAD)
+            time.sleep(0.3)
+            start = time.monotonic()
+        assert time.monotonic() - start < 2
+    assert not caplog.records
+
+
 def test_no_file_of_a_broken_upload_is_left(
     tmp_path: Path, connect: Callable[..., socket.socket]
 ) -> None:

@@ -88,6 +88,13 @@ class Connection(H11Protocol):
             self._write_deadline = None
         super().resume_writing()
 
+    def shutdown(self) -> None:
+        """Called when the server ends: what the client is waited for is not waited for any more."""
+        if self.is_serving and (self.cycle.more_body or self.flow.write_paused):
+            self._end()
+        else:
+            super().shutdown()
+
     def _await_request(self, seconds: float) -> None:
         self._stop_waiting()
         self.waiting_since = self.loop.time()
