@@ -200,7 +200,7 @@ def test_any_setting_of_the_method_can_be_set(
     files = [str(file) for file in save_bracket(tmp_path)]
     by_option, by_word, other = (tmp_path / f"{name}.png" for name in "abc")
     assert cli.run(["fuse", *files, "-o", str(by_option), "-q", "--well-exposedness", "0"]) == 0
-    words = ["--set", "well-exposedness=0", "--well-exposedness", "3"]
+    words = ["--set", "well-exposedness=0"]
     assert cli.run(["fuse", *files, "-o", str(by_word), "-q", *words]) == 0
     assert by_option.read_bytes() == by_word.read_bytes()
     assert cli.run(["fuse", *files, "-o", str(other), "-q", "--set", "overshoot=clip"]) == 0

@@ -34,6 +34,7 @@ from .methods import Method, fuse_stack, get_method
 from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
 from .tonemap import ToneMapSettings, check_operator, tone_map
+from .unused import check_unused
 
 StrPath = str | Path
 Observer = Callable[[str, Stack | Fused], None]
@@ -73,6 +74,13 @@ class FuseOptions:
     save_stages: Path | None = None
     report: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.stops is not None and self.stops_file is not None:
+            raise OptionError(
+                f"stops: expected one source of exposures, found numbers and {self.stops_file}; "
+                "leave out one of --stops and --stops-file"
+            )
+
 
 def fuse_files(
     paths: Sequence[StrPath],
@@ -92,13 +100,17 @@ def fuse_files(
         ("fused", Fused), where a linear result becomes a display file ("picture", Fused), and with
         `hdr` ("rendition", Fused).
         It may look and copy; what it keeps stays in memory.
-    Returns a Report. Raises GhostlessError; nothing is written then.
+    Returns a Report. Raises GhostlessError; nothing is written then. An option that is set and
+    would do nothing, such as a tone mapping of a display image, is an OptionError too.
     """
     options = options or FuseOptions()
     files, target = [Path(path) for path in paths], Path(out)
     check_frame_count(len(files))
     method = choose_method(options.method, target)
     check_operator(options.tone_map.operator)
+    check_unused(options, method, target)
+    if options.method_settings is not None:
+        method.check_settings(options.method_settings)
     if options.gains is not None:
         check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)

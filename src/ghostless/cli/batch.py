@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
-from .options import method_settings, options_from
+from .options import method_settings, options_from, settle
 from .presets import PresetName
 from .show import Bars, print_json
 from .words import (
@@ -45,6 +45,7 @@ SOME_FAILED = 1
 
 
 def batch(
+    ctx: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="SHOOT", help="Folder of photos, with its subfolders.")
     ],
@@ -140,12 +141,18 @@ def batch(
         write=replace(options.write, quality=jpeg_quality, depth=depth, overwrite=overwrite),
         hdr=hdr,
     )
+    options = settle(ctx, options, known_method, Path(f"name{suffix}"))
     memory_bytes = None if memory_gb is None else int(memory_gb * 1e9)
     settings = RunSettings(jobs=jobs, memory_bytes=memory_bytes, cluster=cluster)
     grouping = GroupSettings(size=size)
     plan_is_there = plan is not None and plan.exists()
     if plan is not None and not plan_is_there:
         check_plan_file(plan)
+    if plan_is_there and size is not None:
+        raise OptionError(
+            f"--size: expected it for finding brackets, found {plan}, which says who belongs to "
+            "whom; leave one of both out"
+        )
     if out is None and (plan is None or plan_is_there):
         raise OptionError(
             "expected --out DIR for the results, found none; give one, or --plan FILE.csv to "

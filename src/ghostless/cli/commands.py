@@ -12,7 +12,7 @@ from .batch import batch
 from .bench import add_commands as add_suites
 from .data_commands import bench_cameras, bench_references, data_app, render, simulate
 from .export import export
-from .options import expand, method_settings, options_from
+from .options import check_deghosting, expand, method_settings, options_from, settle
 from .presets import PresetName, presets
 from .score import ScoreCommand, metrics, score
 from .serve import serve
@@ -69,6 +69,7 @@ def _start(
 
 @app.command()
 def fuse(
+    ctx: typer.Context,
     files: Files,
     out: Annotated[
         Path,
@@ -148,16 +149,18 @@ def fuse(
         depth=depth,
         overwrite=overwrite,
     )
+    chosen = choose_method(method, out)
     options = replace(
         options,
         method=method,
-        method_settings=method_settings(choose_method(method, out), wanted, preset, words),
+        method_settings=method_settings(chosen, wanted, preset, words),
         tone_map=ToneMapSettings(operator=tone_map),
         write=write,
         hdr=hdr,
         save_stages=save_stages,
         report=report,
     )
+    options = settle(ctx, options, chosen, out)
     with Bars(quiet) as bars:
         done = fuse_files(expand(files, out), out, options, progress=bars)
     tell(done, quiet, as_json)
@@ -191,6 +194,7 @@ def align(
 
 @app.command()
 def deghost(
+    ctx: typer.Context,
     files: Files,
     out: OutFolder,
     masks: Annotated[
@@ -211,6 +215,7 @@ def deghost(
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket with the ghosts gone, as TIFF files."""
+    check_deghosting(deghost)
     options = options_from(
         stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by
     )

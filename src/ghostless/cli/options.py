@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import BracketError, OptionError
 
 if TYPE_CHECKING:
+    import typer
+
     from ..methods import Method
     from ..pipeline import FuseOptions
 
@@ -41,6 +43,35 @@ def options_from(
         deghost=DeghostSettings(mode=cast(Any, deghost), by=cast(Any, deghost_by)),
         read=ReadSettings() if max_pixels is None else ReadSettings(max_pixels=max_pixels),
     )
+
+
+def settle(ctx: typer.Context, options: FuseOptions, method: Method, out: Path) -> FuseOptions:
+    """Refuse what was given and would do nothing; leave out what of a preset would do nothing.
+
+    method: that will fuse. out: the file that will be written, or one like those.
+    """
+    from ..unused import unused_options, without_unused
+
+    for name, why in unused_options(options, method, out).items():
+        # "auto" asks for nothing.
+        if is_given(ctx, name) and ctx.params[name] != "auto":
+            raise OptionError(f"--{name.replace('_', '-')}: {why}")
+    return without_unused(options, method, out)
+
+
+def check_deghosting(deghost: str) -> None:
+    """Raise OptionError where the command for deghosting is told to do none."""
+    if deghost == "off":
+        raise OptionError(
+            "--deghost: expected 'auto' or 'on', found 'off', which leaves nothing to do; "
+            "the frames without it are written by 'ghostless align'"
+        )
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line; not so a preset's and the default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _parse_stops(text: str) -> tuple[float, ...]:
@@ -78,7 +109,7 @@ def method_settings(
     """Build a method's settings from the options given and a preset's; None where none was.
 
     What is given wins; settings of the preset that the method does not have are left out.
-    words: NAME=VALUE of further settings; they win over all.
+    words: NAME=VALUE of further settings, none of which may be given as an option too.
     """
     from_preset: dict[str, Any] = {}
     if preset is not None:
@@ -106,6 +137,12 @@ def method_settings(
     from ..methods.from_words import values_from_words
 
     further = values_from_words(method, _pairs(words or ()))
+    for name in further:
+        if name in wanted:
+            raise OptionError(
+                f"--set {name}: expected each setting once, found --{name.replace('_', '-')} too; "
+                "leave one of both out"
+            )
     return settings_class(**{**from_preset, **wanted, **further})
 
 
@@ -116,7 +153,10 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not (name and equals and value):
             raise OptionError(f"--set: expected NAME=VALUE, found {word!r}")
-        pairs[name.strip().replace("-", "_")] = value.strip()
+        key = name.strip().replace("-", "_")
+        if key in pairs:
+            raise OptionError(f"--set {key}: expected each setting once, found it twice")
+        pairs[key] = value.strip()
     return pairs
 
 

@@ -79,6 +79,7 @@ class OutputFormat:
     """A format that results are written in; the first of its depths is the default.
 
     hdr: how it is written for HDR displays; None for a format that cannot be, or is linear anyway.
+    lossy: whether there is a quality to choose.
     """
 
     name: str
@@ -88,6 +89,7 @@ class OutputFormat:
     max_side: int
     encode: Encoder
     hdr: HdrVariant | None = None
+    lossy: bool = False
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -381,14 +383,14 @@ def _owner(block: ExifBlock) -> str | None:
 OUTPUT_FORMATS: Final = (
     OutputFormat(
         "JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg,
-        HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg),
+        HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg), lossy=True,
     ),
     OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png),
     OutputFormat("TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff),
-    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp),
+    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp, lossy=True),
     OutputFormat(
         "AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif,
-        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif),
+        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif), lossy=True,
     ),
     OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
     OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Space, Stack
-from ..errors import BracketError, unknown_name
+from ..errors import BracketError, OptionError, unknown_name
 from ..nn.settings import needs_networks_extra
 
 FuseFunction = Callable[..., Fused]
@@ -70,6 +70,15 @@ class Method:
             )
         if self.needs_stops:
             stack.stops  # noqa: B018  raises where an exposure is unknown
+
+    def check_settings(self, settings: Any) -> None:
+        """Raise OptionError for settings of another method; imports this method's file."""
+        settings_class = self.load()[1]
+        if not isinstance(settings, settings_class):
+            raise OptionError(
+                f"method {self.name!r}: expected settings of the class {settings_class.__name__}, "
+                f"found {type(settings).__name__}"
+            )
 
 
 def _mertens() -> tuple[FuseFunction, type[Any]]:
@@ -260,4 +269,5 @@ def fuse_stack(
     entry.check(stack)
     run, settings_class = entry.load()
     chosen = settings if settings is not None else settings_class()
+    entry.check_settings(chosen)
     return run(stack, chosen, progress=progress)
