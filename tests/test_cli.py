@@ -173,6 +173,31 @@ def test_align_and_deghost_write_frames(tmp_path: Path) -> None:
         assert pixels_of(tmp_path / "clean" / f"{file.stem}_mask.png").shape == (96, 128)
 
 
+def test_only_what_looked_for_ghosts_tells_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(file) for file in save_bracket(tmp_path / "in", height=96, width=128)]
+    out = str(tmp_path / "out.jpg")
+    for call, told in (
+        (["align", *words, "-o", str(tmp_path / "aligned")], False),
+        (["deghost", *words, "-o", str(tmp_path / "clean")], True),
+        (["fuse", *words, "-o", out], True),
+        (["fuse", *words, "-o", out, "--deghost", "off"], False),
+    ):
+        assert cli.run([*call, "--overwrite"]) == 0
+        assert ("deghosted" in capsys.readouterr().out) == told
+        assert cli.run([*call, "--overwrite", "--json"]) == 0
+        frames = json.loads(capsys.readouterr().out)["frames"]
+        assert all((frame["deghosted_share"] is not None) == told for frame in frames)
+
+
+@pytest.mark.parametrize("words", [["-h"], ["help"], ["fuse", "-h"], ["help", "fuse"]])
+def test_help_by_other_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(words) == 0
+    said = "Usage: ghostless fuse" if "fuse" in words else "Usage: ghostless [OPTIONS]"
+    assert said in capsys.readouterr().out
+
+
 def test_save_stages_keeps_aligned_and_deghosted_frames(tmp_path: Path) -> None:
     files = save_bracket(tmp_path / "in")
     stages = tmp_path / "stages"

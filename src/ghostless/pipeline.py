@@ -109,8 +109,7 @@ def fuse_files(
     method = choose_method(options.method, target)
     check_operator(options.tone_map.operator)
     check_unused(options, method, target)
-    if options.method_settings is not None:
-        method.check_settings(options.method_settings)
+    method.check_ready(options.method_settings)
     if options.gains is not None:
         check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)
@@ -124,7 +123,7 @@ def fuse_files(
     stack = _prepare(files, options, journal, method, observe)
     with journal.stage("fuse") as tell:
         fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
-    frames = describe_frames(stack)
+    frames = describe_frames(stack, _looks_for_ghosts(method, options))
     notes = (*stack.notes, *fused.notes)
     radiance = None
     if options.hdr and space_of(target) == "display":
@@ -250,7 +249,7 @@ def _prepare(
     if options.save_stages is not None:
         with journal.stage("save"):
             _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
-    if not _deghosts_itself(method, options) and options.deghost.mode != "off":
+    if _looks_for_ghosts(method, options):
         with journal.stage("deghost") as tell:
             stack = deghost_stack(stack, options.deghost, progress=tell)
         observe("deghosted", stack)
@@ -259,6 +258,10 @@ def _prepare(
                 folder = options.save_stages / "deghosted"
                 _save_stack(stack, folder, options.write, files, stack.confidence)
     return stack
+
+
+def _looks_for_ghosts(method: Method | None, options: FuseOptions) -> bool:
+    return not _deghosts_itself(method, options) and options.deghost.mode != "off"
 
 
 def _deghosts_itself(method: Method | None, options: FuseOptions) -> bool:
@@ -312,7 +315,7 @@ def _frames_to_folder(
         space="display" if stack.frames[0].transfer == "srgb" else "linear",
         width=stack.frames[0].width,
         height=stack.frames[0].height,
-        frames=describe_frames(stack),
+        frames=describe_frames(stack, _looks_for_ghosts(None, options)),
         stages=tuple(journal.stages),
         settings=_plain(asdict(options)),
         versions=versions(),

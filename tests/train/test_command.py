@@ -79,6 +79,23 @@ def test_a_run_that_ends_without_weights_says_so(
     assert run(["train", *words(packed, tmp_path / "b", "--minutes", "1e-5", "--no-finish")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--minutes", "0"], "minutes: expected more than 0, found 0"),
+        (["--minutes", "-1"], "minutes: expected more than 0, found -1"),
+        (["--start", "none.safetensors"], "none.safetensors: expected weights to start from"),
+        (["--ship", "--no-finish"], "ship: expected finished weights"),
+    ],
+)
+def test_what_a_training_cannot_use_is_told_before_it_reads_anything(
+    more: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", *words(tmp_path / "nothing", tmp_path / "run", *more)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_torch_numpy_opencv_and_safetensors_are_enough(packed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, *words(packed, tmp_path / "run", "--threads", "1")],

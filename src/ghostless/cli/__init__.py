@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from ..errors import GhostlessError
+from ..errors import GhostlessError, OptionError
 
 _INTERRUPTED = 130
 
@@ -47,6 +47,7 @@ def run(words: Sequence[str]) -> int:
             command = command_of(app)
         finally:
             gc.enable()
+        words = _without_slips(words)
         status = command.main(args=list(words), prog_name="ghostless", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
@@ -73,6 +74,17 @@ def run(words: Sequence[str]) -> int:
         )
 
 
+def _without_slips(words: Sequence[str]) -> Sequence[str]:
+    """Refuse what can only be meant otherwise, and take `help fuse` for `fuse --help`."""
+    for before, word in zip(("ghostless", *words), words, strict=False):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise OptionError(
+                f"expected a value after {before if word == '' else word!r}, found nothing; "
+                "is a variable of your shell empty?"
+            )
+    return [*words[1:], "--help"] if words and words[0] == "help" else words
+
+
 def _fail(message: str, status: int) -> int:
     print("ghostless: " + " ".join(message.split("\n")), file=sys.stderr)
     return status
@@ -87,7 +99,7 @@ def _is_usage_error(error: Exception) -> bool:
 
 def _usage_in_words(error: Any) -> str:
     message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
-    command = error.ctx.command_path if error.ctx is not None else "ghostless"
+    command = "ghostless" if error.ctx is None else error.ctx.command_path
     return f"{message[:1].lower()}{message[1:]} (see '{command} --help')"
 
 

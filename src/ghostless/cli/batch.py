@@ -125,12 +125,15 @@ def batch(
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan
     from ..batch.run import RunSettings, check_folders
     from ..batch.summary import Summary, account
-    from ..io.write import WriteSettings, check_output, format_of, write_text
+    from ..io.encode import FORMAT_BY_SUFFIX
+    from ..io.write import WriteSettings, check_output, write_text
     from ..pipeline import choose_method
     from ..tonemap import ToneMapSettings
 
     suffix = f".{format.lower().removeprefix('.')}"
-    format_of(f"name{suffix}")
+    if suffix not in FORMAT_BY_SUFFIX:
+        known = [name.removeprefix(".") for name in FORMAT_BY_SUFFIX]
+        raise OptionError(f"--format: expected one of {', '.join(known)}, found {format!r}")
     known_method = choose_method(method, Path(f"name{suffix}"))
     wanted = {k: v for k, v in (("weights", weights), ("device", device)) if v is not None}
     options = replace(

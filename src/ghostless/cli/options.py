@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import BracketError, OptionError
+from ..errors import BracketError, FileReadError, OptionError
 
 if TYPE_CHECKING:
     import typer
@@ -76,8 +78,14 @@ def is_given(ctx: typer.Context, name: str) -> bool:
 
 def _parse_stops(text: str) -> tuple[float, ...]:
     """Read "-2,0,2" or "-2/3, 0, +2/3" as stops; raise OptionError for anything else."""
+    words = text.replace(",", " ").split()
+    if len(words) > 1 and all(re.fullmatch(r"1/\d+", word) for word in words):
+        raise OptionError(
+            f"--stops: expected exposures in stops such as -2,0,2, found shutter times: {text!r}; "
+            "twice the time is one stop more"
+        )
     try:
-        return tuple(float(Fraction(word)) for word in text.replace(",", " ").split())
+        return tuple(float(Fraction(word)) for word in words)
     except (ValueError, ZeroDivisionError):
         raise OptionError(
             f"--stops: expected numbers with commas such as -2,0,2, found {text!r}; "
@@ -118,6 +126,11 @@ def method_settings(
         from_preset = read_preset(preset).for_method(method)
     if not wanted and not from_preset and not words:
         return None
+    if str(wanted.get("quality", "")).isdecimal():
+        raise OptionError(
+            f"--quality: expected auto, full or fast, for a network, found {wanted['quality']!r}; "
+            "the quality of a JPEG is --jpeg-quality"
+        )
     settings_class = method.load()[1]
     for name in wanted:
         if name not in settings_class.__dataclass_fields__:
@@ -160,6 +173,36 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def _missing(path: Path) -> FileReadError:
+    """What is most likely wrong with a name that nothing has."""
+    import difflib
+    import glob
+
+    text = str(path)
+    if glob.has_magic(text):
+        fitting = len(glob.glob(text))
+        what = f"{fitting} files fit" if fitting else "no file fits"
+        cure = "give it without quotes" if fitting else "check the name and the folder"
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found a pattern that the shell has not "
+            f"replaced by names ({what} it); {cure}"
+        )
+    if re.match(r"[a-z]+:/", text):
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found an address; give files of this machine"
+        )
+    if not path.parent.is_dir():
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found no folder {path.parent}; check its name"
+        )
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    except OSError:
+        near = []
+    hint = f"did you mean {path.with_name(near[0])}?" if near else "check it"
+    return FileReadError(f"{path}: expected a photo or a folder, found none of this name; {hint}")
+
+
 def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:
     """Replace folders by the images in them, by name; an earlier output there is no input."""
     from ..photo_files import images_in
@@ -167,6 +210,8 @@ def expand(files: Sequence[Path], out: Path | None = None) -> list[Path]:
     expanded = []
     for path in files:
         if not path.is_dir():
+            if not os.path.lexists(path):
+                raise _missing(path)
             expanded.append(path)
             continue
         inside = [

@@ -80,6 +80,24 @@ class Method:
                 f"found {type(settings).__name__}"
             )
 
+    def check_ready(self, settings: Any = None) -> None:
+        """Raise, before any work is done, what would keep the method from running after it.
+
+        settings: None for the method's defaults. Raises OptionError for settings of another method
+        or a device that is not there, MissingPackageError, and WeightsError for weights that are
+        missing, damaged or of another network.
+        """
+        settings_class = self.load()[1]
+        if settings is not None:
+            self.check_settings(settings)
+        if self.weights is not None:
+            from ..nn.settings import choose_device
+            from ..nn.weights import check_weights
+
+            chosen = settings if settings is not None else settings_class()
+            check_weights(self.weights, chosen.weights)
+            choose_device(chosen.device)
+
 
 def _mertens() -> tuple[FuseFunction, type[Any]]:
     from . import mertens

@@ -92,14 +92,37 @@ def find_weights(kind: NetworkKind, path: Path | str | None = None) -> Path:
 
     Raises WeightsError that names the training command if there is none.
     """
-    found = Path(path) if path is not None else shipped_path(kind.name)
+    return _find(kind.name, kind.train_command, path)
+
+
+def _find(name: str, train_command: str, path: Path | str | None) -> Path:
+    found = Path(path) if path is not None else shipped_path(name)
     if not found.is_file():
         what = "no such file" if path is not None else "none shipped with this version"
         raise WeightsError(
-            f"{found}: expected the weights of {kind.name!r}, found {what}; "
-            f"train them with: {kind.train_command}"
+            f"{found}: expected the weights of {name!r}, found {what}; "
+            f"train them with: {train_command}"
         )
     return found
+
+
+def check_weights(name: str, path: Path | str | None = None) -> None:
+    """Raise WeightsError for what can be told of a weights file at once, without loading it.
+
+    name: of the network that it should be of. path: None for the shipped file.
+    """
+    command = f"ghostless train {name}"
+    found = _find(name, command, path)
+    info = read_info(found)
+    if info.network != name:
+        raise _other_network(found, name, info, command)
+
+
+def _other_network(path: Path, name: str, info: WeightsInfo, train_command: str) -> WeightsError:
+    return WeightsError(
+        f"{path}: expected weights of {name!r}, found those of {_short(info.network)!r}; "
+        f"give the right file or train it with: {train_command}"
+    )
 
 
 def save_weights(
@@ -238,10 +261,7 @@ def load_weights(kind: NetworkKind, path: Path | str | None = None) -> tuple[Any
     found = find_weights(kind, path)
     info, shapes = _read_header(found)
     if info.network != kind.name:
-        raise WeightsError(
-            f"{found}: expected weights of {kind.name!r}, found those of {info.network!r}; "
-            f"give the right file or train it with: {kind.train_command}"
-        )
+        raise _other_network(found, kind.name, info, kind.train_command)
     if found.parent != WEIGHTS_FOLDER:
         # What a stranger's file says may take any memory to build: first without memory, to see
         # that it is what the file holds.

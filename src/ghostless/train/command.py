@@ -62,6 +62,15 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
         from .sources import open_data
 
     recipe, phases = prepare(method, options)
+    if options.minutes is not None and not options.minutes > 0:
+        raise OptionError(f"minutes: expected more than 0, found {options.minutes:g}")
+    if options.start not in (None, "shipped") and not Path(str(options.start)).is_file():
+        raise WeightsError(
+            f"{options.start}: expected weights to start from, found no such file; "
+            "give one made by 'ghostless train', or 'shipped'"
+        )
+    if options.ship and not options.finish:
+        raise OptionError("ship: expected finished weights, found --no-finish; leave one out")
     settings = RunSettings(
         minutes=options.minutes,
         device=options.device,

@@ -440,7 +440,7 @@ function showReport() {
   const { report } = result.job;
   const row = (...cells) => element("tr", {}, ...cells.map((cell) => element("td", { textContent: cell })));
   const frames = report.frames.map((frame) => row(frame.file, frame.reference ? "reference" : frame.model,
-    frame.reference ? "" : `${(100 * frame.deghosted_share).toFixed(1)} % replaced`));
+    frame.reference || frame.deghosted_share === null ? "" : `${(100 * frame.deghosted_share).toFixed(1)} % replaced`));
   const stages = report.stages.map((stage) => row(WORDS[stage.name] ?? stage.name, `${stage.seconds.toFixed(1)} s`, ""));
   $("report").replaceChildren(
     element("table", {}, ...frames, ...stages, row(`${report.width} × ${report.height}`, report.method, "")),
