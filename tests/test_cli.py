@@ -266,8 +266,12 @@ def test_methods_prints_every_fact_of_the_table(capsys: pytest.CaptureFixture[st
     assert cli.run(["methods", "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in table] == list(METHODS)
-    facts = set(Method.__dataclass_fields__) - {"load"}
+    facts = set(Method.__dataclass_fields__) - {"load"} | {"parameters"}
     assert all(set(entry) == facts for entry in table)
+    counted = {entry["name"]: entry["parameters"] for entry in table}
+    assert counted == {name: dict(method.parameters) for name, method in METHODS.items()}
+    assert "chen-chuang-homography 1,227,720" in printed
+    assert "dpgn 10,950,681" in printed
 
 
 def test_bench_align_scores_on_a_folder_of_pairs(

@@ -88,6 +88,14 @@ def test_a_network_and_its_description_come_back(network, saved):
     assert list(saved.parent.iterdir()) == [saved]
 
 
+def test_parameters_are_counted_in_the_file(network, saved):
+    own = sum(parameter.numel() for parameter in network.parameters())
+    assert weights.stored_parameters(saved) == own
+    for path in sorted(weights.WEIGHTS_FOLDER.glob("*.safetensors")):
+        told = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert f"- **Parameters:** {weights.stored_parameters(path):,}\n" in told, path.name
+
+
 def test_saving_leaves_the_network_as_it_was(network, saved):
     assert "first.conv.parametrizations.weight.original" in network.state_dict()
 

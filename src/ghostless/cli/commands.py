@@ -261,7 +261,7 @@ def methods(as_json: Json = False) -> None:
         print(f"{method['name']}: {method['summary']}")
         for fact, value in method.items():
             if fact not in ("name", "summary"):
-                print(f"    {fact.replace('_', ' '):<14} {in_words(value)}")
+                print(f"    {fact.replace('_', ' '):<17} {in_words(value)}")
 
 
 app.command(cls=ScoreCommand)(score)

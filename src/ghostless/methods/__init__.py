@@ -37,7 +37,9 @@ class Method:
         halo, exact), "whole".
     needs_torch: whether the extra `networks` must be installed.
     weights: name of the weights file, None for methods without.
-    parameters: number of trained parameters of each of its networks, by name.
+    further_weights: names of those that an option uses.
+    paper_parameters: number of trained parameters of each of the paper's networks, by name; those
+        that ship may be smaller: see `parameters`.
     paper: authors, title, venue, year.
     """
 
@@ -57,7 +59,18 @@ class Method:
     large_images: Literal["streamed", "stripes", "whole"] = "streamed"
     needs_torch: bool = False
     weights: str | None = None
-    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+    further_weights: tuple[str, ...] = ()
+    paper_parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Number of parameters in each file of weights that ships, by its name, counted there."""
+        if self.weights is None:
+            return {}
+        from ..nn.weights import has_weights, shipped_path, stored_parameters
+
+        names = [name for name in (self.weights, *self.further_weights) if has_weights(name)]
+        return {name: stored_parameters(shipped_path(name)) for name in names}
 
     def check(self, stack: Stack) -> None:
         """Raise BracketError if the method cannot take this stack."""
@@ -184,7 +197,8 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="chen-chuang",
-            parameters={
+            further_weights=("chen-chuang-homography",),
+            paper_parameters={
                 "homography": 19_487_496,
                 "attention": 112_512,
                 "merging": 1_252_163,
@@ -207,7 +221,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="hdr-gan",
-            parameters={"generator": 2_557_382, "discriminator": 660_929},
+            paper_parameters={"generator": 2_557_382, "discriminator": 660_929},
         ),
         Method(
             name="mef-gan",
@@ -222,7 +236,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="mef-gan",
-            parameters={"generator": 487_582, "discriminator": 1_692_961},
+            paper_parameters={"generator": 487_582, "discriminator": 1_692_961},
         ),
         Method(
             name="lcndr",
@@ -238,7 +252,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="lcndr",
-            parameters={"network": 219_099},
+            paper_parameters={"network": 219_099},
         ),
         Method(
             name="dpgn",
@@ -253,7 +267,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="dpgn",
-            parameters={"generator": 43_739_937, "discriminator": 2_766_529},
+            paper_parameters={"generator": 43_739_937, "discriminator": 2_766_529},
         ),
     )
 }

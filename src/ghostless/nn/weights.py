@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ _METADATA_KEY = "ghostless"
 _LENGTH_BYTES = 8  # safetensors: the header's length, little-endian, then the header as JSON
 _LONGEST_HEADER = 2**26
 _LONGEST_DESCRIPTION = 2**18
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,20 @@ def read_info(path: Path | str) -> WeightsInfo:
     Raises WeightsError if the file is missing, truncated, not safetensors or not one of ours.
     """
     return _read_header(Path(path))[0]
+
+
+def stored_parameters(path: Path | str) -> int:
+    """Count the parameters in a weights file by its header, without torch.
+
+    What norms keep of the training's statistics is no parameter. Raises WeightsError like
+    `read_info`.
+    """
+    _, shapes = _read_header(Path(path))
+    return sum(
+        math.prod(shape)
+        for name, shape in shapes.items()
+        if name.rpartition(".")[2] not in _STATISTICS
+    )
 
 
 def _read_header(path: Path) -> tuple[WeightsInfo, dict[str, tuple[int, ...]]]:
