@@ -164,12 +164,12 @@ CASES = {
     "pattern to info": Case(["info", "IMG_[0-9].jpg"], ("IMG_[0-9].jpg:", "no file fits")),
     "pattern to align": Case(["align", "*.raw", "-o", "out"], ("*.raw:", "no file fits")),
     "address": Case(["fuse", "https://a.example/1.jpg", "b.jpg", *OUT], ("an address",)),
-    "empty name": Case(["fuse", "", *OUT], ("after 'fuse'", "shell")),
-    "empty name among others": Case([*FUSE, "", *OUT], ("after 'frame_3.png'", "shell")),
-    "empty output": Case([*FUSE, "-o", ""], ("after '-o'", "shell")),
-    "empty output folder": Case(["align", *FRAMES, "-o", ""], ("after '-o'", "shell")),
-    "empty option": Case([*FUSE, *OUT, "--stops="], ("'--stops='", "shell")),
-    "empty folder of a shoot": Case(["batch", "", "-o", "out"], ("after 'batch'", "shell")),
+    "empty name": Case(["fuse", "", *OUT], ("after 'fuse'", "empty word")),
+    "empty name among others": Case([*FUSE, "", *OUT], ("after 'frame_3.png'", "empty word")),
+    "empty output": Case([*FUSE, "-o", ""], ("after '-o'", "empty word")),
+    "empty output folder": Case(["align", *FRAMES, "-o", ""], ("after '-o'", "empty word")),
+    "empty option": Case([*FUSE, *OUT, "--stops="], ("(--stops=)", "empty word")),
+    "empty folder of a shoot": Case(["batch", "", "-o", "out"], ("after 'batch'", "empty word")),
     "one frame": Case(["fuse", "frame_1.png", *OUT], ("at least 2", "found 1")),
     "same file twice": Case(["fuse", "frame_1.png", "frame_1.png", *OUT], ("frame_1.png", "twice")),
     "same file by a link": Case(
@@ -209,6 +209,14 @@ CASES = {
         )
         for suffix in (".bmp", ".gif", ".heic", ".jp2", ".dng", ".psd", ".BMP", ".ppm")
     },
+    "output is a photo of the folder": Case(
+        ["fuse", ".", "-o", "frame_2.png", "--overwrite"], ("frame_2.png", "photo", "another name")
+    ),
+    "output links to a photo of the folder": Case(
+        ["fuse", "sub", "-o", "link.png", "--overwrite"],
+        ("link.png", "photo"),
+        lambda folder: (save_bracket(folder / "sub"), _link("link.png", "sub/frame_1.png")(folder)),
+    ),
     "output is a folder that is there": Case(
         [*FUSE, "-o", "sub"], ("sub/fused.jpg",), lambda folder: (folder / "sub").mkdir()
     ),
@@ -247,6 +255,7 @@ CASES = {
         [*FUSE, "-o", "out.exr", "--method", "mertens"], ("out.exr", "mertens")
     ),
     "stops count": Case([*FUSE, *OUT, "--stops", "-2,0"], ("3", "2")),
+    "stops infinite": Case([*FUSE, *OUT, "--stops", "1e999,0,2"], ("--stops", "1e999")),
     "stops words": Case([*FUSE, *OUT, "--stops", "dark,mid,bright"], ("--stops", "dark")),
     "stops are shutter times": Case(
         [*FUSE, *OUT, "--stops", "1/60,1/15,1/4"], ("--stops", "shutter times")

@@ -37,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def run(words: Sequence[str]) -> int:
     """Run the command and return its exit status; every failure is one line on standard error."""
     try:
+        _check_words(words)
         # Imported here so that an interruption meanwhile is answered in one line too.
         # All of it stays: looking for garbage meanwhile takes a tenth of the time.
         gc.disable()
@@ -47,7 +48,8 @@ def run(words: Sequence[str]) -> int:
             command = command_of(app)
         finally:
             gc.enable()
-        words = _without_slips(words)
+        if words and words[0] == "help":
+            words = [*words[1:], "--help"]
         status = command.main(args=list(words), prog_name="ghostless", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
@@ -74,15 +76,16 @@ def run(words: Sequence[str]) -> int:
         )
 
 
-def _without_slips(words: Sequence[str]) -> Sequence[str]:
-    """Refuse what can only be meant otherwise, and take `help fuse` for `fuse --help`."""
-    for before, word in zip(("ghostless", *words), words, strict=False):
-        if word == "" or (word.startswith("--") and word.endswith("=")):
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse an empty word, which a path would take for the current folder."""
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if not word or (option.startswith("--") and equals and not value):
+            after = f" after {words[place - 1]!r}" if not word and place else ""
             raise OptionError(
-                f"expected a value after {before if word == '' else word!r}, found nothing; "
-                "is a variable of your shell empty?"
+                f"expected a name or a value{after}, found an empty word"
+                f"{f' ({word})' if word else ''}; give one, or leave the option out"
             )
-    return [*words[1:], "--help"] if words and words[0] == "help" else words
 
 
 def _fail(message: str, status: int) -> int:
@@ -99,7 +102,7 @@ def _is_usage_error(error: Exception) -> bool:
 
 def _usage_in_words(error: Any) -> str:
     message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
-    command = "ghostless" if error.ctx is None else error.ctx.command_path
+    command = error.ctx.command_path if error.ctx is not None else "ghostless"
     return f"{message[:1].lower()}{message[1:]} (see '{command} --help')"
 
 

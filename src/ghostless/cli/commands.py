@@ -12,7 +12,14 @@ from .batch import batch
 from .bench import add_commands as add_suites
 from .data_commands import bench_cameras, bench_references, data_app, render, simulate
 from .export import export
-from .options import check_deghosting, expand, method_settings, options_from, settle
+from .options import (
+    check_deghosting,
+    check_no_photo_at,
+    expand,
+    method_settings,
+    options_from,
+    settle,
+)
 from .presets import PresetName, presets
 from .score import ScoreCommand, metrics, score
 from .serve import serve
@@ -161,6 +168,7 @@ def fuse(
         report=report,
     )
     options = settle(ctx, options, chosen, out)
+    check_no_photo_at(out, files)
     with Bars(quiet) as bars:
         done = fuse_files(expand(files, out), out, options, progress=bars)
     tell(done, quiet, as_json)

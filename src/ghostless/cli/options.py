@@ -86,7 +86,7 @@ def _parse_stops(text: str) -> tuple[float, ...]:
         )
     try:
         return tuple(float(Fraction(word)) for word in words)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise OptionError(
             f"--stops: expected numbers with commas such as -2,0,2, found {text!r}; "
             "give one number for each file, in the order of the files"
@@ -105,6 +105,8 @@ def _parse_reference(text: str) -> int | None:
         ) from None
 
 
+# Where formats without Exif say which program made them.
+_SIGNED_BYTES = 65_536
 _OF_NETWORKS = ("quality", "weights", "device")
 
 
@@ -171,6 +173,34 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
             raise OptionError(f"--set {key}: expected each setting once, found it twice")
         pairs[key] = value.strip()
     return pairs
+
+
+def check_no_photo_at(out: Path, files: Sequence[Path]) -> None:
+    """Raise OutputError if a result would take the place of a photo in one of the folders given.
+
+    What Ghostless made itself there, and what is no photo, may be overwritten.
+    """
+    from ..errors import GhostlessError, OutputError
+    from ..io.metadata import SOFTWARE
+    from ..io.read import read_facts
+
+    real = Path(os.path.realpath(out))
+    folders = {os.path.realpath(path) for path in files if path.is_dir()}
+    if str(real.parent) not in folders or not real.is_file():
+        return
+    try:
+        exif = read_facts(real).metadata.exif or b""
+    except GhostlessError:
+        return
+    with real.open("rb") as file:
+        start = file.read(_SIGNED_BYTES)
+        file.seek(max(0, real.stat().st_size - _SIGNED_BYTES))
+        signed = SOFTWARE.encode() in exif + start + file.read()
+    if not signed:
+        raise OutputError(
+            f"{out}: expected a new file, found a photo that is not from Ghostless in the folder "
+            "to be fused; choose another name"
+        )
 
 
 def _missing(path: Path) -> FileReadError:
