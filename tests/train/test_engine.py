@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ghostless.errors import OptionError, WeightsError
+from ghostless.errors import OptionError, OutputError, WeightsError
 from ghostless.methods.dpgn import Dpgn, DpgnArchitecture
 from ghostless.nn.weights import NetworkKind, WeightsInfo, load_weights, save_weights
 from ghostless.train.checkpoint import CHECKPOINT
@@ -222,6 +222,13 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_numbers(tmp_path: Path)
     with pytest.raises(OptionError, match="batch = 2"):
         make_run(tmp_path, recipe=replace(RECIPE, batch=3), resume=True).train()
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_run_where_no_folder_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for place in ("file", "file/run"):
+        with pytest.raises(OutputError, match=f"{place}: expected a folder for the run"):
+            make_run(tmp_path / place)
 
 
 def test_minutes_stop_with_a_checkpoint(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_a_token_that_is_easily_guessed_is_refused(
         (["--folder", "/nowhere/at/all"], "--folder: expected a folder that exists"),
         (["--memory-gb", "0.2"], "memory: expected at least"),
         (["--host", "999.1.1.1"], "expected to listen at 999.1.1.1"),
+        (["--host", "999.1.1.1"], "give an address of this machine with --host"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(

@@ -129,7 +129,7 @@ def check_output(
     elif target.suffix.lower() not in suffixes:
         raise OptionError(
             f"{target}: expected a name that ends in {' or '.join(suffixes)}, "
-            f"found {target.suffix or 'no suffix'!r}"
+            f"found {repr(target.suffix) if target.suffix else 'no suffix'}"
         )
     try:
         _check_folder(target, make_folder)

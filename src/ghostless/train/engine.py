@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import FileReadError, OptionError
+from ..errors import FileReadError, OptionError, OutputError
 from ..nn.blocks import load_folded_state
 from ..nn.settings import Precision
 from ..nn.weights import WeightsInfo, find_weights, load_weights, save_weights
@@ -193,7 +193,13 @@ class Run:
         self.flop_per_step: float | None = None
         self.matrix_rate: float | None = None
         self._compiled = False
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: expected a folder for the run, found that none can be there "
+                f"({error.strerror}); choose another place"
+            ) from None
         self.log = Log(folder, show=not settings.quiet, first=self.devices.global_rank == 0)
 
     # ---- the loop --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -132,8 +133,11 @@ def _listen(address: Address) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
+        cure = "give an address of this machine with --host, or leave it out"
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            cure = "choose another with --port (0 takes one that is free)"
         raise OptionError(
             f"expected to listen at {address.host} port {address.port}, found: "
-            f"{error.strerror or error}; choose another with --port (0 takes one that is free)"
+            f"{error.strerror or error}; {cure}"
         ) from None
     return listening
