@@ -25,7 +25,7 @@ import argparse
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -170,10 +170,15 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
         "large images": ways[method.large_images],
         "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
         "settings (`--set`)": _settings(method.load()[1]),
-        "parameters": ", ".join(f"{part} {n:,}" for part, n in method.parameters.items()),
+        "parameters": _counts(method.parameters),
+        "the paper's networks": _counts(method.paper_parameters),
         "paper": method.paper,
     }
     return _table(["", ""], [[what, told] for what, told in rows.items() if told])
+
+
+def _counts(parameters: Mapping[str, int]) -> str:
+    return ", ".join(f"{part} {n:,}" for part, n in parameters.items())
 
 
 def _settings(settings: type[Any]) -> str:

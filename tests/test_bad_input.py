@@ -150,6 +150,26 @@ CASES = {
         ("tag.jpg", "48 x 64", "orientation"),
         _photo("tag.jpg", 48, 64, orientation=6),
     ),
+    "missing folder given": Case(["fuse", "nofolder", *OUT], ("nofolder:", "none of this name")),
+    "missing folder above": Case(
+        ["fuse", "no/frame_1.png", "frame_2.png", *OUT], ("no/frame_1.png:", "no folder no;")
+    ),
+    "slip of the finger": Case(
+        ["fuse", "frame_1.PNG", "frame_2.png", *OUT], ("frame_1.PNG:", "did you mean frame_1.png?")
+    ),
+    "pattern not expanded": Case(
+        ["fuse", "frame_*.png", *OUT], ("frame_*.png:", "pattern", "3 files fit", "without quotes")
+    ),
+    "pattern of nothing": Case(["fuse", "IMG_*.jpg", *OUT], ("IMG_*.jpg:", "no file fits")),
+    "pattern to info": Case(["info", "IMG_[0-9].jpg"], ("IMG_[0-9].jpg:", "no file fits")),
+    "pattern to align": Case(["align", "*.raw", "-o", "out"], ("*.raw:", "no file fits")),
+    "address": Case(["fuse", "https://a.example/1.jpg", "b.jpg", *OUT], ("an address",)),
+    "empty name": Case(["fuse", "", *OUT], ("after 'fuse'", "empty word")),
+    "empty name among others": Case([*FUSE, "", *OUT], ("after 'frame_3.png'", "empty word")),
+    "empty output": Case([*FUSE, "-o", ""], ("after '-o'", "empty word")),
+    "empty output folder": Case(["align", *FRAMES, "-o", ""], ("after '-o'", "empty word")),
+    "empty option": Case([*FUSE, *OUT, "--stops="], ("(--stops=)", "empty word")),
+    "empty folder of a shoot": Case(["batch", "", "-o", "out"], ("after 'batch'", "empty word")),
     "one frame": Case(["fuse", "frame_1.png", *OUT], ("at least 2", "found 1")),
     "same file twice": Case(["fuse", "frame_1.png", "frame_1.png", *OUT], ("frame_1.png", "twice")),
     "same file by a link": Case(
@@ -182,6 +202,27 @@ CASES = {
         lambda folder: (folder / "dir.jpg").mkdir(),
     ),
     "unknown suffix": Case([*FUSE, "-o", "out.jgp"], ("out.jgp", ".jpg")),
+    **{
+        f"other format {suffix}": Case(
+            [*FUSE, "-o", f"pic{suffix}"],
+            (f"pic{suffix}:", ".jpg, .jpeg, .png", f"found '{suffix}'", "does not write"),
+        )
+        for suffix in (".bmp", ".gif", ".heic", ".jp2", ".dng", ".psd", ".BMP", ".ppm")
+    },
+    "output is a photo of the folder": Case(
+        ["fuse", ".", "-o", "frame_2.png", "--overwrite"], ("frame_2.png", "photo", "another name")
+    ),
+    "output links to a photo of the folder": Case(
+        ["fuse", "sub", "-o", "link.png", "--overwrite"],
+        ("link.png", "photo"),
+        lambda folder: (save_bracket(folder / "sub"), _link("link.png", "sub/frame_1.png")(folder)),
+    ),
+    "output is a folder that is there": Case(
+        [*FUSE, "-o", "sub"], ("sub/fused.jpg",), lambda folder: (folder / "sub").mkdir()
+    ),
+    "batch to another format": Case(
+        ["batch", ".", "-o", "out", "--format", "bmp"], ("--format:", "jpg, jpeg, png", "'bmp'")
+    ),
     "no suffix": Case([*FUSE, "-o", "out"], (".jpg",)),
     "existing output": Case(
         [*FUSE, *OUT],
@@ -214,7 +255,14 @@ CASES = {
         [*FUSE, "-o", "out.exr", "--method", "mertens"], ("out.exr", "mertens")
     ),
     "stops count": Case([*FUSE, *OUT, "--stops", "-2,0"], ("3", "2")),
+    "stops infinite": Case([*FUSE, *OUT, "--stops", "1e999,0,2"], ("--stops", "1e999")),
     "stops words": Case([*FUSE, *OUT, "--stops", "dark,mid,bright"], ("--stops", "dark")),
+    "stops are shutter times": Case(
+        [*FUSE, *OUT, "--stops", "1/60,1/15,1/4"], ("--stops", "shutter times")
+    ),
+    "stops twice": Case(
+        [*FUSE, *OUT, "--stops", "-2,0,2", "--stops-file", "ev.txt"], ("--stops-file",)
+    ),
     "stops not finite": Case([*FUSE, *OUT, "--stops", "0,nan,2"], ("--stops", "nan")),
     "stops equal": Case([*FUSE, *OUT, "--stops", "1,1,1"], ("expos",)),
     "stops file missing": Case([*FUSE, *OUT, "--stops-file", "gone.txt"], ("gone.txt",)),
@@ -233,6 +281,7 @@ CASES = {
     ),
     "quality": Case([*FUSE, *OUT, "--jpeg-quality", "101"], ("--jpeg-quality", "100")),
     "quality word": Case([*FUSE, *OUT, "--jpeg-quality", "best"], ("--jpeg-quality", "integer")),
+    "quality of a jpeg": Case([*FUSE, *OUT, "--quality", "90"], ("--quality", "--jpeg-quality")),
     "depth": Case([*FUSE, "-o", "out.png", "--depth", "12"], ("out.png", "12")),
     "depth of jpeg": Case([*FUSE, *OUT, "--depth", "16"], ("out.jpg", "16")),
     "weight of another method": Case(

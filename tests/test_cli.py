@@ -173,6 +173,31 @@ def test_align_and_deghost_write_frames(tmp_path: Path) -> None:
         assert pixels_of(tmp_path / "clean" / f"{file.stem}_mask.png").shape == (96, 128)
 
 
+def test_only_what_looked_for_ghosts_tells_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(file) for file in save_bracket(tmp_path / "in", height=96, width=128)]
+    out = str(tmp_path / "out.jpg")
+    for call, told in (
+        (["align", *words, "-o", str(tmp_path / "aligned")], False),
+        (["deghost", *words, "-o", str(tmp_path / "clean")], True),
+        (["fuse", *words, "-o", out], True),
+        (["fuse", *words, "-o", out, "--deghost", "off"], False),
+    ):
+        assert cli.run([*call, "--overwrite"]) == 0
+        assert ("deghosted" in capsys.readouterr().out) == told
+        assert cli.run([*call, "--overwrite", "--json"]) == 0
+        frames = json.loads(capsys.readouterr().out)["frames"]
+        assert all((frame["deghosted_share"] is not None) == told for frame in frames)
+
+
+@pytest.mark.parametrize("words", [["-h"], ["help"], ["fuse", "-h"], ["help", "fuse"]])
+def test_help_by_other_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(words) == 0
+    said = "Usage: ghostless fuse" if "fuse" in words else "Usage: ghostless [OPTIONS]"
+    assert said in capsys.readouterr().out
+
+
 def test_save_stages_keeps_aligned_and_deghosted_frames(tmp_path: Path) -> None:
     files = save_bracket(tmp_path / "in")
     stages = tmp_path / "stages"
@@ -200,7 +225,7 @@ def test_any_setting_of_the_method_can_be_set(
     files = [str(file) for file in save_bracket(tmp_path)]
     by_option, by_word, other = (tmp_path / f"{name}.png" for name in "abc")
     assert cli.run(["fuse", *files, "-o", str(by_option), "-q", "--well-exposedness", "0"]) == 0
-    words = ["--set", "well-exposedness=0", "--well-exposedness", "3"]
+    words = ["--set", "well-exposedness=0"]
     assert cli.run(["fuse", *files, "-o", str(by_word), "-q", *words]) == 0
     assert by_option.read_bytes() == by_word.read_bytes()
     assert cli.run(["fuse", *files, "-o", str(other), "-q", "--set", "overshoot=clip"]) == 0
@@ -241,8 +266,12 @@ def test_methods_prints_every_fact_of_the_table(capsys: pytest.CaptureFixture[st
     assert cli.run(["methods", "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in table] == list(METHODS)
-    facts = set(Method.__dataclass_fields__) - {"load"}
+    facts = set(Method.__dataclass_fields__) - {"load"} | {"parameters"}
     assert all(set(entry) == facts for entry in table)
+    counted = {entry["name"]: entry["parameters"] for entry in table}
+    assert counted == {name: dict(method.parameters) for name, method in METHODS.items()}
+    assert "chen-chuang-homography 1,227,720" in printed
+    assert "dpgn 10,950,681" in printed
 
 
 def test_bench_align_scores_on_a_folder_of_pairs(

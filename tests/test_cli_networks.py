@@ -41,6 +41,22 @@ def test_quality_weights_and_device_reach_the_network(
         assert told["settings"]["method_settings"]["weights"] == str(weights)
 
 
+def test_what_a_network_lacks_is_told_before_any_work(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = save_bracket(tmp_path)
+    files[1].write_bytes(b"no photo: it would be told of as soon as photos are read")
+    words = ["fuse", *map(str, files), "-o", str(tmp_path / "out.png"), "--method"]
+    for given, said in (
+        (["lcndr", "--weights", str(weights)], "found those of 'mef-gan'"),
+        (["lcndr", "--weights", str(files[0])], "expected a safetensors file"),
+        (["lcndr", "--weights", str(tmp_path / "none")], "no such file"),
+        (["lcndr", "--device", "gpu"], "device: expected auto"),
+    ):
+        assert cli.run([*words, *given]) == 2
+        assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("extra", "found"),
     [

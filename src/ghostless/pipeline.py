@@ -36,6 +36,7 @@ from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
 from .shots import choose_shots
 from .tonemap import ToneMapSettings, check_operator, tone_map
+from .unused import check_unused
 
 StrPath = str | Path
 Observer = Callable[[str, Stack | Fused], None]
@@ -75,6 +76,13 @@ class FuseOptions:
     save_stages: Path | None = None
     report: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.stops is not None and self.stops_file is not None:
+            raise OptionError(
+                f"stops: expected one source of exposures, found numbers and {self.stops_file}; "
+                "leave out one of --stops and --stops-file"
+            )
+
 
 def fuse_files(
     paths: Sequence[StrPath],
@@ -97,13 +105,16 @@ def fuse_files(
         `hdr` ("rendition", Fused).
         It may look and copy; what it keeps stays in memory.
     remarks: what is to be said of the choice of the files: the report's first notes.
-    Returns a Report. Raises GhostlessError; nothing is written then.
+    Returns a Report. Raises GhostlessError; nothing is written then. An option that is set and
+    would do nothing, such as a tone mapping of a display image, is an OptionError too.
     """
     options = options or FuseOptions()
     files, target = [Path(path) for path in paths], Path(out)
     check_frame_count(min(len(files), MAX_FRAMES))
     method = choose_method(options.method, target)
     check_operator(options.tone_map.operator)
+    check_unused(options, method, target)
+    method.check_ready(options.method_settings)
     if options.gains is not None:
         check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)
@@ -117,7 +128,7 @@ def fuse_files(
     stack = _prepare(files, options, journal, method, observe, remarks)
     with journal.stage("fuse") as tell:
         fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
-    frames = describe_frames(stack)
+    frames = describe_frames(stack, _looks_for_ghosts(method, options))
     notes = (*stack.notes, *fused.notes, *_transparency_note(fused, target, options.hdr))
     radiance = None
     if options.hdr and space_of(target) == "display":
@@ -271,7 +282,7 @@ def _prepare(
     if options.save_stages is not None:
         with journal.stage("save"):
             _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
-    if not _deghosts_itself(method, options) and options.deghost.mode != "off":
+    if _looks_for_ghosts(method, options):
         with journal.stage("deghost") as tell:
             stack = deghost_stack(stack, options.deghost, progress=tell)
         observe("deghosted", stack)
@@ -280,6 +291,10 @@ def _prepare(
                 folder = options.save_stages / "deghosted"
                 _save_stack(stack, folder, options.write, files, stack.confidence)
     return stack
+
+
+def _looks_for_ghosts(method: Method | None, options: FuseOptions) -> bool:
+    return not _deghosts_itself(method, options) and options.deghost.mode != "off"
 
 
 def _deghosts_itself(method: Method | None, options: FuseOptions) -> bool:
@@ -334,7 +349,7 @@ def _frames_to_folder(
         space="display" if stack.frames[0].transfer == "srgb" else "linear",
         width=stack.frames[0].width,
         height=stack.frames[0].height,
-        frames=describe_frames(stack),
+        frames=describe_frames(stack, _looks_for_ghosts(None, options)),
         stages=tuple(journal.stages),
         settings=_plain(asdict(options)),
         versions=versions(),

@@ -25,7 +25,7 @@ from .deghost import Finder, Mode
 from .errors import FileReadError, OptionError, unknown_name
 from .io.encode import FORMAT_BY_SUFFIX
 from .methods import METHODS, Method
-from .nn.settings import QUALITIES
+from .nn.settings import QUALITIES, NetworkSettings
 from .regular import read_regular
 from .tonemap import OPERATORS
 
@@ -153,12 +153,34 @@ def _read(name: str, path: Path) -> Preset:
             raise OptionError(
                 f"{path}: {key}: expected a value of some digits, found thousands"
             ) from None
+    _check_together(options, path)
     origin: Literal["shipped", "yours", "file"] = "file"
     if path.parent == SHIPPED_FOLDER:
         origin = "shipped"
     elif path.parent == user_folder():
         origin = "yours"
     return Preset(name, summary, options, path, origin)
+
+
+def _check_together(options: Mapping[str, Any], path: Path) -> None:
+    """Raise OptionError for options of which one does nothing beside another of the same preset."""
+    deghost = options.get("deghost", "auto")
+    if deghost == "off" and "deghost_by" in options:
+        raise OptionError(f"{path}: deghost-by: expected deghosting, found it off")
+    if options.get("method", "auto") == "auto":
+        return  # what the method does not have is left out
+    method = METHODS[options["method"]]
+    fields = (NetworkSettings if method.needs_torch else method.load()[1]).__dataclass_fields__
+    idle = [name for name in METHOD_OPTIONS if name in options and name not in fields]
+    if options.get("tone_map", "auto") != "auto" and method.output == "display":
+        idle.append("tone_map")
+    if deghost == "auto" and method.deghosts and "deghost_by" in options:
+        idle.append("deghost_by")
+    if idle:
+        raise OptionError(
+            f"{path}: {idle[0].replace('_', '-')}: expected a method that can use it, found "
+            f"method = {method.name!r} in the same preset; leave one of both out"
+        )
 
 
 # Checks of the values, each of which returns the value

@@ -32,7 +32,10 @@ class StageCost:
 
 @dataclass(frozen=True)
 class FrameReport:
-    """What was found out about one frame and done to it."""
+    """What was found out about one frame and done to it.
+
+    deghosted_share: of its pixels; None where no ghosts were looked for.
+    """
 
     file: str
     stops: float | None
@@ -45,7 +48,7 @@ class FrameReport:
     residual_pixels: float | None
     improvement: float
     valid_share: float
-    deghosted_share: float
+    deghosted_share: float | None
     notes: list[str]
 
 
@@ -119,11 +122,16 @@ def _frame_line(frame: FrameReport, width: int) -> str:
         text += f", {frame.inliers} of {frame.matches} matches"
     if frame.residual_pixels is not None:
         text += f", residual {frame.residual_pixels:.2f} px"
+    if frame.deghosted_share is None:
+        return text
     return f"{text}, {100 * frame.deghosted_share:.1f} % deghosted"
 
 
-def describe_frames(stack: Stack) -> tuple[FrameReport, ...]:
-    """Describe every frame of a stack: exposure, registration, share of pixels deghosted."""
+def describe_frames(stack: Stack, deghosted: bool = True) -> tuple[FrameReport, ...]:
+    """Describe every frame of a stack: exposure, registration, share of pixels deghosted.
+
+    deghosted: whether ghosts were looked for at all.
+    """
     reports = []
     for index, frame in enumerate(stack.frames):
         registration = stack.registrations[index] if stack.registrations else None
@@ -142,7 +150,7 @@ def describe_frames(stack: Stack) -> tuple[FrameReport, ...]:
                 residual_pixels=residual if math.isfinite(residual) else None,
                 improvement=float(registration.improvement) if registration else 0.0,
                 valid_share=1 - _share_below_half(stack.valid[index]),
-                deghosted_share=_share_below_half(stack.confidence[index]),
+                deghosted_share=_share_below_half(stack.confidence[index]) if deghosted else None,
                 notes=list(registration.notes) if registration else [],
             )
         )

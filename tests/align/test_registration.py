@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostless.align import AlignSettings, align_bracket, align_pair
+from ghostless.align import AlignSettings, align_bracket, align_pair, cascade
+from ghostless.align.proxy import make_proxy
 from ghostless.bracket import Bracket, Frame
 from ghostless.errors import BracketError, OptionError
 from tests.align.motions import (
@@ -116,6 +119,21 @@ def test_far_exposures_are_chained_through_their_neighbours():
     stack = align_bracket(bracket, reference=0)
     for registration, truth in zip(stack.registrations, truths, strict=True):
         assert _worst(registration, truth) < 1.0
+
+
+def test_a_chained_motion_is_not_said_to_be_left_as_it_is(monkeypatch):
+    """Where the direct way finds nothing and the chain is taken, only that is told."""
+    shown = shaken_bracket(_scene(6), [0, 2], [np.eye(3), shift_matrix(6, 4)], noise=1.0)
+    proxies = [make_proxy(frame, 1_500_000) for frame in shown.frames]
+    pair = cascade.Pair(*proxies)
+    found = cascade.estimate_motion(pair, "auto")
+    said = "no motion fits clearly better than none; left as it is"
+    nothing = replace(found, motion=found.unmoved, notes=("few features", said))
+    answers = iter([found, nothing])
+    monkeypatch.setattr(cascade, "estimate_motion", lambda *words: next(answers))
+    estimate = cascade.estimate_chained(pair, np.eye(3), *proxies, "auto")
+    assert estimate.motion is not found.unmoved
+    assert estimate.notes == ("few features", "motion chained through the neighbouring exposure")
 
 
 def test_twenty_frames():

@@ -97,7 +97,7 @@ def test_variants_are_trained_and_scored_alike(lcndr: Path) -> None:
         assert variant["trained"]["steps"] == 1
         assert variant["trained"]["source_weight"] == 1.0  # the paper's losses
     whole, one = (found["variants"][name]["parameters"] for name in (SOME[0], SOME[2]))
-    assert whole == METHODS["lcndr"].parameters["network"]
+    assert whole == METHODS["lcndr"].paper_parameters["network"]
     assert one < whole
     scores = [found["variants"][name]["scenes"]["00"]["PSNR"] for name in SOME]
     assert len(set(scores)) == 3

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ghostless.deghost.agreement import AgreementNetwork, regions
+from ghostless.deghost.agreement import AgreementNetwork
 from ghostless.deghost.mapping import Codes
+from ghostless.deghost.regions import regions_of_chance
 
 Flags = NDArray[np.bool_]
 
@@ -48,7 +49,7 @@ def test_what_moved_is_found_at_any_size_and_what_stands_still_is_not(
     chance = AgreementNetwork().moved(reference, frame, np.ones(size, np.bool_))
     assert chance.shape == size
     assert chance.dtype == np.float32
-    found = regions(chance)
+    found = regions_of_chance(chance)
     overlap = (found & moved).sum() / (found | moved).sum()
     assert overlap > 0.7
     still = AgreementNetwork().moved(
@@ -56,7 +57,7 @@ def test_what_moved_is_found_at_any_size_and_what_stands_still_is_not(
         photograph(textured(*size), 4, 4),
         np.ones(size, np.bool_),
     )
-    assert regions(still).mean() < 1e-3
+    assert regions_of_chance(still).mean() < 1e-3
 
 
 def test_what_is_not_usable_is_not_judged() -> None:
@@ -78,19 +79,19 @@ def test_any_size_has_finite_chances(size: tuple[int, int]) -> None:
 def test_regions_start_where_it_is_sure_and_grow_where_it_may_be() -> None:
     chance = np.zeros((60, 80), np.float32)
     chance[10:30, 10:30] = 0.5
-    assert not regions(chance).any()
+    assert not regions_of_chance(chance).any()
     chance[15:25, 15:25] = 0.9
-    found = regions(chance)
+    found = regions_of_chance(chance)
     assert found[10:30, 10:30].all()
     assert not found[40:].any()
     chance[50:52, 50:52] = 0.9
-    assert not regions(chance)[45:].any()
+    assert not regions_of_chance(chance)[45:].any()
 
 
 def test_sensitivity_moves_the_thresholds() -> None:
     chance = np.zeros((40, 40), np.float32)
     chance[10:20, 10:20] = 0.55
-    shares = [regions(chance, sensitivity).mean() for sensitivity in (0.5, 1.0, 2.0, 4.0)]
+    shares = [regions_of_chance(chance, sensitivity).mean() for sensitivity in (0.5, 1.0, 2.0, 4.0)]
     assert shares[0] == shares[1] == 0
     assert shares[2] > 0
     assert shares == sorted(shares)

@@ -67,7 +67,7 @@ def test_parameter_counts_are_those_of_the_table():
             "merging": count_parameters(generator.merging),
             "discriminator": count_parameters(Discriminator()),
         }
-    assert found == METHODS["chen-chuang"].parameters
+    assert found == METHODS["chen-chuang"].paper_parameters
     assert found["attention"] + found["merging"] == 1_364_675
     assert found["discriminator"] == 2_772_673
 

@@ -60,7 +60,7 @@ def test_parameter_counts_are_those_of_the_table(full):
         "generator": count_parameters(full),
         "discriminator": count_parameters(Discriminator()),
     }
-    assert found == METHODS["hdr-gan"].parameters
+    assert found == METHODS["hdr-gan"].paper_parameters
     assert found == {"generator": 2_557_382, "discriminator": 660_929}
 
 

@@ -88,6 +88,14 @@ def test_a_network_and_its_description_come_back(network, saved):
     assert list(saved.parent.iterdir()) == [saved]
 
 
+def test_parameters_are_counted_in_the_file(network, saved):
+    own = sum(parameter.numel() for parameter in network.parameters())
+    assert weights.stored_parameters(saved) == own
+    for path in sorted(weights.WEIGHTS_FOLDER.glob("*.safetensors")):
+        told = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert f"- **Parameters:** {weights.stored_parameters(path):,}\n" in told, path.name
+
+
 def test_saving_leaves_the_network_as_it_was(network, saved):
     assert "first.conv.parametrizations.weight.original" in network.state_dict()
 
@@ -114,6 +122,45 @@ def test_missing_weights_name_the_training_command(tmp_path):
     ):
         weights.load_weights(KIND)
     assert not weights.has_weights("toy")
+
+
+def described(**values):
+    return json.dumps({"network": "toy", **values})
+
+
+DESCRIPTIONS = {
+    "network by number": described(network=3),
+    "architecture of text": described(architecture="abc"),
+    "architecture of a number": described(architecture=7),
+    "channels of text": described(architecture={"channels": "five"}),
+    "channels negative": described(architecture={"channels": -5}),
+    "channels broken": described(architecture={"channels": 5.5}),
+    "channels of nothing": described(architecture={"channels": None}),
+    "deep description": '{"network":' + "[" * 100_000 + "]" * 100_000 + "}",
+    "endless description": described(data="x" * 2**19),
+    "scores of text": described(scores="good"),
+}
+
+
+def _with(header, **changes):
+    return json.dumps({**header, **changes}).encode()
+
+
+HEADERS = {
+    "metadata of a list": lambda header: _with(header, __metadata__=[1]),
+    "metadata of text": lambda header: _with(header, __metadata__="ghostless"),
+    "tensor of a number": lambda header: _with(header, **{"first.conv.bias": 3}),
+    "shape of text": lambda header: _with(
+        header, **{"first.conv.bias": {**header["first.conv.bias"], "shape": "ab"}}
+    ),
+    "shape of billions": lambda header: _with(
+        header, **{"first.conv.bias": {**header["first.conv.bias"], "shape": [10**12]}}
+    ),
+    "unknown type": lambda header: _with(
+        header, **{"first.conv.bias": {**header["first.conv.bias"], "dtype": "F3"}}
+    ),
+    "deep header": lambda header: b'{"a":' + b"[" * 200_000,
+}
 
 
 def cut(path, size):
@@ -158,6 +205,16 @@ def damage(path, what):
     elif what == "other shape":
         text = json.dumps({"network": "toy", "architecture": {"channels": 6}})
         save_file(load_file(path), path, metadata={"ghostless": text})
+    elif what in DESCRIPTIONS:
+        save_file(load_file(path), path, metadata={"ghostless": DESCRIPTIONS[what]})
+    elif what in HEADERS:
+        length = int.from_bytes(content[:8], "little")
+        text = HEADERS[what](json.loads(content[8 : 8 + length]))
+        path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    elif what == "complex numbers":
+        rewrite(path, lambda tensors: tensors.update({"second.conv.bias": torch.zeros(3).cfloat()}))
+    elif what == "whole numbers":
+        rewrite(path, lambda tensors: tensors.update({"second.conv.bias": torch.zeros(3).long()}))
     elif what == "tensor missing":
         rewrite(path, lambda tensors: tensors.pop("second.conv.bias"))
     elif what == "tensor too many":
@@ -186,6 +243,25 @@ def damage(path, what):
         ("unknown architecture", "an architecture of 'toy' that this version can build"),
         ("impossible architecture", "channels: expected at most 100"),
         ("other shape", r"expected 'first.conv.bias' of shape \(6,\), found \(5,\)"),
+        ("network by number", "one that cannot be read"),
+        ("architecture of text", "one that cannot be read"),
+        ("architecture of a number", "one that cannot be read"),
+        ("channels of text", "that this version can build"),
+        ("channels negative", "that this version can build"),
+        ("channels broken", "that this version can build"),
+        ("channels of nothing", "that this version can build"),
+        ("deep description", "one that cannot be read"),
+        ("endless description", "one that cannot be read"),
+        ("scores of text", "one that cannot be read"),
+        ("metadata of a list", "without their description"),
+        ("metadata of text", "without their description"),
+        ("tensor of a number", "truncated or damaged"),
+        ("shape of text", "truncated or damaged"),
+        ("shape of billions", r"found \(1000000000000,\)"),
+        ("unknown type", "found a damaged one"),
+        ("deep header", "truncated or damaged"),
+        ("complex numbers", r"expected 'second.conv.bias' of type torch.float32, found"),
+        ("whole numbers", r"expected 'second.conv.bias' of type torch.float32, found"),
         ("tensor missing", "expected a tensor 'second.conv.bias', found none"),
         ("tensor too many", r"found 1 more \('third' first\)"),
         ("nan", "found NaN or infinity in 'first.conv.weight'"),
@@ -198,6 +274,27 @@ def test_damaged_weights_get_one_clear_line(saved, what, said):
         weights.load_weights(KIND, saved)
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_file_says_takes_no_memory_before_it_is_seen_to_hold_it(saved):
+    """A description of 100 bytes must not make a network of gigabytes."""
+
+    @dataclass(frozen=True)
+    class Wide:
+        channels: int = 4
+
+    built = []
+
+    def build(architecture):
+        layer = torch.nn.Linear(architecture.channels, architecture.channels)
+        built.append(layer.weight.is_meta)
+        return layer
+
+    text = described(architecture={"channels": 10**6})
+    save_file(load_file(saved), saved, metadata={"ghostless": text})
+    with pytest.raises(WeightsError, match="expected a tensor 'weight', found none"):
+        weights.load_weights(NetworkKind("toy", Wide, build, "ghostless train toy"), saved)
+    assert built == [True]
 
 
 def test_folders_and_unreadable_files_are_missing_weights(tmp_path):

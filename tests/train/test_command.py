@@ -62,6 +62,40 @@ def test_the_command_trains_and_resumes(
     assert "did you mean 'lcndr'" in capsys.readouterr().err
 
 
+def test_a_run_that_ends_without_weights_says_so(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    short = words(packed, out, "--minutes", "0.00001", "--set", "validate_every=2")
+    assert run(["train", *short]) == 2
+    printed, line = capsys.readouterr()
+    assert printed == ""
+    assert line.count("\n") == 1
+    assert "expected weights at the end, found none" in line
+    assert "step 1 (1e-05 minutes are over)" in line
+    assert "--resume" in line
+    assert run(["train", *short, "--resume"]) == 0  # the second step validates
+    assert capsys.readouterr().out.strip() == str(out / "lcndr.safetensors")
+    assert run(["train", *words(packed, tmp_path / "b", "--minutes", "1e-5", "--no-finish")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--minutes", "0"], "minutes: expected more than 0, found 0"),
+        (["--minutes", "-1"], "minutes: expected more than 0, found -1"),
+        (["--start", "none.safetensors"], "none.safetensors: expected weights to start from"),
+        (["--ship", "--no-finish"], "ship: expected finished weights"),
+    ],
+)
+def test_what_a_training_cannot_use_is_told_before_it_reads_anything(
+    more: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", *words(tmp_path / "nothing", tmp_path / "run", *more)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_torch_numpy_opencv_and_safetensors_are_enough(packed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, *words(packed, tmp_path / "run", "--threads", "1")],

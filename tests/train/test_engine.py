@@ -14,12 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ghostless.errors import OptionError, WeightsError
+from ghostless.errors import OptionError, OutputError, WeightsError
 from ghostless.methods.dpgn import Dpgn, DpgnArchitecture
 from ghostless.nn.weights import NetworkKind, WeightsInfo, load_weights, save_weights
+from ghostless.train.checkpoint import CHECKPOINT
 from ghostless.train.command import TrainOptions, prepare
 from ghostless.train.ema import Average
-from ghostless.train.engine import CHECKPOINT, Run, RunSettings
+from ghostless.train.engine import Run, RunSettings
 from ghostless.train.export import card, finish, ship
 from ghostless.train.recipe import Moment, Phase, Player, Recipe, Table, Validation, cosine
 from ghostless.train.watch import DivergedError, FiniteWatch, warning_if_not_falling
@@ -223,6 +224,13 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_numbers(tmp_path: Path)
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_run_where_no_folder_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for place in ("file", "file/run"):
+        with pytest.raises(OutputError, match=f"{place}: expected a folder for the run"):
+            make_run(tmp_path / place)
+
+
 def test_minutes_stop_with_a_checkpoint(tmp_path: Path) -> None:
     started = time.monotonic()
     run = make_run(tmp_path, recipe=replace(RECIPE, steps=1_000_000), minutes=1 / 60)
@@ -348,6 +356,8 @@ def test_logs_tell_rates_losses_and_scores(tmp_path: Path) -> None:
 
 def test_finished_weights_and_card(tmp_path: Path) -> None:
     make_run(tmp_path / "run").train()
+    with (tmp_path / "run" / "log.jsonl").open("ab") as log:  # as a kill and a disk leave it
+        log.write(b'\xff[1]\n[2]\n{"phase": "first", "validation": 3, "step": 9}\n{"phase": "fi')
     first, second = finish(tmp_path / "run", phases())
     _, info = load_weights(KIND, second)
     assert info.data == "stand-in"

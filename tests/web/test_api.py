@@ -196,8 +196,28 @@ def test_not_a_number_is_no_number(client: TestClient, bracket: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"format": ".bmp"}, "unknown suffix"),
-        ({"format": "../../x.jpg/../y"}, "suffix"),
+        ({"format": ".bmp"}, "unknown format '.bmp'"),
+        *(
+            ({"format": path}, "unknown format")
+            for path in (
+                "../../x.jpg/../y",
+                "/../../../x.jpg",
+                "/x.jpg",
+                ".jpg/",
+                "x.jpg",
+                "..jpg",
+                "./.jpg",
+                ".jpg\x00",
+                ".jpg ",
+                " .jpg",
+                ".jpg\n.jpg",
+                "\\x.jpg",
+                "/" * 5000 + ".jpg",
+                "",
+                "jpg",
+                ".jpg.png",
+            )
+        ),
         ({"format": ".jpg", "depth": 16}, "expected a depth of 8 bits"),
         ({"format": ".png", "hdr": True}, "HDR displays"),
         ({"format": ".jpg", "quality": 0}, "1 to 100"),
@@ -211,6 +231,14 @@ def test_formats_that_cannot_be_written(
     answer = client.post(f"/api/jobs/{done['id']}/exports", json=wanted)
     assert answer.status_code == 422
     assert said in answer.json()["detail"]
+
+
+def test_a_suffix_in_capitals_is_the_same_format(client: TestClient, done: dict[str, Any]) -> None:
+    answer = client.post(f"/api/jobs/{done['id']}/exports", json={"format": ".PNG"})
+    assert answer.status_code == 202
+    job = wait(client, answer.json())
+    assert (job["state"], job["request"]["format"]) == ("done", ".png")
+    assert job["file"].endswith(".png")
 
 
 def kept(private: Path) -> set[Path]:

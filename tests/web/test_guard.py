@@ -29,7 +29,13 @@ async def answer(request: Request) -> PlainTextResponse:
     return PlainTextResponse(str(len(body)))
 
 
-def make_client(*hosts: str, address: str = ADDRESS, uploads: int = 2) -> TestClient:
+def make_client(
+    *hosts: str,
+    address: str = ADDRESS,
+    uploads: int = 3,
+    token: str | None = None,
+    root_path: str = "",
+) -> TestClient:
     methods = ["GET", "POST", "DELETE"]
     app = Starlette(
         routes=[Route("/", answer, methods=methods), Route(UPLOAD, answer, methods=methods)]
@@ -37,10 +43,9 @@ def make_client(*hosts: str, address: str = ADDRESS, uploads: int = 2) -> TestCl
     guarded = Guard(
         app,
         hosts=hosts,
-        root_path="",
-        upload_path=UPLOAD,
-        upload_bytes=1_000_000,
-        uploads=uploads,
+        root_path=root_path,
+        limits=Limits(bracket_bytes=1_000_000, uploads=uploads),
+        token=token,
     )
     return TestClient(guarded, base_url=address)
 
@@ -133,7 +138,7 @@ def test_large_bodies_announced_or_not() -> None:
 
 def test_only_so_many_uploads_at_a_time() -> None:
     async def check() -> list[int]:
-        app = make_client(uploads=2).app
+        app = make_client(uploads=3).app
         gate = asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -151,6 +156,83 @@ def test_only_so_many_uploads_at_a_time() -> None:
             return [refused.status_code, *(each.status_code for each in done), after.status_code]
 
     assert asyncio.run(check()) == [429, 200, 200, 200]
+
+
+TOKEN = "a-token-that-nobody-guesses"
+
+
+@pytest.mark.parametrize("path", ["/", UPLOAD, "/static/page.js", "/api/openapi.json"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_token_is_asked_for_in_every_request(path: str, method: str) -> None:
+    client = make_client(token=TOKEN)
+    for headers in (
+        {},
+        {"authorization": "Bearer"},
+        {"authorization": f"Basic {TOKEN}"},
+        {"authorization": f"Bearer {TOKEN}x"},
+        {"authorization": f"Bearer {TOKEN[:-1]}"},
+        {"authorization": "Bearer t\u00f6ken".encode("latin-1")},
+        {"cookie": f"ghostless_={TOKEN}"},
+        {"cookie": f"token={TOKEN}"},
+        {"cookie": '"'},
+    ):
+        answer = client.request(method, path, headers=headers)  # type: ignore[arg-type]
+        assert answer.status_code == 401, headers
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert TOKEN not in answer.text
+    answer = client.request(method, path, headers={"authorization": f"bearer {TOKEN}"})
+    assert answer.status_code in (200, 404, 405)
+
+
+@pytest.mark.parametrize("root", ["", "/fuse"])
+def test_a_browser_gets_the_token_by_the_printed_address_and_keeps_it(root: str) -> None:
+    client = make_client(token=TOKEN, root_path=root)
+    led = client.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert led.status_code == 303
+    assert led.headers["location"] == f"{root}/"  # the token does not stay in the address
+    cookie = led.headers["set-cookie"]
+    for wanted in ("HttpOnly", "SameSite=Lax", f"Path={root}/"):
+        assert wanted in cookie
+    assert "Secure" not in cookie
+    assert client.get("/").status_code == (401 if root else 200)
+    name_and_value = cookie.partition(";")[0]
+    assert client.post(UPLOAD, headers={"cookie": f"a=b; {name_and_value}"}).status_code == 200
+    # A form of another page has no cookie (Lax), and were it sent, another origin.
+    foreign = {"cookie": name_and_value, "origin": "http://evil.example.org"}
+    assert client.post(UPLOAD, headers=foreign).status_code == 403
+    # By TLS, that of a proxy, the cookie goes nowhere else.
+    safe = make_client(token=TOKEN, root_path=root, address="https://localhost")
+    led = safe.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert led.headers["set-cookie"].endswith("Secure")
+
+
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("GET", "/?token=other"),
+        ("GET", f"/?token={TOKEN}&token={TOKEN}"),
+        ("POST", f"/?token={TOKEN}"),
+        ("POST", f"{UPLOAD}?token={TOKEN}"),
+        ("GET", f"{UPLOAD}?token={TOKEN}"),
+        ("GET", "/?token="),
+    ],
+)
+def test_the_token_in_an_address_opens_the_page_only(method: str, address: str) -> None:
+    answer = make_client(token=TOKEN).request(method, address, follow_redirects=False)
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
+def test_with_a_token_it_goes_by_its_numbers_and_by_no_new_name() -> None:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    for address, status in (
+        ("http://192.168.1.7:8000", 200),
+        ("http://[fe80::1]:8000", 200),
+        ("http://evil.example.org", 421),
+        ("http://photos.example.org", 200),
+    ):
+        client = make_client("photos.example.org", token=TOKEN, address=address)
+        assert client.get("/", headers=headers).status_code == status, address
 
 
 def test_every_answer_has_the_headers(client: TestClient) -> None:

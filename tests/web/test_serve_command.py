@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image
@@ -74,6 +76,72 @@ def test_the_calls_in_the_documentation_work(tmp_path: Path) -> None:
     process.communicate(timeout=20)
 
 
+def ask(address: str, **headers: str) -> tuple[int, bytes]:
+    """Status and content of what is at an address; redirections are followed, cookies kept."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    try:
+        request = urllib.request.Request(address, headers=headers)
+        with opener.open(request, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+@pytest.mark.parametrize("given", [None, "a-token-of-my-own-to-keep"])
+def test_where_others_can_reach_it_it_asks_for_the_token_that_it_prints(
+    tmp_path: Path, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GHOSTLESS_TOKEN", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GHOSTLESS_TOKEN", given)
+    process, address = start(tmp_path, "--host", "0.0.0.0")
+    try:
+        assert process.stdout is not None
+        meaning = process.stdout.readline()
+        for wanted in ("0.0.0.0", "every machine", "unencrypted", "token"):
+            assert wanted in meaning
+        port = urlsplit(address).port
+        (token,) = parse_qs(urlsplit(address).query)["token"]
+        assert len(token) >= 16
+        assert given in (None, token)
+        here = f"http://127.0.0.1:{port}"
+        for path in ("/", "/static/page.js", "/api/options", "/api/openapi.json", "/api/", "/x"):
+            status, content = ask(here + path)
+            assert status == 401, path
+            assert token.encode() not in content
+        assert ask(f"{here}/?token={token[:-1]}x")[0] == 401
+        assert ask(f"{here}/api/options?token={token}")[0] == 401
+        status, content = ask(f"{here}/?token={token}")
+        assert (status, b"Drop a bracket here" in content) == (200, True)
+        assert ask(f"{here}/api/options", Authorization=f"Bearer {token}")[0] == 200
+        foreign = {"Authorization": f"Bearer {token}", "Host": "evil.example.org"}
+        assert ask(f"{here}/api/options", **foreign)[0] == 421
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert errors == ""
+
+
+def test_every_start_makes_another_token(tmp_path: Path) -> None:
+    tokens = set()
+    for _ in range(2):
+        process, address = start(tmp_path, "--host", "0.0.0.0")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        tokens.add(address)
+    assert len({address.partition("token=")[2] for address in tokens}) == 2
+
+
+def test_a_token_that_is_easily_guessed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for token in ("", "short", "with blanks in it, but long"):
+        monkeypatch.setenv("GHOSTLESS_TOKEN", token)
+        assert run_command(["serve", "--no-open", "--port", "0", "--host", "0.0.0.0"]) == 2
+        assert "GHOSTLESS_TOKEN: expected at least 16" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -82,6 +150,7 @@ def test_the_calls_in_the_documentation_work(tmp_path: Path) -> None:
         (["--folder", "/nowhere/at/all"], "--folder: expected a folder that exists"),
         (["--memory-gb", "0.2"], "memory: expected at least"),
         (["--host", "999.1.1.1"], "expected to listen at 999.1.1.1"),
+        (["--host", "999.1.1.1"], "give an address of this machine with --host"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(

@@ -218,6 +218,9 @@ def _starts(
     yield "bitmaps", refine(pair.coarse, start, careful)
 
 
+_LEFT_ALONE = "no motion fits clearly better than none; left as it is"
+
+
 def estimate_motion(
     pair: Pair, model: str, known: Mapping[str, Matrix] = MappingProxyType({})
 ) -> Estimate:
@@ -246,7 +249,7 @@ def estimate_motion(
     if best is not unmoved:
         best = _finished(pair, best, observations)
     if best is not unmoved and not _clearly_better(pair, best, unmoved, tried):
-        notes.append("no motion fits clearly better than none; left as it is")
+        notes.append(_LEFT_ALONE)
         best = unmoved
     elif best.start != "features" and feature_matrix is not None:
         notes.append(f"started from {best.start} rather than from features")
@@ -371,10 +374,10 @@ def estimate_chained(
     scarce = direct.unmoved.found.observations < _SCARCE and direct.motion is direct.unmoved
     if rise < (-_CLEAR_GAIN if scarce else _CLEAR_GAIN):
         return direct
+    # What was said of the direct motion is not true of this one.
+    notes = tuple(note for note in direct.notes if note != _LEFT_ALONE)
     return replace(
-        direct,
-        motion=chain,
-        notes=(*direct.notes, "motion chained through the neighbouring exposure"),
+        direct, motion=chain, notes=(*notes, "motion chained through the neighbouring exposure")
     )
 
 

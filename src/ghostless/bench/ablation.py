@@ -668,7 +668,8 @@ class _Session:
 
     def _train(self, folder: Path, stage: str, variant: Variant) -> bool:
         """Bring a training to its end; False where the time was over before."""
-        from ..train.engine import CHECKPOINT, Run, RunSettings
+        from ..train.checkpoint import has_checkpoint
+        from ..train.engine import Run, RunSettings
         from ..train.sources import open_data
 
         left = None
@@ -687,7 +688,7 @@ class _Session:
                 minutes=left,
                 device=self.settings.device,
                 seed=self.settings.seed,
-                resume=(folder / CHECKPOINT).is_file(),
+                resume=has_checkpoint(folder),
                 quiet=self.settings.quiet,
             ),
         )

@@ -48,6 +48,8 @@ def run(words: Sequence[str]) -> int:
             command = command_of(app)
         finally:
             gc.enable()
+        if words and words[0] == "help":
+            words = [*words[1:], "--help"]
         status = command.main(args=list(words), prog_name="ghostless", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
-from .options import method_settings, options_from
+from .options import method_settings, options_from, settle
 from .presets import PresetName
 from .show import Bars, print_json
 from .words import (
@@ -47,6 +47,7 @@ SOME_FAILED = 1
 
 
 def batch(
+    ctx: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="SHOOT", help="Folder of photos, with its subfolders.")
     ],
@@ -133,12 +134,15 @@ def batch(
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan
     from ..batch.run import RunSettings, check_folders
     from ..batch.summary import Summary, account
-    from ..io.write import WriteSettings, check_output, format_of, write_text
+    from ..io.encode import FORMAT_BY_SUFFIX
+    from ..io.write import WriteSettings, check_output, write_text
     from ..pipeline import choose_method
     from ..tonemap import ToneMapSettings
 
     suffix = f".{format.lower().removeprefix('.')}"
-    format_of(f"name{suffix}")
+    if suffix not in FORMAT_BY_SUFFIX:
+        known = [name.removeprefix(".") for name in FORMAT_BY_SUFFIX]
+        raise OptionError(f"--format: expected one of {', '.join(known)}, found {format!r}")
     known_method = choose_method(method, Path(f"name{suffix}"))
     wanted = {k: v for k, v in (("weights", weights), ("device", device)) if v is not None}
     options = replace(
@@ -149,12 +153,18 @@ def batch(
         write=replace(options.write, quality=jpeg_quality, depth=depth, overwrite=overwrite),
         hdr=hdr,
     )
+    options = settle(ctx, options, known_method, Path(f"name{suffix}"))
     memory_bytes = None if memory_gb is None else int(memory_gb * 1e9)
     settings = RunSettings(jobs=jobs, memory_bytes=memory_bytes, cluster=cluster)
     grouping = GroupSettings(size=size)
     plan_is_there = plan is not None and plan.exists()
     if plan is not None and not plan_is_there:
         check_plan_file(plan)
+    if plan_is_there and size is not None:
+        raise OptionError(
+            f"--size: expected it for finding brackets, found {plan}, which says who belongs to "
+            "whom; leave one of both out"
+        )
     if out is None and (plan is None or plan_is_there):
         raise OptionError(
             "expected --out DIR for the results, found none; give one, or --plan FILE.csv to "

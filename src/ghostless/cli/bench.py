@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
@@ -73,8 +76,8 @@ def add_commands(bench_app: typer.Typer) -> None:
         bench_app.command(name, help=summary)(_command(name))
     bench_app.command("report")(report)
     bench_app.command("ablation")(ablation)
-    bench_app.command("still")(still)
-    bench_app.command("pasted")(pasted)
+    for comparison in (still, pasted):
+        bench_app.command(comparison.__name__)(_comparison(comparison))
 
 
 def _command(suite: str) -> Any:
@@ -198,7 +201,9 @@ def ablation(
         print(result.as_text())
 
 
-def still(
+def _compare(
+    suite: str,
+    further: dict[str, Any],
     data: StillFolders = None,
     method: MethodName = "mertens",
     deghost: Deghost = "auto",
@@ -209,10 +214,10 @@ def still(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Measure what deghosting does to brackets in which nothing moves."""
-    from ..bench.still import run
+    """Run a benchmark of brackets fused with and without deghosting."""
     from ..bench.with_and_without import DEFAULT_DATA
 
+    run = importlib.import_module(f"..bench.{suite}", __package__).run
     with Bars(quiet) as bars:
         result = run(
             data or DEFAULT_DATA,
@@ -221,39 +226,48 @@ def still(
             workers=workers,
             out=out,
             progress=lambda share: bars("brackets", share),
+            **further,
         )
     tell(result, quiet, as_json)
+
+
+def _comparison(own: Callable[..., dict[str, Any]]) -> Any:
+    """Make the command of the benchmark that a function is named after.
+
+    It has the options of `_compare` and of that function, which returns what they mean to `run`.
+    """
+    of_its_own = inspect.signature(own).parameters
+    shared = list(inspect.signature(_compare).parameters.values())[2:]
+
+    def command(**words: Any) -> None:
+        further = own(**{name: words.pop(name) for name in of_its_own})
+        _compare(own.__name__, further, **words)
+
+    hints = get_type_hints(own, include_extras=True) | get_type_hints(_compare, include_extras=True)
+    options = [
+        each.replace(annotation=hints[each.name]) for each in (*of_its_own.values(), *shared)
+    ]
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in options}
+    command.__doc__ = own.__doc__
+    return command
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function, include_extras=True)
+
+
+def still() -> dict[str, Any]:
+    """Measure what deghosting does to brackets in which nothing moves."""
+    return {}
 
 
 def pasted(
-    data: StillFolders = None,
-    method: MethodName = "mertens",
-    deghost: Deghost = "auto",
-    sensitivity: Sensitivity = 1.0,
     pieces: Annotated[int, typer.Option(min=1, help="Pieces for each bracket.")] = 2,
-    scenes: Scenes = None,
-    out: Comparisons = None,
-    workers: Workers = 2,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pieces.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+) -> dict[str, Any]:
     """Measure deghosting where the answer is known: pieces of photos that move through others."""
-    from ..bench.pasted import run
-    from ..bench.with_and_without import DEFAULT_DATA
-
-    with Bars(quiet) as bars:
-        result = run(
-            data or DEFAULT_DATA,
-            _options(method, deghost, sensitivity),
-            pieces=pieces,
-            seed=seed,
-            scenes=_names("--scenes", scenes),
-            workers=workers,
-            out=out,
-            progress=lambda share: bars("brackets", share),
-        )
-    tell(result, quiet, as_json)
+    return {"pieces": pieces, "seed": seed}
 
 
 def _options(method: str, deghost: str, sensitivity: float) -> FuseOptions:

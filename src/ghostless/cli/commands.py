@@ -12,7 +12,14 @@ from .batch import batch
 from .bench import add_commands as add_suites
 from .data_commands import bench_cameras, bench_references, data_app, render, simulate
 from .export import export
-from .options import expand, method_settings, options_from
+from .options import (
+    check_deghosting,
+    check_no_photo_at,
+    expand,
+    method_settings,
+    options_from,
+    settle,
+)
 from .presets import PresetName, presets
 from .score import ScoreCommand, metrics, score
 from .serve import serve
@@ -70,6 +77,7 @@ def _start(
 
 @app.command()
 def fuse(
+    ctx: typer.Context,
     files: Files,
     out: Annotated[
         Path,
@@ -150,16 +158,19 @@ def fuse(
         depth=depth,
         overwrite=overwrite,
     )
+    chosen = choose_method(method, out)
     options = replace(
         options,
         method=method,
-        method_settings=method_settings(choose_method(method, out), wanted, preset, words),
+        method_settings=method_settings(chosen, wanted, preset, words),
         tone_map=ToneMapSettings(operator=tone_map),
         write=write,
         hdr=hdr,
         save_stages=save_stages,
         report=report,
     )
+    options = settle(ctx, options, chosen, out)
+    check_no_photo_at(out, files)
     with Bars(quiet) as bars:
         photos, remarks = expand(files, out)
         done = fuse_files(photos, out, options, progress=bars, remarks=remarks)
@@ -196,6 +207,7 @@ def align(
 
 @app.command()
 def deghost(
+    ctx: typer.Context,
     files: Files,
     out: OutFolder,
     masks: Annotated[
@@ -217,6 +229,7 @@ def deghost(
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket with the ghosts gone, as TIFF files."""
+    check_deghosting(deghost)
     options = options_from(
         stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by, wrap
     )
@@ -264,7 +277,7 @@ def methods(as_json: Json = False) -> None:
         print(f"{method['name']}: {method['summary']}")
         for fact, value in method.items():
             if fact not in ("name", "summary"):
-                print(f"    {fact.replace('_', ' '):<14} {in_words(value)}")
+                print(f"    {fact.replace('_', ' '):<17} {in_words(value)}")
 
 
 app.command(cls=ScoreCommand)(score)

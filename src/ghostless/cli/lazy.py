@@ -27,6 +27,7 @@ def command_of(app: typer.Typer, completion: bool = True) -> Any:
         help=app.info.help,
         rich_markup_mode=app.rich_markup_mode,
         add_completion=completion,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     bare.registered_callback = app.registered_callback
     group = get_command(bare)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import BracketError, OptionError
+from ..errors import BracketError, FileReadError, OptionError
 
 if TYPE_CHECKING:
+    import typer
+
     from ..methods import Method
     from ..pipeline import FuseOptions
 
@@ -47,11 +50,46 @@ def options_from(
     )
 
 
+def settle(ctx: typer.Context, options: FuseOptions, method: Method, out: Path) -> FuseOptions:
+    """Refuse what was given and would do nothing; leave out what of a preset would do nothing.
+
+    method: that will fuse. out: the file that will be written, or one like those.
+    """
+    from ..unused import unused_options, without_unused
+
+    for name, why in unused_options(options, method, out).items():
+        # "auto" asks for nothing.
+        if is_given(ctx, name) and ctx.params[name] != "auto":
+            raise OptionError(f"--{name.replace('_', '-')}: {why}")
+    return without_unused(options, method, out)
+
+
+def check_deghosting(deghost: str) -> None:
+    """Raise OptionError where the command for deghosting is told to do none."""
+    if deghost == "off":
+        raise OptionError(
+            "--deghost: expected 'auto' or 'on', found 'off', which leaves nothing to do; "
+            "the frames without it are written by 'ghostless align'"
+        )
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line; not so a preset's and the default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _parse_stops(text: str) -> tuple[float, ...]:
     """Read "-2,0,2" or "-2/3, 0, +2/3" as stops; raise OptionError for anything else."""
+    words = text.replace(",", " ").split()
+    if len(words) > 1 and all(re.fullmatch(r"1/\d+", word) for word in words):
+        raise OptionError(
+            f"--stops: expected exposures in stops such as -2,0,2, found shutter times: {text!r}; "
+            "twice the time is one stop more"
+        )
     try:
-        return tuple(float(Fraction(word)) for word in text.replace(",", " ").split())
-    except (ValueError, ZeroDivisionError):
+        return tuple(float(Fraction(word)) for word in words)
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise OptionError(
             f"--stops: expected numbers with commas such as -2,0,2, found {text!r}; "
             "give one number for each file, in the order of the files"
@@ -70,6 +108,8 @@ def _parse_reference(text: str) -> int | None:
         ) from None
 
 
+# Where formats without Exif say which program made them.
+_SIGNED_BYTES = 65_536
 _OF_NETWORKS = ("quality", "weights", "device")
 
 
@@ -82,7 +122,7 @@ def method_settings(
     """Build a method's settings from the options given and a preset's; None where none was.
 
     What is given wins; settings of the preset that the method does not have are left out.
-    words: NAME=VALUE of further settings; they win over all.
+    words: NAME=VALUE of further settings, none of which may be given as an option too.
     """
     from_preset: dict[str, Any] = {}
     if preset is not None:
@@ -91,6 +131,11 @@ def method_settings(
         from_preset = read_preset(preset).for_method(method)
     if not wanted and not from_preset and not words:
         return None
+    if str(wanted.get("quality", "")).isdecimal():
+        raise OptionError(
+            f"--quality: expected auto, full or fast, for a network, found {wanted['quality']!r}; "
+            "the quality of a JPEG is --jpeg-quality"
+        )
     settings_class = method.load()[1]
     for name in wanted:
         if name not in settings_class.__dataclass_fields__:
@@ -110,6 +155,12 @@ def method_settings(
     from ..methods.from_words import values_from_words
 
     further = values_from_words(method, _pairs(words or ()))
+    for name in further:
+        if name in wanted:
+            raise OptionError(
+                f"--set {name}: expected each setting once, found --{name.replace('_', '-')} too; "
+                "leave one of both out"
+            )
     return settings_class(**{**from_preset, **wanted, **further})
 
 
@@ -120,8 +171,69 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not (name and equals and value):
             raise OptionError(f"--set: expected NAME=VALUE, found {word!r}")
-        pairs[name.strip().replace("-", "_")] = value.strip()
+        key = name.strip().replace("-", "_")
+        if key in pairs:
+            raise OptionError(f"--set {key}: expected each setting once, found it twice")
+        pairs[key] = value.strip()
     return pairs
+
+
+def check_no_photo_at(out: Path, files: Sequence[Path]) -> None:
+    """Raise OutputError if a result would take the place of a photo in one of the folders given.
+
+    What Ghostless made itself there, and what is no photo, may be overwritten.
+    """
+    from ..errors import GhostlessError, OutputError
+    from ..io.metadata import SOFTWARE
+    from ..io.read import read_facts
+
+    real = Path(os.path.realpath(out))
+    folders = {os.path.realpath(path) for path in files if path.is_dir()}
+    if str(real.parent) not in folders or not real.is_file():
+        return
+    try:
+        exif = read_facts(real).metadata.exif or b""
+    except GhostlessError:
+        return
+    with real.open("rb") as file:
+        start = file.read(_SIGNED_BYTES)
+        file.seek(max(0, real.stat().st_size - _SIGNED_BYTES))
+        signed = SOFTWARE.encode() in exif + start + file.read()
+    if not signed:
+        raise OutputError(
+            f"{out}: expected a new file, found a photo that is not from Ghostless in the folder "
+            "to be fused; choose another name"
+        )
+
+
+def _missing(path: Path) -> FileReadError:
+    """What is most likely wrong with a name that nothing has."""
+    import difflib
+    import glob
+
+    text = str(path)
+    if glob.has_magic(text):
+        fitting = len(glob.glob(text))
+        what = f"{fitting} files fit" if fitting else "no file fits"
+        cure = "give it without quotes" if fitting else "check the name and the folder"
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found a pattern that the shell has not "
+            f"replaced by names ({what} it); {cure}"
+        )
+    if re.match(r"[a-z]+:/", text):
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found an address; give files of this machine"
+        )
+    if not path.parent.is_dir():
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found no folder {path.parent}; check its name"
+        )
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    except OSError:
+        near = []
+    hint = f"did you mean {path.with_name(near[0])}?" if near else "check it"
+    return FileReadError(f"{path}: expected a photo or a folder, found none of this name; {hint}")
 
 
 def expand(files: Sequence[Path], out: Path | None = None) -> tuple[list[Path], list[str]]:
@@ -135,6 +247,8 @@ def expand(files: Sequence[Path], out: Path | None = None) -> tuple[list[Path], 
     notes: list[str] = []
     for path in files:
         if not path.is_dir():
+            if not os.path.lexists(path):
+                raise _missing(path)
             expanded.append(path)
             continue
         found = photos_in(path)

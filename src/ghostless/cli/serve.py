@@ -14,7 +14,8 @@ from ..errors import MissingPackageError, OptionError
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+        str,
+        typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in, by a token."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
     allow_host: Annotated[

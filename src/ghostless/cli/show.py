@@ -99,14 +99,18 @@ def _shutter_in_words(seconds: float | None) -> str:
 
 
 def method_facts(method: Method) -> dict[str, Any]:
-    return {name: value for name, value in vars(method).items() if not callable(value)}
+    facts = {name: value for name, value in vars(method).items() if not callable(value)}
+    return {**facts, "parameters": method.parameters}
 
 
 def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item:,}" for name, item in value.items()) or "none"
     if isinstance(value, tuple):
-        return " to ".join(str(item) for item in value)
+        numbers = all(isinstance(item, int) for item in value)
+        return (" to " if numbers else ", ").join(str(item) for item in value) or "none"
     return "none" if value is None else str(value)
 
 

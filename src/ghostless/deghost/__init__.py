@@ -23,9 +23,10 @@ from ..bracket import Frame, Stack
 from ..errors import OptionError
 from ..seam import folded, unrolled
 from ..stripes import Progress, part
-from .agreement import AgreementNetwork, regions
-from .detect import Flags, Prediction, disagreement, ghost_regions, predict
+from .agreement import AgreementNetwork
+from .detect import Prediction, disagreement, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
+from .regions import Flags, regions_of_chance, regions_of_disagreement
 from .repair import (
     Source,
     apply_patch,
@@ -243,14 +244,15 @@ class _Deghoster:
         for guide in guides[1:]:
             both = usable & guide.trusted
             chance = np.maximum(chance, network.moved(guide.codes, codes, both))
-        return _Told(partial(regions, chance), np.zeros_like(usable))
+        return _Told(partial(regions_of_chance, chance), np.zeros_like(usable))
 
     def _by_statistics(
         self, index: int, codes: Codes, guides: list[_Guide], usable: Flags
     ) -> _Told:
         sources = tuple(self._source(guide, index, codes, usable) for guide in guides)
         evidence = disagreement(codes, _best_prediction(sources), usable)
-        return _Told(partial(ghost_regions, evidence), cannot_tell(sources[0]))
+        regions = partial(regions_of_disagreement, evidence.strongest, evidence.sharpened)
+        return _Told(regions, cannot_tell(sources[0]))
 
     def _note(self, frame: Frame, ghosted: Flags, comparable: Flags) -> None:
         """Say where so much is replaced that the photos had better be looked at.

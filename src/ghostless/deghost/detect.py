@@ -28,8 +28,7 @@ from .mapping import (
     near_clip,
 )
 from .noise import noise_curve
-
-Flags = NDArray[np.bool_]
+from .regions import Flags
 
 SCALES = 5
 # An edge counts as this share of its height too much: about half a pixel, for the 3 x 3 range of
@@ -45,16 +44,10 @@ NOISE_DECAY = 0.35
 DOUBT_CODES = 1.0
 DOUBT_SHARE = 0.02
 DOUBT_SOURCE_CODES = 0.6
-# Disagreement in standard deviations that starts a region, and down to which a region grows.
 # What a single channel counts beside two that agree.
 ONE_CHANNEL_SHARE = 0.4
 # A finer scale must show this share of what a coarser one shows.
 FINER_SHARE = 0.5
-START_SIGMA = 3.5
-GROW_SIGMA = 1.8
-SMALLEST_START_PIXELS = 12
-_CLOSE_PIXELS = 3
-_MARGIN_PIXELS = 2
 # How far a colour may bend its channels' curves: what is further off may be a thing of that colour
 # that moved. In codes, and as a share of the predicted code.
 _BEND_CODES = 8.0
@@ -254,30 +247,3 @@ def _over_channels(ratio: Codes) -> Codes:
 def _halve(values: Codes) -> Codes:
     size = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
-
-
-def ghost_regions(evidence: Evidence, sensitivity: float = 1.0) -> Flags:
-    """Turn disagreement (H, W) into whole regions to replace, bool (H, W).
-
-    Strong disagreement starts a region, weaker disagreement that touches it belongs to it; gaps
-    are closed, specks dropped, and a narrow margin added for soft edges.
-    """
-    low = (evidence.sharpened > GROW_SIGMA / sensitivity).astype(np.uint8)
-    if not low.any():
-        return low.astype(np.bool_)
-    strong = evidence.strongest > START_SIGMA / sensitivity
-    count, labels = cv2.connectedComponents(low, connectivity=8)
-    weight = np.bincount(labels[strong], minlength=count)
-    keep = weight >= SMALLEST_START_PIXELS
-    keep[0] = False
-    mask = keep[labels].astype(np.uint8)
-    border = 2 * _CLOSE_PIXELS
-    padded = cv2.copyMakeBorder(mask, border, border, border, border, cv2.BORDER_REPLICATE)
-    padded = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(_CLOSE_PIXELS))
-    padded = cv2.dilate(padded, _disc(_MARGIN_PIXELS))
-    return padded[border:-border, border:-border].astype(np.bool_)
-
-
-def _disc(radius: int) -> NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

@@ -21,7 +21,7 @@ from ..bracket import Frame, Mask
 from ..seam import folded, with_margins
 from ..stripes import Progress, for_each_stripe
 from .carry import carry
-from .detect import Flags, Prediction, least_codes
+from .detect import Prediction, least_codes
 from .mapping import (
     Codes,
     Mapping,
@@ -30,6 +30,7 @@ from .mapping import (
     near_clip,
 )
 from .noise import calm, smooth_shadows
+from .regions import Flags
 
 Floats = NDArray[np.float32]
 

@@ -95,6 +95,7 @@ class OutputFormat:
     hdr: how it is written for HDR displays; None for a format that cannot be, or is linear anyway.
     alpha: whether it holds transparency. Pixels are then (H, W, 3), or (H, W, 4) with alpha last,
         which the colours are not multiplied by.
+    lossy: whether there is a quality to choose.
     """
 
     name: str
@@ -105,6 +106,7 @@ class OutputFormat:
     encode: Encoder
     hdr: HdrVariant | None = None
     alpha: bool = False
+    lossy: bool = False
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -421,16 +423,16 @@ def _owner(block: ExifBlock) -> str | None:
 OUTPUT_FORMATS: Final = (
     OutputFormat(
         "JPEG", (".jpg", ".jpeg"), "display", (8,), 65_500, encode_jpeg,
-        HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg),
+        HdrVariant("gain-map JPEG", (8,), encode_gain_map_jpeg), lossy=True,
     ),
     OutputFormat("PNG", (".png",), "display", (8, 16), 2**31 - 1, encode_png, alpha=True),
     OutputFormat(
         "TIFF", (".tif", ".tiff"), "display", (8, 16, 32), 2**31 - 1, encode_tiff, alpha=True
     ),
-    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp, alpha=True),
+    OutputFormat("WebP", (".webp",), "display", (8,), 16_383, encode_webp, alpha=True, lossy=True),
     OutputFormat(
         "AVIF", (".avif",), "display", (8, 10, 12), 65_536, encode_avif,
-        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif), alpha=True,
+        HdrVariant("PQ AVIF", (10, 12), encode_pq_avif), alpha=True, lossy=True,
     ),
     OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
     OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr, alpha=True),

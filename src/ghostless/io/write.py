@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Mask, Metadata, Space
 from ..errors import OptionError, OutputError, unknown_name
+from ..photo_files import IMAGE_SUFFIXES
 from . import icc
 from .encode import (
     FORMAT_BY_SUFFIX,
@@ -68,13 +69,31 @@ def format_of(path: StrPath) -> OutputFormat:
     name = Path(path)
     known = FORMAT_BY_SUFFIX.get(name.suffix.lower())
     if known is None:
+        written = ", ".join(FORMAT_BY_SUFFIX)
+        if name.is_dir():
+            raise OptionError(
+                f"{path}: expected a file name, found a folder; name a file in it, such as "
+                f"{name / 'fused.jpg'}"
+            )
+        if name.suffix.lower() in _suffixes_of_others():
+            raise OptionError(
+                f"{path}: expected a name that ends in one of {written}, found "
+                f"{name.suffix!r}, a format that Ghostless does not write"
+            )
         if not name.suffix:
             raise OptionError(
                 f"{path}: expected a file name with a suffix, found none; "
-                f"end it with one of {', '.join(FORMAT_BY_SUFFIX)}"
+                f"end it with one of {written}"
             )
         raise unknown_name(f"suffix of {path}:", name.suffix, FORMAT_BY_SUFFIX)
     return known
+
+
+def _suffixes_of_others() -> set[str]:
+    """Names of formats that exist and are not written here: no slip of the finger."""
+    from PIL import Image
+
+    return {*IMAGE_SUFFIXES, *Image.registered_extensions()} - set(FORMAT_BY_SUFFIX)
 
 
 def space_of(path: StrPath) -> Space:
@@ -112,7 +131,7 @@ def check_output(
     elif target.suffix.lower() not in suffixes:
         raise OptionError(
             f"{target}: expected a name that ends in {' or '.join(suffixes)}, "
-            f"found {target.suffix or 'no suffix'!r}"
+            f"found {repr(target.suffix) if target.suffix else 'no suffix'}"
         )
     try:
         _check_folder(target, make_folder)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Mask, Space, Stack
-from ..errors import BracketError, unknown_name
+from ..errors import BracketError, OptionError, unknown_name
 from ..nn.settings import needs_networks_extra
 from ..seam import folded, unrolled
 
@@ -38,7 +38,9 @@ class Method:
         halo, exact), "whole".
     needs_torch: whether the extra `networks` must be installed.
     weights: name of the weights file, None for methods without.
-    parameters: number of trained parameters of each of its networks, by name.
+    further_weights: names of those that an option uses.
+    paper_parameters: number of trained parameters of each of the paper's networks, by name; those
+        that ship may be smaller: see `parameters`.
     paper: authors, title, venue, year.
     """
 
@@ -58,7 +60,18 @@ class Method:
     large_images: Literal["streamed", "stripes", "whole"] = "streamed"
     needs_torch: bool = False
     weights: str | None = None
-    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+    further_weights: tuple[str, ...] = ()
+    paper_parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Number of parameters in each file of weights that ships, by its name, counted there."""
+        if self.weights is None:
+            return {}
+        from ..nn.weights import has_weights, shipped_path, stored_parameters
+
+        names = [name for name in (self.weights, *self.further_weights) if has_weights(name)]
+        return {name: stored_parameters(shipped_path(name)) for name in names}
 
     def check(self, stack: Stack) -> None:
         """Raise BracketError if the method cannot take this stack."""
@@ -71,6 +84,33 @@ class Method:
             )
         if self.needs_stops:
             stack.stops  # noqa: B018  raises where an exposure is unknown
+
+    def check_settings(self, settings: Any) -> None:
+        """Raise OptionError for settings of another method; imports this method's file."""
+        settings_class = self.load()[1]
+        if not isinstance(settings, settings_class):
+            raise OptionError(
+                f"method {self.name!r}: expected settings of the class {settings_class.__name__}, "
+                f"found {type(settings).__name__}"
+            )
+
+    def check_ready(self, settings: Any = None) -> None:
+        """Raise, before any work is done, what would keep the method from running after it.
+
+        settings: None for the method's defaults. Raises OptionError for settings of another method
+        or a device that is not there, MissingPackageError, and WeightsError for weights that are
+        missing, damaged or of another network.
+        """
+        settings_class = self.load()[1]
+        if settings is not None:
+            self.check_settings(settings)
+        if self.weights is not None:
+            from ..nn.settings import choose_device
+            from ..nn.weights import check_weights
+
+            chosen = settings if settings is not None else settings_class()
+            check_weights(self.weights, chosen.weights)
+            choose_device(chosen.device)
 
 
 def _mertens() -> tuple[FuseFunction, type[Any]]:
@@ -158,7 +198,8 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="chen-chuang",
-            parameters={
+            further_weights=("chen-chuang-homography",),
+            paper_parameters={
                 "homography": 19_487_496,
                 "attention": 112_512,
                 "merging": 1_252_163,
@@ -181,7 +222,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="hdr-gan",
-            parameters={"generator": 2_557_382, "discriminator": 660_929},
+            paper_parameters={"generator": 2_557_382, "discriminator": 660_929},
         ),
         Method(
             name="mef-gan",
@@ -196,7 +237,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="mef-gan",
-            parameters={"generator": 487_582, "discriminator": 1_692_961},
+            paper_parameters={"generator": 487_582, "discriminator": 1_692_961},
         ),
         Method(
             name="lcndr",
@@ -212,7 +253,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="lcndr",
-            parameters={"network": 219_099},
+            paper_parameters={"network": 219_099},
         ),
         Method(
             name="dpgn",
@@ -227,7 +268,7 @@ METHODS: dict[str, Method] = {
             large_images="stripes",
             needs_torch=True,
             weights="dpgn",
-            parameters={"generator": 43_739_937, "discriminator": 2_766_529},
+            paper_parameters={"generator": 43_739_937, "discriminator": 2_766_529},
         ),
     )
 }
@@ -261,6 +302,7 @@ def fuse_stack(
     entry.check(stack)
     run, settings_class = entry.load()
     chosen = settings if settings is not None else settings_class()
+    entry.check_settings(chosen)
     if stack.wraps and entry.needs_torch:
         fused: Fused = run(_unrolled(stack), chosen, progress=progress)
         fused = replace(fused, pixels=folded(fused.pixels, stack.frames[0].width))

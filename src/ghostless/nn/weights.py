@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import GhostlessError, WeightsError
+from ..errors import WeightsError
 from ..regular import open_regular
 from .settings import NetworkSettings, choose_device, choose_dtype
 
@@ -31,6 +32,8 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 _METADATA_KEY = "ghostless"
 _LENGTH_BYTES = 8  # safetensors: the header's length, little-endian, then the header as JSON
 _LONGEST_HEADER = 2**26
+_LONGEST_DESCRIPTION = 2**18
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,37 @@ def find_weights(kind: NetworkKind, path: Path | str | None = None) -> Path:
 
     Raises WeightsError that names the training command if there is none.
     """
-    found = Path(path) if path is not None else shipped_path(kind.name)
+    return _find(kind.name, kind.train_command, path)
+
+
+def _find(name: str, train_command: str, path: Path | str | None) -> Path:
+    found = Path(path) if path is not None else shipped_path(name)
     if not found.is_file():
         what = "no such file" if path is not None else "none shipped with this version"
         raise WeightsError(
-            f"{found}: expected the weights of {kind.name!r}, found {what}; "
-            f"train them with: {kind.train_command}"
+            f"{found}: expected the weights of {name!r}, found {what}; "
+            f"train them with: {train_command}"
         )
     return found
+
+
+def check_weights(name: str, path: Path | str | None = None) -> None:
+    """Raise WeightsError for what can be told of a weights file at once, without loading it.
+
+    name: of the network that it should be of. path: None for the shipped file.
+    """
+    command = f"ghostless train {name}"
+    found = _find(name, command, path)
+    info = read_info(found)
+    if info.network != name:
+        raise _other_network(found, name, info, command)
+
+
+def _other_network(path: Path, name: str, info: WeightsInfo, train_command: str) -> WeightsError:
+    return WeightsError(
+        f"{path}: expected weights of {name!r}, found those of {_short(info.network)!r}; "
+        f"give the right file or train it with: {train_command}"
+    )
 
 
 def save_weights(
@@ -149,7 +175,25 @@ def read_info(path: Path | str) -> WeightsInfo:
 
     Raises WeightsError if the file is missing, truncated, not safetensors or not one of ours.
     """
-    path = Path(path)
+    return _read_header(Path(path))[0]
+
+
+def stored_parameters(path: Path | str) -> int:
+    """Count the parameters in a weights file by its header, without torch.
+
+    What norms keep of the training's statistics is no parameter. Raises WeightsError like
+    `read_info`.
+    """
+    _, shapes = _read_header(Path(path))
+    return sum(
+        math.prod(shape)
+        for name, shape in shapes.items()
+        if name.rpartition(".")[2] not in _STATISTICS
+    )
+
+
+def _read_header(path: Path) -> tuple[WeightsInfo, dict[str, tuple[int, ...]]]:
+    """What a weights file says about itself, and the shapes of its tensors."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -161,19 +205,33 @@ def read_info(path: Path | str) -> WeightsInfo:
             f"{path}: expected a weights file, found it cannot be read ({error.strerror}); "
             "check its name and permissions"
         ) from None
-    ours = header.get("__metadata__", {}).get(_METADATA_KEY)
+    metadata = header.pop("__metadata__", None)
+    ours = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
     if ours is None:
         raise WeightsError(
             f"{path}: expected weights saved by Ghostless, found a safetensors file without their "
             "description; give a file made by 'ghostless train'"
         )
+    return _parse_description(path, ours), {k: tuple(v["shape"]) for k, v in header.items()}
+
+
+def _parse_description(path: Path, text: Any) -> WeightsInfo:
     try:
-        return WeightsInfo(**json.loads(ours))
-    except (TypeError, ValueError):
+        if len(text) > _LONGEST_DESCRIPTION:
+            raise ValueError("too long")
+        info = WeightsInfo(**json.loads(text))
+        texts = (info.network, info.data, info.commit)
+        tables = (info.architecture, info.recipe, info.scores)
+        if not all(isinstance(value, str) for value in texts) or not all(
+            isinstance(value, dict) for value in tables
+        ):
+            raise TypeError
+    except (TypeError, ValueError, RecursionError):
         raise WeightsError(
             f"{path}: expected the description of a network, found one that cannot be read; "
             "the file is damaged or from another version, fetch it again"
         ) from None
+    return info
 
 
 def _parse_header(path: Path, size: int, start: bytes, text: bytes) -> dict[str, Any]:
@@ -190,9 +248,12 @@ def _parse_header(path: Path, size: int, start: bytes, text: bytes) -> dict[str,
         )
     try:
         header: dict[str, Any] = json.loads(text)
-        ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
-        whole = size >= _LENGTH_BYTES + len(text) + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        tensors = [value for name, value in header.items() if name != "__metadata__"]
+        ends = [value["data_offsets"][1] for value in tensors]
+        whole = size >= _LENGTH_BYTES + len(text) + max(ends, default=0) and all(
+            isinstance(length, int) and length >= 0 for each in tensors for length in each["shape"]
+        )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise WeightsError(
@@ -213,15 +274,20 @@ def load_weights(kind: NetworkKind, path: Path | str | None = None) -> tuple[Any
     what the file says. Raises WeightsError, one line, for every way in which a file can be wrong.
     """
     found = find_weights(kind, path)
-    info = read_info(found)
+    info, shapes = _read_header(found)
     if info.network != kind.name:
-        raise WeightsError(
-            f"{found}: expected weights of {kind.name!r}, found those of {info.network!r}; "
-            f"give the right file or train it with: {kind.train_command}"
-        )
+        raise _other_network(found, kind.name, info, kind.train_command)
+    if found.parent != WEIGHTS_FOLDER:
+        # What a stranger's file says may take any memory to build: first without memory, to see
+        # that it is what the file holds.
+        import torch
+
+        with torch.device("meta"):
+            _check_shapes(_build(kind, info, found), shapes, found)
     network = _build(kind, info, found)
+    _check_shapes(network, shapes, found)
     state = _read_tensors(found)
-    _check_tensors(network.state_dict(), state, found)
+    _check_values(network, state, found)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False), info
 
@@ -232,25 +298,25 @@ def _build(kind: NetworkKind, info: WeightsInfo, path: Path) -> nn.Module:
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in info.architecture.items()}
     try:
         return fold_spectral_norm(kind.build(kind.architecture(**values)))
-    except (TypeError, ValueError, GhostlessError) as error:
+    except Exception as error:  # whatever numbers of a stranger's make of the constructors
+        found, why = (_short(each) for each in (dict(info.architecture), error))
         raise WeightsError(
             f"{path}: expected an architecture of {kind.name!r} that this version can build, "
-            f"found {dict(info.architecture)} ({error}); update Ghostless or train again with: "
+            f"found {found} ({why}); update Ghostless or train again with: "
             f"{kind.train_command}"
         ) from None
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # safetensors' own, and those of types that torch does not have
         raise WeightsError(
-            f"{path}: expected a readable safetensors file, found a damaged one ({error}); "
-            "fetch or train it again"
+            f"{path}: expected a readable safetensors file, found a damaged one "
+            f"({_short(error)}); fetch or train it again"
         ) from None
     return {
         name: value.to(torch.float32) if value.is_floating_point() else value
@@ -258,32 +324,46 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def _check_tensors(
-    wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], path: Path
-) -> None:
-    import torch
-
-    for name, value in wanted.items():
+def _check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    for name, shape in wanted.items():
         if name not in found:
             raise WeightsError(
                 f"{path}: expected a tensor {name!r}, found none; the file is of another network"
             )
-        if found[name].shape != value.shape:
+        if found[name] != shape:
             raise WeightsError(
-                f"{path}: expected {name!r} of shape {tuple(value.shape)}, "
-                f"found {tuple(found[name].shape)}; the file is of another network"
+                f"{path}: expected {name!r} of shape {shape}, "
+                f"found {found[name]}; the file is of another network"
+            )
+    surplus = sorted(set(found) - set(wanted))
+    if surplus:
+        raise WeightsError(
+            f"{path}: expected {len(wanted)} tensors, found {len(surplus)} more "
+            f"({_short(surplus[0])!r} first); the file is of another network"
+        )
+
+
+def _check_values(network: nn.Module, found: Mapping[str, torch.Tensor], path: Path) -> None:
+    import torch
+
+    for name, value in network.state_dict().items():
+        if found[name].is_floating_point() != value.is_floating_point():
+            raise WeightsError(
+                f"{path}: expected {name!r} of type {value.dtype}, found {found[name].dtype}; "
+                "the file is of another network"
             )
         if not bool(torch.isfinite(found[name]).all()):
             raise WeightsError(
                 f"{path}: expected finite weights, found NaN or infinity in {name!r}; "
                 "the file is damaged or its training diverged"
             )
-    surplus = sorted(set(found) - set(wanted))
-    if surplus:
-        raise WeightsError(
-            f"{path}: expected {len(wanted)} tensors, found {len(surplus)} more "
-            f"({surplus[0]!r} first); the file is of another network"
-        )
+
+
+def _short(value: object) -> str:
+    """What to say of something in one line, whatever its size."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def load_network(kind: NetworkKind, settings: NetworkSettings) -> LoadedNetwork:

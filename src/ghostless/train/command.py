@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError, unknown_name
+from ..errors import OptionError, WeightsError, unknown_name
 from ..nn.settings import Precision, needs_networks_extra
 
 _SWITCH = "architecture."
@@ -50,9 +50,11 @@ class TrainOptions:
 
 
 def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptions()) -> list[Path]:
-    """Train a method on packed pictures; return the finished weights, if there are any yet.
+    """Train a method on packed pictures; return the finished weights.
 
     data: a folder that `ghostless data pack` wrote. out: the run's folder.
+    Raises WeightsError, with the checkpoint written, for a run that was to end with weights and
+    stopped before its first validation.
     """
     with needs_networks_extra(f"training of {method!r}"):
         from .engine import Run, RunSettings
@@ -60,6 +62,15 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
         from .sources import open_data
 
     recipe, phases = prepare(method, options)
+    if options.minutes is not None and not options.minutes > 0:
+        raise OptionError(f"minutes: expected more than 0, found {options.minutes:g}")
+    if options.start not in (None, "shipped") and not Path(str(options.start)).is_file():
+        raise WeightsError(
+            f"{options.start}: expected weights to start from, found no such file; "
+            "give one made by 'ghostless train', or 'shipped'"
+        )
+    if options.ship and not options.finish:
+        raise OptionError("ship: expected finished weights, found --no-finish; leave one out")
     settings = RunSettings(
         minutes=options.minutes,
         device=options.device,
@@ -77,8 +88,11 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
     if run.devices.global_rank or not options.finish:
         return []
     if not run.state.best:
-        run.log.say("no weights yet: the run stopped before its first validation")
-        return []
+        raise WeightsError(
+            f"{out}: expected weights at the end, found none: the run stopped before its first "
+            f"validation, at step {run.state.step} ({run.stop_reason}); its checkpoint is there, "
+            "go on with --resume, for longer or with no --minutes"
+        )
     written = finish(out, phases)
     return ship(written) if options.ship else written
 

@@ -4,6 +4,7 @@ A run is a folder:
 
     recipe.json                 what was asked for
     checkpoint.pt               everything that a resumed run needs, written atomically
+    checkpoint.earlier.pt       the one before, for when something happens to the newest
     NAME.best.safetensors       averaged weights with the best validation score so far
     log.txt, log.jsonl          what happened, for people and for programs
     pictures/                   held-out scenes at the last validation
@@ -36,10 +37,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..errors import OptionError
+from ..errors import FileReadError, OptionError, OutputError
 from ..nn.blocks import load_folded_state
 from ..nn.settings import Precision
 from ..nn.weights import WeightsInfo, find_weights, load_weights, save_weights
+from .checkpoint import (
+    CHECKPOINT,
+    has_checkpoint,
+    in_place_of,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from .device import Devices, open_devices
 from .ema import Average
 from .log import Log
@@ -54,7 +63,6 @@ from .watch import (
     warning_if_not_falling,
 )
 
-CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
 
 
@@ -185,7 +193,13 @@ class Run:
         self.flop_per_step: float | None = None
         self.matrix_rate: float | None = None
         self._compiled = False
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: expected a folder for the run, found that none can be there "
+                f"({error.strerror}); choose another place"
+            ) from None
         self.log = Log(folder, show=not settings.quiet, first=self.devices.global_rank == 0)
 
     # ---- the loop --------------------------------------------------------------------------
@@ -310,11 +324,8 @@ class Run:
             wrapped = getattr(wrapped, "_forward_module", wrapped)
             self.table.add(player.name, network.train(), wrapped)
             self.optimisers[player.name] = optimiser
-            if saved is not None:
-                network.load_state_dict(saved["networks"][player.name])
-                optimiser.load_state_dict(saved["optimisers"][player.name])
         if saved is not None:
-            self.average.network.load_state_dict(saved["average"])
+            self._restore(saved)
         for name, kind in phase.frozen.items():
             path = self._best_path(kind.name)
             frozen, _ = load_weights(kind, find_weights(kind, path if path.is_file() else None))
@@ -442,7 +453,7 @@ class Run:
     def _open_checkpoint(self) -> Mapping[str, Any] | None:
         """Find out where to begin; return what a resumed run goes on from."""
         path = self.folder / CHECKPOINT
-        if not path.is_file():
+        if not has_checkpoint(self.folder):
             if self.devices.global_rank == 0:
                 text = json.dumps(self._asked(), indent=2) + "\n"
                 write_atomically(self.folder / "recipe.json", text.encode())
@@ -452,7 +463,10 @@ class Run:
                 f"{self.folder}: expected an empty run folder, found a checkpoint; "
                 "go on from it with --resume, or choose another folder"
             )
-        saved: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            saved = read_checkpoint(path, self.device)
+        except FileReadError as error:
+            raise self._with_the_last_good(error) from None
         # A number that the recipe did not have when the run began had its default's effect.
         began = {**dataclasses.asdict(type(self.recipe)()), **saved["asked"]}
         for name, value in self._asked().items():
@@ -461,8 +475,49 @@ class Run:
                     f"{path}: expected to go on with {name} = {began.get(name)!r}, as the "
                     f"run began, found {value!r}; give the same options, or another folder"
                 )
-        self.state = State(**saved["state"])
+        try:
+            self.state = self._checked_state(saved, path)
+        except FileReadError as error:
+            raise self._with_the_last_good(error) from None
         return saved if saved["networks"] else None
+
+    def _checked_state(self, saved: Mapping[str, Any], path: Path) -> State:
+        """The state in a checkpoint; FileReadError if it is of no run with these phases."""
+        fresh, found = dataclasses.asdict(State()), saved["state"]
+        for name, value in fresh.items():
+            kind = int | float if isinstance(value, float) else type(value)
+            if not isinstance(found.get(name), kind):
+                raise FileReadError(
+                    f"{path}: expected a checkpoint of 'ghostless train', found no {name!r} in it"
+                )
+        state = State(**{name: found[name] for name in fresh})
+        steps = [*(phase.steps for phase in self.phases), 0]
+        numbers = [*state.best.values(), *state.interval_means]
+        if (
+            not 0 <= state.phase < len(steps)
+            or not 0 <= state.step <= steps[state.phase]
+            or not (math.isfinite(state.seconds) and state.updates >= 0)
+            or (state.step > 0 and not saved["networks"])
+            or not all(isinstance(number, int | float) for number in numbers)
+            or not all(isinstance(entry, dict) for entry in state.history)
+        ):
+            raise FileReadError(
+                f"{path}: expected a checkpoint of this run, found one at phase {state.phase}, "
+                f"step {state.step} that cannot be gone on from"
+            )
+        return state
+
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        networks = {name: self.table.module(name) for name in self.optimisers}
+        path = self.folder / CHECKPOINT
+        try:
+            restore(saved, networks, self.average.network, self.optimisers, path)
+        except FileReadError as error:
+            raise self._with_the_last_good(error) from None
+
+    def _with_the_last_good(self, error: FileReadError) -> FileReadError:
+        good = in_place_of(self.folder / CHECKPOINT, self.device, self.folder)
+        return FileReadError(f"{error}; {good}")
 
     def _save_checkpoint(self) -> None:
         """Write the checkpoint atomically: after a kill there is the old one or the new one."""
@@ -483,13 +538,7 @@ class Run:
                 if between
                 else {name: o.state_dict() for name, o in self.optimisers.items()},
             }
-            target = self.folder / CHECKPOINT
-            partial = target.with_suffix(f".{os.getpid()}.part")
-            try:
-                torch.save(content, partial)
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
+            save_checkpoint(content, self.folder)
         self._saved_at = time.monotonic()
         self.devices.barrier()
 

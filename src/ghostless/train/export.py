@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,10 +114,14 @@ def _curve(phase: Phase, folder: Path) -> list[str]:
     path = folder / "log.jsonl"
     rows: dict[int, Mapping[str, Any]] = {}
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if entry["phase"] == phase.name and "validation" in entry:
-                rows[entry["step"]] = entry["validation"]
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                if entry["phase"] == phase.name and "validation" in entry:
+                    scores = {str(k): float(v) for k, v in entry["validation"].items()}
+                    rows[int(entry["step"])] = scores
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                continue  # a line that a kill cut short; the weights are worth more than it
     if not rows:
         return ["No validations were logged."]
     steps = sorted(rows)
@@ -125,7 +130,9 @@ def _curve(phase: Phase, folder: Path) -> list[str]:
     names = list(rows[steps[0]])
     table = ["| step | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for step in chosen:
-        table.append(f"| {step} | " + " | ".join(f"{rows[step][n]:.4g}" for n in names) + " |")
+        table.append(
+            f"| {step} | " + " | ".join(f"{rows[step].get(n, math.nan):.4g}" for n in names) + " |"
+        )
     return table
 
 

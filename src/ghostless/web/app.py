@@ -24,9 +24,9 @@ from .jobs import Job, Kind, QueueFullError, State
 from .options import ExportRequest, FuseRequest, Offer, in_one_line, offer
 from .server import MEDIA_TYPES, Server, ServerSettings, StorageFullError, media_type
 from .storage import StoredBracket
+from .uploads import UPLOAD_PATH
 
 STATIC = Path(__file__).resolve().parent / "static"
-UPLOAD_PATH = "/api/brackets"
 _SECONDS_TO_RETRY = "10"
 _CACHED = {"cache-control": "private, max-age=3600"}
 
@@ -114,8 +114,10 @@ class JobFacts(BaseModel):
 def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     meaning = {
         400: "A body that cannot be read",
+        401: "Without the token that this server asks for",
         403: "From a page of another origin",
         404: "Unknown, or removed after its time",
+        408: "A body that comes too slowly",
         409: "Not done yet, or it failed",
         413: "More bytes than the server takes",
         421: "Addressed to a name that the server does not go by",
@@ -123,7 +125,7 @@ def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
         429: "Too many jobs wait; try again later",
         507: "No room for more photos; try again later",
     }
-    always = (403, 421, 422)
+    always = (401, 403, 421, 422)
     return {
         code: {"model": Problem, "description": meaning[code]} for code in sorted({*always, *codes})
     }
@@ -168,9 +170,8 @@ def make_app(settings: ServerSettings | None = None) -> FastAPI:
         Guard,
         hosts=settings.hosts,
         root_path=settings.root_path,
-        upload_path=UPLOAD_PATH,
-        upload_bytes=settings.limits.bracket_bytes,
-        uploads=settings.limits.uploads,
+        limits=settings.limits,
+        token=settings.token,
     )
     _add_errors(app)
     _add_page(app)
@@ -267,7 +268,7 @@ def _add_brackets(app: FastAPI) -> None:
         UPLOAD_PATH,
         status_code=201,
         summary="Upload the photos of one scene",
-        responses=_problems(400, 413, 429, 507),
+        responses=_problems(400, 408, 413, 429, 507),
     )
     async def upload(
         request: Request,
@@ -297,7 +298,7 @@ def _add_jobs(app: FastAPI) -> None:
         UPLOAD_PATH + "/{bracket}/jobs",
         status_code=202,
         summary="Fuse a bracket",
-        responses=_problems(400, 404, 413, 429, 507),
+        responses=_problems(400, 404, 408, 413, 429, 507),
     )
     async def fuse(request: Request, bracket: Id, wanted: FuseRequest) -> JobFacts:  # type: ignore[valid-type]
         found = _bracket(request, bracket)
@@ -320,7 +321,7 @@ def _add_jobs(app: FastAPI) -> None:
         "/api/jobs/{job}/exports",
         status_code=202,
         summary="Write a result in another format",
-        responses=_problems(400, 404, 409, 413, 429, 507),
+        responses=_problems(400, 404, 408, 409, 413, 429, 507),
     )
     async def export(request: Request, job: Id, wanted: ExportRequest) -> JobFacts:  # type: ignore[valid-type]
         found = _done_job(request, job)

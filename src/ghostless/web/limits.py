@@ -34,6 +34,12 @@ class Limits:
     stored_bytes: on disk. The brackets that were unused longest make room for new ones.
     keep_seconds: how long photos and results that nobody asks for are kept.
     job_seconds: after which a job is ended.
+    connections, client_connections: of all clients, of one address; the one that has waited longest
+        for its client makes room for another.
+    head_seconds, idle_seconds: in which a request's head must come, on a new connection and on one
+        that had a request before.
+    stall_seconds: that a client may be waited for, to send more of a body or to take more of an
+        answer. body_bytes_per_second: that uploads must keep up beside.
     """
 
     bracket_bytes: int = 2_000_000_000
@@ -47,6 +53,12 @@ class Limits:
     stored_bytes: int = 20_000_000_000
     keep_seconds: float = 3600.0
     job_seconds: float = 1800.0
+    connections: int = 200
+    client_connections: int = 120
+    head_seconds: float = 10.0
+    idle_seconds: float = 30.0
+    stall_seconds: float = 20.0
+    body_bytes_per_second: float = 8_000.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ..align import AlignModel, AlignSettings
 from ..deghost import DeghostSettings
 from ..deghost import Mode as DeghostMode
-from ..errors import GhostlessError, OptionError
-from ..io.encode import OUTPUT_FORMATS, OutputFormat
+from ..errors import GhostlessError, OptionError, unknown_name
+from ..io.encode import FORMAT_BY_SUFFIX, OUTPUT_FORMATS, OutputFormat
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
 from ..methods import METHODS, Method
@@ -31,6 +31,7 @@ from ..photo_files import IMAGE_SUFFIXES
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
 from ..tonemap import OPERATORS, ToneMapSettings, check_operator
+from ..unused import check_unused, without_unused
 from .limits import Limits
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -56,6 +57,7 @@ _Deghost = model_of(DeghostSettings)
 _ToneMap = model_of(ToneMapSettings)
 _Write = model_of(WriteSettings, "overwrite")
 
+_PICTURE = Path("result.jpg")
 Scalar = bool | int | float | str | None
 
 FuseRequest = create_model(
@@ -100,12 +102,13 @@ def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> 
     """Turn a checked request into the options of the line; raise OptionError where one is wrong.
 
     pixels: the most that a photo may have. suffix: of the file that will be written. A method that
-    cannot write it (a display picture has no radiance) gives way to what "auto" stands for.
+    cannot write it (a display picture has no radiance) gives way to what "auto" stands for, and
+    what was asked for the picture and does nothing for this file is left out.
     """
-    asked = choose_method(request["method"], Path("result.jpg"))
+    asked = choose_method(request["method"], _PICTURE)
     fits = asked.output == "linear" or space_of(f"result{suffix}") == "display"
     stops = request["stops"]
-    return FuseOptions(
+    options = FuseOptions(
         method=asked.name if fits else "auto",
         method_settings=_method_settings(asked, request["method_settings"]) if fits else None,
         stops=None if stops is None else tuple(stops),
@@ -115,6 +118,11 @@ def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> 
         tone_map=ToneMapSettings(**request["tone_map"]),
         read=ReadSettings(max_pixels=pixels),
     )
+    out = Path(f"result{suffix}")
+    if out != _PICTURE:
+        return without_unused(options, choose_method(options.method, out), out)
+    check_unused(options, asked, out)
+    return options
 
 
 def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
@@ -123,7 +131,7 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
     Of a network's settings only those that all networks have are looked at: its own live in a
     module that imports torch. The job itself looks at all.
     """
-    method = choose_method(request["method"], Path("result.jpg"))
+    method = choose_method(request["method"], _PICTURE)
     why_not = _why_not(method)
     if why_not is not None:
         raise OptionError(f"method {method.name!r}: {why_not}")
@@ -153,6 +161,20 @@ def _check_network_settings(method: Method, wanted: dict[str, Any]) -> None:
     _check_values(method, NetworkSettings, {k: v for k, v in wanted.items() if k in common})
 
 
+def check_export_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request with its format as the table writes it.
+
+    Raises OptionError for what cannot be written. A format is one of the table's suffixes, all of
+    it: it becomes part of a file's name.
+    """
+    suffix = request["format"].lower()
+    if suffix not in FORMAT_BY_SUFFIX:
+        raise unknown_name("format", request["format"][:40], FORMAT_BY_SUFFIX)
+    checked = {**request, "format": suffix}
+    write_settings(checked)
+    return checked
+
+
 def write_settings(request: dict[str, Any]) -> WriteSettings:
     """Return how an export is to be written; raise OptionError for an unknown format or depth."""
     known = format_of(f"result{request['format']}")
@@ -163,7 +185,10 @@ def write_settings(request: dict[str, Any]) -> WriteSettings:
     if depth is not None and depth not in variant.depths:
         depths = " or ".join(str(each) for each in variant.depths)
         raise OptionError(f"{variant.name}: expected a depth of {depths} bits, found {depth}")
-    return WriteSettings(**{name: request[name] for name in _Write.model_fields})
+    written = WriteSettings(**{name: request[name] for name in _Write.model_fields})
+    if not known.lossy and written.quality != WriteSettings().quality:
+        raise OptionError(f"quality: {known.name} is compressed without loss; leave it out")
+    return written
 
 
 def _method_settings(method: Method, wanted: dict[str, Any]) -> Any:
@@ -205,7 +230,10 @@ def _why_not(method: Method) -> str | None:
 
 
 class MethodFacts(BaseModel):
-    """A method that can be chosen. `settings` is a JSON schema of its settings' properties."""
+    """A method that can be chosen. `settings` is a JSON schema of its settings' properties.
+
+    deghosts: whether it deals with ghosts by itself where deghosting is "auto".
+    """
 
     name: str
     summary: str
@@ -213,6 +241,7 @@ class MethodFacts(BaseModel):
     output: str
     frames: tuple[int, int]
     needs_stops: bool
+    deghosts: bool
     available: bool
     why_not: str | None
     shows: list[str]
@@ -233,13 +262,17 @@ class PresetFacts(BaseModel):
 
 
 class FormatFacts(BaseModel):
-    """A format that can be downloaded. hdr: whether it is for HDR displays, and asked for so."""
+    """A format that can be downloaded.
+
+    hdr: whether it is for HDR displays, and asked for so. lossy: whether there is a quality.
+    """
 
     suffix: str
     name: str
     space: str
     depths: list[int]
     hdr: bool
+    lossy: bool
 
 
 class LimitFacts(BaseModel):
@@ -272,7 +305,7 @@ def offer(limits: Limits) -> Offer:
     return Offer(
         version=__version__,
         methods=[_method_facts(method) for method in METHODS.values()],
-        auto_method=choose_method("auto", Path("result.jpg")).name,
+        auto_method=choose_method("auto", _PICTURE).name,
         align=list(get_args(AlignModel)),
         deghost=list(get_args(DeghostMode)),
         tone_map=[Choice(name=each.name, summary=each.summary) for each in OPERATORS.values()],
@@ -312,6 +345,7 @@ def _method_facts(method: Method) -> MethodFacts:
         output=method.output,
         frames=method.frames,
         needs_stops=method.needs_stops,
+        deghosts=method.deghosts,
         available=why_not is None,
         why_not=why_not,
         shows=shows,
@@ -326,6 +360,13 @@ def _format_facts(known: OutputFormat) -> list[FormatFacts]:
     if known.hdr is not None:
         variants.append((known.hdr.name, known.hdr.depths, True))
     return [
-        FormatFacts(suffix=suffix, name=name, space=space, depths=list(depths), hdr=hdr)
+        FormatFacts(
+            suffix=suffix,
+            name=name,
+            space=space,
+            depths=list(depths),
+            hdr=hdr,
+            lossy=known.lossy,
+        )
         for name, depths, hdr in variants
     ]

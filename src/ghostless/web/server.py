@@ -16,7 +16,7 @@ from ..errors import BracketError, InputError
 from ..io.encode import OUTPUT_FORMATS
 from .jobs import Job, Jobs
 from .limits import Limits, memory_of_job, memory_of_reading
-from .options import check_fuse_request, write_settings
+from .options import check_export_request, check_fuse_request
 from .storage import Storage, StoredBracket, new_name
 from .worker import RESULT, is_quick
 
@@ -35,12 +35,14 @@ class ServerSettings:
 
     hosts: names beside localhost that it is reached by. root_path: where a proxy shows it, such as
     "/ghostless". folder: where to make the private folder; None for the system's temporary one.
+    token: what every request must bring; None where only this machine can reach the server.
     """
 
     hosts: tuple[str, ...] = ()
     root_path: str = ""
     folder: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    token: str | None = None
 
 
 class Server:
@@ -141,10 +143,10 @@ class Server:
     async def export(self, parent: Job, request: dict[str, Any]) -> Job:
         """Queue the writing of a job's result in another format."""
         assert parent.file is not None
-        write_settings(request)
+        request = check_export_request(request)
         bracket, folder = parent.bracket, parent.file.parent
         out_folder = folder / new_name()
-        out = out_folder / f"result{request['format'].lower()}"
+        out = out_folder / f"result{request['format']}"
         frames = bracket.facts["frames"]
         pixels = frames[0]["width"] * frames[0]["height"]
         await self._make_room(_STORED_BYTES_PER_PIXEL * pixels, bracket)

@@ -235,6 +235,7 @@ function showMethod() {
   const method = chosenMethod();
   $("method-text").textContent = inWords(method.summary) + (method.available ? "" : ` (${method.why_not})`);
   $("tone").hidden = method.output !== "linear";
+  showDeghosting();
   $("settings").replaceChildren(...Object.entries(method.settings).map(([name, schema]) => settingInput(name, schema)).filter(Boolean));
 }
 
@@ -267,16 +268,26 @@ function methodSettings() {
   return settings;
 }
 
+// What would do nothing is not asked for: the server refuses it.
+const findsGhosts = () => $("deghost").value === "on" || ($("deghost").value === "auto" && !chosenMethod().deghosts);
+const showDeghosting = () => { $("sensitivity").disabled = !findsGhosts(); };
+$("deghost").onchange = showDeghosting;
+
 function request() {
-  return {
+  const deghost = { mode: $("deghost").value };
+  if (findsGhosts()) deghost.sensitivity = numberOf("sensitivity");
+  const asked = {
     method: $("method").value,
     method_settings: methodSettings(),
     stops: changedStops(),
     reference: $("reference").value === "auto" ? null : Number($("reference").value),
     align: { model: $("align").value, crop: $("crop").checked },
-    deghost: { mode: $("deghost").value, sensitivity: numberOf("sensitivity") },
-    tone_map: { operator: $("operator").value, exposure_stops: numberOf("tone-exposure"), saturation: numberOf("tone-saturation") },
+    deghost,
   };
+  if (!$("tone").hidden) {
+    asked.tone_map = { operator: $("operator").value, exposure_stops: numberOf("tone-exposure"), saturation: numberOf("tone-saturation") };
+  }
+  return asked;
 }
 
 // A preset sets all that it names, and everything else to what it is at the start.
@@ -288,6 +299,7 @@ function applyPreset() {
   showMethod();
   $("align").value = options.align ?? "auto";
   $("deghost").value = options.deghost ?? "auto";
+  showDeghosting();
   $("crop").checked = options.crop ?? false;
   $("operator").value = options.tone_map ?? "auto";
   $("reference").value = options.reference ?? "auto";
@@ -428,7 +440,7 @@ function showReport() {
   const { report } = result.job;
   const row = (...cells) => element("tr", {}, ...cells.map((cell) => element("td", { textContent: cell })));
   const frames = report.frames.map((frame) => row(frame.file, frame.reference ? "reference" : frame.model,
-    frame.reference ? "" : `${(100 * frame.deghosted_share).toFixed(1)} % replaced`));
+    frame.reference || frame.deghosted_share === null ? "" : `${(100 * frame.deghosted_share).toFixed(1)} % replaced`));
   const stages = report.stages.map((stage) => row(WORDS[stage.name] ?? stage.name, `${stage.seconds.toFixed(1)} s`, ""));
   $("report").replaceChildren(
     element("table", {}, ...frames, ...stages, row(`${report.width} × ${report.height}`, report.method, "")),
@@ -461,7 +473,7 @@ function showFormat() {
   const format = chosenFormat();
   fill($("depth"), format.depths.map((depth) => [String(depth), String(depth)]));
   $("depth").disabled = format.depths.length < 2;
-  $("quality").disabled = format.space === "linear";
+  $("quality").disabled = !format.lossy;
 }
 $("format").onchange = showFormat;
 
@@ -473,7 +485,8 @@ $("download").onsubmit = async (event) => {
   $("save").disabled = true;
   try {
     const started = await startExport(result.job.id, {
-      format: format.suffix, hdr: format.hdr, quality: Number($("quality").value), depth: Number($("depth").value),
+      format: format.suffix, hdr: format.hdr, depth: Number($("depth").value),
+      ...(format.lossy ? { quality: Number($("quality").value) } : {}),
     });
     const done = await untilOver(started, (job) => {
       $("save-text").textContent = `${WORDS[job.stage] ?? "Preparing"} ${Math.round(100 * job.fraction)} %`;
