@@ -35,6 +35,7 @@ from .intensity import (
     sample_display,
     sample_mask,
 )
+from .likeness import strangers
 from .motion import moving_area, small_displays
 from .response import Response, estimate_response
 from .sharpness import relative_sharpness
@@ -557,7 +558,8 @@ _FLASH_COST = 10.0
 def choose_reference(bracket: Bracket) -> int:
     """Choose the frame that loses least: its index in the bracket, sorted dark to bright.
 
-    A frame that a flash lit is chosen only where a flash lit all.
+    A frame that a flash lit is chosen only where a flash lit all, and one that shows something else
+    than the others (`strangers_in`) never.
 
     Each frame is charged for the area where its highlights clip and where its shadows are so dark
     that their noise and rounding would show once brightened; near-ties go to the middle. Where
@@ -573,7 +575,7 @@ def choose_reference(bracket: Bracket) -> int:
     share = float(moving.mean())
     decides = share / (share + _MOVING_HALF_SHARE)
     sharpness = relative_sharpness(bracket.frames)
-    overruled = _overruled(bracket.frames)
+    overruled = _overruled(bracket.frames) | _strangers(bracket, displays)
     costs = []
     for index, frame in enumerate(bracket.frames):
         distance = abs(index - middle) / max(middle, 0.5)
@@ -590,6 +592,19 @@ def choose_reference(bracket: Bracket) -> int:
             cost += _FLASH_COST
         costs.append(cost)
     return int(np.argmin(costs))
+
+
+def strangers_in(bracket: Bracket) -> list[Frame]:
+    """Frames that show something else than the others of their bracket."""
+    found = _strangers(bracket, small_displays(bracket.frames))
+    return [bracket.frames[index] for index in sorted(found)]
+
+
+def _strangers(bracket: Bracket, displays: Sequence[Floats]) -> set[int]:
+    # The camera may have been turned all the way round between photos that go round.
+    if len(displays) < 3 or bracket.wraps:
+        return set()
+    return strangers([Frame(display.astype(np.uint8)) for display in displays])
 
 
 def _overruled(frames: Sequence[Frame]) -> set[int]:

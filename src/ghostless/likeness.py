@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Final
 
 import cv2
@@ -16,6 +18,11 @@ SHORT_SIDE_PIXELS: Final = 24
 # Where a picture is nearly all black or white, less than this share of the order is left in it, and
 # what that says is chance.
 _TOO_LITTLE: Final = 0.25
+# A photo is a stranger that is less like each of the others than the one, while two of them are as
+# much alike as the other. Photos of one scene in the hand have 0.85 and more; of two scenes 95 in
+# 100 have less than 0.5.
+_STRANGE: Final = 0.6
+_ALIKE: Final = 0.76
 
 
 def likeness(first: Frame, second: Frame, short_side: int = SHORT_SIDE_PIXELS) -> float | None:
@@ -34,6 +41,24 @@ def likeness(first: Frame, second: Frame, short_side: int = SHORT_SIDE_PIXELS) -
         return 0.0
     best = _correlation(np.sort(a, axis=None), np.sort(b, axis=None))
     return None if best < _TOO_LITTLE else _correlation(a, b) / best
+
+
+def strangers(frames: Sequence[Frame]) -> set[int]:
+    """Find the photos of a bracket that show something else than the others, by their index.
+
+    frames: small copies, some hundred pixels wide, are enough. Of two photos nobody can tell which
+    one is wrong; one that is too dark or too bright to be compared is none.
+    """
+    alike: dict[tuple[int, int], float | None] = {
+        (i, j): likeness(frames[i], frames[j]) for i, j in combinations(range(len(frames)), 2)
+    }
+    found = set()
+    for index in range(len(frames)):
+        own = [value for pair, value in alike.items() if index in pair and value is not None]
+        others = [value for pair, value in alike.items() if index not in pair and value is not None]
+        if own and max(own) < _STRANGE and max(others, default=0.0) > _ALIKE:
+            found.add(index)
+    return found
 
 
 def _ranks(frame: Frame, short_side: int) -> NDArray[np.float64]:

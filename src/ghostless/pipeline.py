@@ -17,7 +17,7 @@ from .align import AlignSettings, align_bracket
 from .bracket import MAX_FRAMES, Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
-from .exposure import assign_stops, choose_reference
+from .exposure import assign_stops, choose_reference, strangers_in
 from .io.read import ReadSettings, read_bracket
 from .io.write import (
     WriteSettings,
@@ -273,6 +273,7 @@ def _prepare(
     with journal.stage("exposure"):
         bracket = assign_stops(bracket, options.stops, options.stops_file)
         reference = _reference_of(bracket, options.reference)
+        strange = [frame.name for frame in strangers_in(bracket)]
     own_alignment = method is not None and method.aligns and options.align.model == "auto"
     settings = AlignSettings(model="none") if own_alignment else options.align
     with journal.stage("align") as tell:
@@ -290,7 +291,20 @@ def _prepare(
             with journal.stage("save"):
                 folder = options.save_stages / "deghosted"
                 _save_stack(stack, folder, options.write, files, stack.confidence)
-    return stack
+    return replace(stack, notes=_with_strangers(stack.notes, strange))
+
+
+def _with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
+    """Notes, with one for each photo of something else that deghosting has not told of."""
+    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
+    return (
+        *notes,
+        *(
+            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
+            for name in strange
+            if name not in told
+        ),
+    )
 
 
 def _looks_for_ghosts(method: Method | None, options: FuseOptions) -> bool:
