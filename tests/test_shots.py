@@ -12,8 +12,10 @@ from PIL.TiffImagePlugin import IFDRational
 
 from ghostless import cli
 from ghostless.bracket import Bracket, Metadata
+from ghostless.deghost import DeghostSettings
 from ghostless.errors import BracketError
 from ghostless.exposure import choose_reference
+from ghostless.io.encode import OUTPUT_FORMATS
 from ghostless.io.read import read_facts
 from ghostless.pipeline import FuseOptions, align_files, fuse_files, prepare_files
 from ghostless.shots import Shot, choose_shots, photos_in, same_shots, shot_name
@@ -244,3 +246,12 @@ def test_pixels_do_not_matter_to_the_choice(tmp_path: Path) -> None:
     files = named(tmp_path, [0x10, 0x10, 0x10])
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "plain.png")
     assert choose_shots([*files, tmp_path / "plain.png", tmp_path / "gone.jpg"]).notes == ()
+
+
+@pytest.mark.parametrize(
+    "suffix", [suffix for known in OUTPUT_FORMATS for suffix in known.suffixes[:1]]
+)
+def test_a_result_of_ours_in_a_folder_is_none_of_its_photos(tmp_path: Path, suffix: str) -> None:
+    files = save_bracket(tmp_path, height=48, width=64)
+    fuse_files(files, tmp_path / f"result{suffix}", FuseOptions(deghost=DeghostSettings("off")))
+    assert sorted(photos_in(tmp_path).files) == sorted(files)

@@ -260,7 +260,7 @@ def compact_block(block: ExifBlock) -> ExifBlock:
     """What is worth keeping of a TIFF's or RAW's directories: facts, not the pixels' layout."""
     photo = chosen(block.image, _TIFF_EP_PHOTO_TAGS) | block.photo
     return ExifBlock(
-        chosen(block.image, (*_KEPT_IMAGE_TAGS, _ORIENTATION)),
+        chosen(block.image, (*_KEPT_IMAGE_TAGS, _ORIENTATION, _SOFTWARE)),
         {tag: value for tag, value in photo.items() if _is_worth_keeping(tag, value)},
         block.gps,
     )
