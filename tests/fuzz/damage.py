@@ -252,6 +252,18 @@ def changed(value: Any, dice: random.Random) -> Any:
     return dice.choice(_VALUES)
 
 
+def damaged(name: str, data: bytes, dice: random.Random) -> bytes:
+    """A file's bytes damaged one to three times, in ways that suit its name."""
+    for _ in range(dice.choice((1, 1, 1, 2, 3))):
+        data = data or b"\0"
+        try:
+            data = dice.choice(for_file(name))(data, dice)
+        except (ValueError, struct.error, LookupError, AttributeError):
+            # The structure that this damage needs is gone already.
+            data = bytes_anywhere(data, dice)
+    return data
+
+
 def for_file(name: str) -> tuple[Damage, ...]:
     """The kinds of damage that a file may get, by its suffix; each as often as it is listed."""
     suffix = name.rpartition(".")[2].lower()

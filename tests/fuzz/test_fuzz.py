@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from . import damage
 from .__main__ import cases, main
+from .damage import damaged
 from .worker import attempt
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -54,13 +54,13 @@ def test_every_kind_of_find_is_seen_and_the_rest_still_tried(
         assert re.search(expected[number], line), line
 
 
-def test_damage_of_every_kind_changes_files_and_needs_none_of_their_structure() -> None:
+def test_damage_changes_files_and_needs_nothing_of_their_structure() -> None:
     dice = random.Random(0)
-    names = ("a.jpg", "a.png", "a.avif", "a.dng", "a.jsonl", "a.toml", "a.safetensors", "a.exr")
-    kinds = {kind for name in names for kind in damage.for_file(name)}
-    for kind in kinds - {damage.safetensors_header}:
-        changed = {kind(b'{"some": "bytes"}\n' * 20, dice) for _ in range(20)}
-        assert len(changed) > 3, kind
+    for name in ("a.jpg", "a.png", "a.avif", "a.dng", "a.jsonl", "a.toml", "a.safetensors"):
+        data = b'{"some": "bytes"}\n' * 20
+        assert len({damaged(name, data, dice) for _ in range(50)}) > 20, name
+        for _ in range(200):  # damage upon damage
+            data = damaged(name, data, dice)[:10_000]
 
 
 def test_a_whole_file_is_taken_and_a_damaged_one_refused(tmp_path: Path) -> None:

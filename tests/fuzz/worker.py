@@ -18,7 +18,7 @@ from pathlib import Path
 from ghostless.errors import GhostlessError
 from ghostless.memory import forget_peak, peak_resident_bytes, resident_bytes
 
-from .damage import for_file
+from .damage import damaged
 from .targets import Wrong, target_of
 
 # Of memory that one small file may take, above what the process held before.
@@ -32,10 +32,7 @@ def prepare(number: int, whole: Path) -> tuple[str, bytes, random.Random]:
     dice = random.Random(number)
     names = sorted(path.name for path in whole.iterdir() if path.is_file())
     name = names[number % len(names)]
-    data = (whole / name).read_bytes()
-    for _ in range(dice.choice((1, 1, 1, 2, 3))):
-        data = dice.choice(for_file(name))(data or b"\0", dice)
-    return name, data, dice
+    return name, damaged(name, (whole / name).read_bytes(), dice), dice
 
 
 def attempt(name: str, data: bytes, dice: random.Random, scratch: Path) -> tuple[str, str]:
