@@ -39,15 +39,15 @@ def test_every_kind_of_find_is_seen_and_the_rest_still_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "planted_faults.py").write_text(PLANTED)
-    monkeypatch.setattr("tests.fuzz.__main__._FIRST_SECONDS", 60.0)
+    monkeypatch.setattr("tests.fuzz.__main__._FIRST_SECONDS", 90.0)
     monkeypatch.setattr("tests.fuzz.__main__._CHUNK", 3)
     monkeypatch.setattr("tests.fuzz.__main__.MORE_PATHS", [str(tmp_path)])
-    tried = cases(0, 9, 2, tmp_path, tmp_path, seconds=3, module="planted_faults")
+    tried = cases(0, 9, 2, tmp_path, tmp_path, seconds=15, module="planted_faults")
     found = {number: (outcome, line) for number, outcome, line in tried}
     assert sorted(found) == list(range(9))
     assert found[0] == found[8] == ("fine", "")
     assert found[7] == ("refused", "one line")
-    expected = ("", "SIGABRT", "more than 3 s", "KeyError", "took .* MB", "left left", "upside")
+    expected = ("", "SIGABRT", "more than 15 s", "KeyError", "took .* MB", "left left", "upside")
     for number in range(1, 7):
         outcome, line = found[number]
         assert outcome == "find"
