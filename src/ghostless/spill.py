@@ -26,10 +26,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .errors import OutputError
-from .memory import available_bytes
+from .memory import IN_MEMORY_BYTES, available_bytes
 
-# What is kept in memory: all but the result of three photos of 24 megapixels.
-IN_MEMORY_BYTES = 768 << 20
 # Smaller arrays are not worth a file.
 _SMALLEST_BYTES = 4 << 20
 # Room that is left on the disk for others, and in memory where there is no room on the disk.
