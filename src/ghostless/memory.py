@@ -9,9 +9,9 @@ from pathlib import Path
 
 # Where the system tells nothing (Windows).
 _GUESS_BYTES = 4_000_000_000
-# Photos, masks and results of a run are kept in memory up to this (see `spill`): all but the result
-# of three photos of 24 megapixels.
-IN_MEMORY_BYTES = 768 << 20
+# Photos, masks and results of a run are kept in memory up to this (see `spill`): all of three photos
+# of 24 megapixels.
+IN_MEMORY_BYTES = 960 << 20
 # What a run takes beside them, measured: an interpreter with the libraries; what finds ghosts, by
 # the pixels of its proxies, which have at most so many; and what is left of every frame's.
 _PROCESS_BYTES = 250_000_000
