@@ -9,8 +9,8 @@ from pathlib import Path
 
 # Where the system tells nothing (Windows).
 _GUESS_BYTES = 4_000_000_000
-# Photos, masks and results of a run are kept in memory up to this (see `spill`): all of three photos
-# of 24 megapixels.
+# Photos, masks and results of a run are kept in memory up to this (see `spill`): all of three
+# photos of 24 megapixels.
 IN_MEMORY_BYTES = 960 << 20
 # What a run takes beside them, measured: an interpreter with the libraries; what finds ghosts, by
 # the pixels of its proxies, which have at most so many; and what is left of every frame's.
