@@ -193,6 +193,17 @@ def jpeg_segments(data: bytes, dice: random.Random) -> bytes:
     return bytes(spoiled)
 
 
+def xmp(data: bytes, dice: random.Random) -> bytes:
+    """An XMP packet, wherever one is, damaged as text; its length stays, as its container says."""
+    start, end = data.find(b"<x:xmpmeta"), data.find(b"</x:xmpmeta>")
+    if not 0 <= start < end:
+        return bytes_anywhere(data, dice)
+    spoiled = data[start:end]
+    for _ in range(dice.choice((1, 1, 3))):
+        spoiled = text(spoiled.replace(b"><", b">\n<"), dice)
+    return data[:start] + spoiled[: end - start].ljust(end - start) + data[end:]
+
+
 def text(data: bytes, dice: random.Random) -> bytes:
     """Lines lost, doubled, swapped; words and numbers replaced by what nobody expects."""
     lines = data.splitlines(keepends=True) or [b""]
@@ -268,12 +279,12 @@ def for_file(name: str) -> tuple[Damage, ...]:
     """The kinds of damage that a file may get, by its suffix; each as often as it is listed."""
     suffix = name.rpartition(".")[2].lower()
     kinds: dict[str, tuple[Damage, ...]] = {
-        "jpg": (exif_entries, jpeg_segments),
-        "png": (exif_entries, png_chunks, png_chunks),
-        "tif": (exif_entries, exif_entries),
+        "jpg": (exif_entries, jpeg_segments, xmp),
+        "png": (exif_entries, png_chunks, png_chunks, xmp),
+        "tif": (exif_entries, exif_entries, xmp),
         "dng": (exif_entries, exif_entries, exif_entries),
-        "webp": (exif_entries,),
-        "avif": (exif_entries, boxes, boxes),
+        "webp": (exif_entries, xmp),
+        "avif": (exif_entries, boxes, boxes, xmp),
         "heic": (exif_entries, boxes, boxes),
         "jxl": (exif_entries, boxes),
         "jsonl": (text, json_lines, json_lines),

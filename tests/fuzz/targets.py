@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ghostless.bracket import Frame, Fused
+from ghostless.bracket import Frame, Fused, Metadata
 from ghostless.errors import GhostlessError
 from ghostless.io.read import ReadSettings, read_bracket, read_facts, read_frame, read_hdr_image
 from ghostless.io.write import WriteSettings, write_hdr_image, write_image
@@ -33,6 +33,20 @@ SETTINGS = ReadSettings(max_pixels=1_000_000)
 _DISPLAY = (".jpg", ".png", ".tif", ".webp", ".avif")
 _LINEAR = (".exr", ".hdr", ".jxl")
 _PLAN_PHOTOS = tuple(f"shoot/IMG_{number}.jpg" for number in range(1, 7))
+
+
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    b'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" xmp:Rating="4" '
+    b'GPano:ProjectionType="equirectangular" GPano:FullPanoWidthPixels="41" '
+    b'GPano:FullPanoHeightPixels="30" GPano:CroppedAreaImageWidthPixels="41" '
+    b'GPano:CroppedAreaImageHeightPixels="30" GPano:CroppedAreaLeftPixels="0" '
+    b'GPano:CroppedAreaTopPixels="0"><dc:title><rdf:Alt><rdf:li xml:lang="x-default">Old stones'
+    b"</rdf:li></rdf:Alt></dc:title><dc:subject><rdf:Bag><rdf:li>one</rdf:li><rdf:li>two"
+    b"</rdf:li></rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
 
 
 class Wrong(Exception):
@@ -205,6 +219,9 @@ def _more_photos(folder: Path) -> None:
         write_image(frame, folder / f"ours{suffix}")
     for suffix in _LINEAR:
         write_image(Fused(light, "linear"), folder / f"ours{suffix}")
+    described = Metadata(exif=samples.exif_with(6)[6:], xmp=_XMP)
+    for suffix in _DISPLAY:
+        write_image(Fused(frame.pixels, "display", described), folder / f"described{suffix}")
     tiled = samples.tiff_bytes(samples.picture(70, 90), tile=(32, 32), compression="jpeg")
     (folder / "jpeg.tif").write_bytes(tiled)
     if importlib.util.find_spec("pillow_heif") is not None:
