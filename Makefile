@@ -7,7 +7,7 @@ CHROMIUM ?=
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo docs test test-slow test-web test-install lint format picture clean
+.PHONY: help demo docs test test-slow test-web test-install fuzz lint format picture clean
 
 help:
 	@echo "make demo       fuse a hand-held bracket with a moving subject into demo/"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  run the slow ones too: large images, short trainings, thousands of damaged files"
 	@echo "make test-web   test the web page in Chromium (which must be there) and fuzz its API"
 	@echo "make test-install  install the core alone in a clean environment and fuse with it"
+	@echo "make fuzz       try ten thousand damaged files of every kind; goes on where it ended"
 	@echo "make lint       check style and types"
 	@echo "make format     put the code into the project's format"
 	@echo "make picture    make the README's picture again"
@@ -60,6 +61,11 @@ test-web: $(VENV)/dev.stamp
 
 test-install: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow tests/test_packaging.py
+
+# One case again: make fuzz ROUNDS=1 FUZZ="--from 1234". What it finds is kept in .fuzz/.
+ROUNDS ?= 10000
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.fuzz --rounds $(ROUNDS) --workers $(WORKERS) $(FUZZ)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -38,6 +38,28 @@ def test_the_smaller_of_both_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.available_bytes() == 5_000
 
 
+@pytest.mark.parametrize(
+    ("frames", "megapixels", "measured_gb"),
+    [(3, 2, 1.01), (2, 8, 0.99), (3, 8, 1.07), (7, 8, 1.41), (3, 24, 1.58), (20, 24, 2.18),
+     (3, 150, 2.11)],
+)  # fmt: skip
+def test_what_fusing_takes_is_known_within_a_quarter(
+    frames: int, megapixels: int, measured_gb: float
+) -> None:
+    """Measured: JPEG photos taken by hand in which something moved, whole command."""
+    known = memory.fusing_bytes(frames, megapixels * 1_000_000) / 1e9
+    assert 0.8 * measured_gb < known < 1.25 * measured_gb
+
+
+def test_what_fusing_takes_grows_with_depth_networks_and_gain_maps() -> None:
+    plain = memory.fusing_bytes(3, 24_000_000)
+    assert 1.63e9 / 1.25 < memory.fusing_bytes(3, 24_000_000, 2) < 1.63e9 * 1.25
+    assert memory.fusing_bytes(3, 24_000_000, 2) > plain
+    assert memory.fusing_bytes(3, 24_000_000, network=True) > plain + 1e9
+    large = memory.fusing_bytes(3, 150_000_000)
+    assert memory.fusing_bytes(3, 150_000_000, hdr=True) > large
+
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 

@@ -31,7 +31,8 @@ from .pyramid import (
     source_rows,
 )
 from .seam import with_margins
-from .stripes import STRIPE_PIXELS, Progress, for_each_stripe, part
+from .spill import empty
+from .stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
 
 # Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
 # program).
@@ -228,7 +229,7 @@ def _power(base: Plane, exponent: float) -> Plane:
 
 def _mean(read: _ReadRows, size: tuple[int, int], progress: Progress | None) -> NDArray[np.float32]:
     """Blend without a pyramid: the weighted mean of the pictures."""
-    out = np.empty((*size, 3), np.float32)
+    out = empty((*size, 3), np.float32)
 
     def work(start: int, stop: int) -> None:
         cv2.merge(_weighted_sum(read(start, stop)), dst=out[start:stop])
@@ -267,12 +268,12 @@ def _blend(
     while len(levels) > 1:
         coarser = levels.pop()
         finer = levels[-1]
-        planes = [np.empty(finer.shape, np.float32) for _ in range(3)]
+        planes = list(np.moveaxis(empty((finer.shape[0], 3, finer.shape[1]), np.float32), 1, 0))
         _add_detail(finer.rows, finer.shape, coarser, blended, planes, None, wraps)
         blended = planes
     if progress is not None:
         progress(0.5)
-    out = np.empty((*size, 3), np.float32)
+    out = empty((*size, 3), np.float32)
     _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps)
     return out
 
@@ -287,11 +288,7 @@ def _reduced(
     """Make the next coarser level of one of `size`, all of it."""
     count = len(masked)
     small = (half(size[0]), half(size[1]))
-    level = _Level(
-        [[np.empty(small, np.float32) for _ in range(3)] for _ in range(count)],
-        [np.empty(small, np.float32) for _ in range(count)],
-        [np.empty(small, np.float32) if is_masked else None for is_masked in masked],
-    )
+    level = _empty_level(small, masked)
 
     def work(start: int, stop: int) -> None:
         first, last = source_rows(start, stop, size[0])
@@ -313,6 +310,20 @@ def _reduced(
 
     for_each_stripe(*small, work, progress=progress)
     return level
+
+
+def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> _Level:
+    """Make room for a level. Rows of all its planes lie together, as they are looked at."""
+    height, width = size
+    count = len(masked)
+    rows = empty((height, 4 * count + sum(masked), width), np.float32)
+    planes = [rows[:, index] for index in range(rows.shape[1])]
+    masks = iter(planes[4 * count :])
+    return _Level(
+        [planes[3 * index : 3 * index + 3] for index in range(count)],
+        planes[3 * count : 4 * count],
+        [next(masks) if is_masked else None for is_masked in masked],
+    )
 
 
 def _add_detail(
@@ -363,7 +374,7 @@ def fit_range(pixels: NDArray[np.float32]) -> None:
     """
     height, width = pixels.shape[:2]
     step = max(1, int((height * width / 2**20) ** 0.5))
-    sample = _brightest_channel(np.ascontiguousarray(pixels[::step, ::step]))
+    sample = _brightest_channel(every(pixels, step))
     top = float(np.quantile(sample, 1 - _CUT_SHARE))
     steepness = (top - _SHOULDER_FROM) / (1 - _SHOULDER_FROM)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from . import color
 from .bracket import Frame, Mask
 from .curves import Values, display_values, light_stops, trust, weighted_median
+from .stripes import every
 
 Floats = NDArray[np.float32]
 
@@ -36,7 +37,7 @@ def sample_step(height: int, width: int) -> int:
 def sample_display(frame: Frame) -> Floats:
     """Sample pixels of a frame on a regular grid: (n, 3) display values, 0..1, never NaN."""
     step = sample_step(frame.height, frame.width)
-    grid = np.ascontiguousarray(frame.pixels[step // 2 :: step, step // 2 :: step])
+    grid = every(frame.pixels, step, step // 2)
     display = color.to_display(grid, frame.transfer).reshape(-1, 3)
     if frame.pixels.dtype == np.float32:
         display = np.nan_to_num(display, nan=0.0)

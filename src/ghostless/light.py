@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from . import color
 from .bracket import Fused
 from .errors import OptionError
+from .spill import empty
 from .stripes import for_each_stripe
 
 Gains = tuple[float, float, float]
@@ -32,7 +33,7 @@ def scale_light(fused: Fused, gains: Gains) -> Fused:
     Raises OptionError for gains that `check_gains` refuses.
     """
     check_gains(gains)
-    pixels = np.empty_like(fused.pixels)
+    pixels = empty(fused.pixels.shape, np.float32)
     factors = np.asarray(gains, np.float32)
 
     def work(start: int, stop: int) -> None:

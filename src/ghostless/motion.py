@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from . import color
 from .bracket import Frame
+from .stripes import every
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -44,7 +45,7 @@ def small_displays(frames: Sequence[Frame]) -> list[Floats]:
 def _small(frame: Frame) -> Floats:
     scale = max(frame.height, frame.width) / _LONG_SIDE
     step = max(1, int(scale / _SAMPLES_PER_PIXEL))
-    pixels: Any = np.ascontiguousarray(frame.pixels[::step, ::step])
+    pixels: Any = every(frame.pixels, step)
     if scale > 1:
         size = (max(1, round(frame.width / scale)), max(1, round(frame.height / scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)

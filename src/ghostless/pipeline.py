@@ -35,6 +35,7 @@ from .methods import Method, fuse_stack, get_method
 from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
 from .shots import choose_shots
+from .spill import take_remarks
 from .tonemap import ToneMapSettings, check_operator, tone_map
 from .unused import check_unused
 
@@ -153,6 +154,7 @@ def fuse_files(
         with journal.stage("write"):
             write_hdr_image(fused, rendition, target, options.write, files)
 
+    notes = tuple(dict.fromkeys((*notes, *take_remarks())))
     report = Report(
         output=str(target),
         method=method.name,
@@ -367,7 +369,7 @@ def _frames_to_folder(
         stages=tuple(journal.stages),
         settings=_plain(asdict(options)),
         versions=versions(),
-        notes=stack.notes,
+        notes=(*stack.notes, *take_remarks()),
     )
     _save_report(report, options)
     return report

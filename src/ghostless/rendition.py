@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from . import color
 from .bracket import Fused
 from .errors import BracketError
-from .stripes import Progress, for_each_stripe
+from .spill import empty
+from .stripes import Progress, every, for_each_stripe
 
 # Most headroom over SDR white, in stops: 22 times its luminance, 4,500 cd/m2 at the 203 cd/m2 that
 # BT.2408 gives SDR white. Displays of 2026 end at about 1,600 to 4,000.
@@ -52,11 +53,11 @@ def hdr_rendition(picture: Fused, radiance: Fused, *, progress: Progress | None 
         )
     height, width = light.shape[:2]
     step = ceil(sqrt(height * width / _SAMPLE_PIXELS))
-    sample = np.ascontiguousarray(light[::step, ::step])
-    scale = _scale(np.ascontiguousarray(shown[::step, ::step]), sample)
+    sample = every(light, step)
+    scale = _scale(every(shown, step), sample)
     brightest = sample.max(axis=2) * np.float32(scale)
     headroom = _headroom_stops(brightest)
-    out = np.empty_like(light)
+    out = empty(light.shape, np.float32)
 
     def work(start: int, stop: int) -> None:
         rows = np.maximum(light[start:stop] * np.float32(scale), 0)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .bracket import Stack
 from .memory import forget_peak, peak_resident_bytes
+from .spill import trim
 
 Progress = Callable[[str, float], None]
 
@@ -176,6 +177,7 @@ class Journal:
             if self._progress is not None:
                 self._progress(name, min(max(fraction, 0.0), 1.0))
 
+        trim()
         forget_peak()
         start = time.perf_counter()
         tell(0.0)

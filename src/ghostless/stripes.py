@@ -11,13 +11,19 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from .spill import trim
 
 Progress = Callable[[float], None]
 
 # 256 KB per float32 plane: a few planes fit in a core's second-level cache.
 STRIPE_PIXELS = 1 << 16
+# Walked at once where pixels are sampled.
+_SAMPLED_BYTES = 64 << 20
 # More threads than this only fight for memory bandwidth.
 MAX_THREADS = 8
 
@@ -77,6 +83,7 @@ def for_each_stripe(
 
     work: must only write to its own rows. An exception in it stops the walk and is raised here.
     progress: called from this thread with the fraction done, 0..1.
+    Arrays of `spill` that are larger than memory leave it again stripe by stripe.
     """
     _keep_freed_memory()
     spans = list(stripes(height, width, pixels))
@@ -84,6 +91,7 @@ def for_each_stripe(
     if threads <= 1:
         for done, span in enumerate(spans, start=1):
             work(*span)
+            trim()
             if progress is not None:
                 progress(done / len(spans))
         return
@@ -94,11 +102,27 @@ def for_each_stripe(
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in finished:
                     future.result()
+                trim()
                 if progress is not None:
                     progress(1 - len(waiting) / len(spans))
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def every(array: NDArray[Any], step: int, first: int = 0) -> NDArray[Any]:
+    """Return every `step`-th pixel of every `step`-th row, from `first` on: a new array.
+
+    Taken in pieces, for looking at a few pixels brings all around them into memory.
+    """
+    rows = range(first, len(array), step)
+    at_once = max(1, _SAMPLED_BYTES * len(array) // max(1, array.nbytes) // step)
+    pieces = []
+    for start in range(0, len(rows), at_once):
+        chosen = rows[start : start + at_once]
+        pieces.append(array[chosen.start : chosen.stop : step, first::step].copy())
+        trim()
+    return np.concatenate(pieces)
 
 
 def part(progress: Progress | None, start: float, stop: float) -> Progress | None:

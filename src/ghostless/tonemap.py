@@ -30,7 +30,8 @@ from .errors import OptionError, unknown_name
 from .exposure_fusion import Exponents, fit_range, fuse_exposures
 from .pyramid import Plane
 from .seam import folded, unrolled
-from .stripes import STRIPE_PIXELS, Progress, for_each_stripe, part
+from .spill import empty
+from .stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
 
 AUTO = "fusion"
 
@@ -378,12 +379,12 @@ def _log2_brightness(radiance: NDArray[np.float32]) -> Plane | None:
     """log2 of brightness (H, W), black raised to what is just darker than nearly all; or None."""
     height, width = radiance.shape[:2]
     step = ceil(sqrt(height * width / _PROXY_PIXELS))
-    sample = _brightness(_clean_rows(np.ascontiguousarray(radiance[::step, ::step]), 0, height))
+    sample = _brightness(_clean_rows(every(radiance, step), 0, height))
     lit = sample[sample > 0]
     if not lit.size:
         return None
     floor = max(float(np.percentile(lit, 0.1)) / 16, _DARKEST)
-    out = np.empty((height, width), np.float32)
+    out = empty((height, width), np.float32)
 
     def work(start: int, stop: int) -> None:
         brightness = _brightness(_clean_rows(radiance, start, stop))
@@ -422,7 +423,7 @@ def _apply(
         progress(0.3)
     brighten = _brightener(sample, settings.exposure_stops)
     saturation = operator.saturation * settings.saturation
-    out = np.empty_like(radiance)
+    out = empty(radiance.shape, np.float32)
 
     def work(start: int, stop: int) -> None:
         log2 = log2_brightness[start:stop]
@@ -637,7 +638,7 @@ def _fuse_virtual_photos(
     fit_range(pixels)
     height, width = pixels.shape[:2]
     step = ceil(sqrt(height * width / _PROXY_PIXELS))
-    sample = np.ascontiguousarray(pixels[::step, ::step])
+    sample = every(pixels, step)
     shown_sample = _brightness(color.srgb_to_linear(sample))
     brighten = _brightener(shown_sample, settings.exposure_stops)
 

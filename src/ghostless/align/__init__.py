@@ -25,6 +25,7 @@ import numpy as np
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
 from ..exposure import choose_reference
+from ..spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
 from .proxy import Matrix, gray_of, make_proxy
@@ -126,7 +127,7 @@ def _neighbours_first(count: int, reference: int) -> Iterator[tuple[int, int]]:
 def _warped(
     frame: Frame, reference: Frame, registration: Registration, flow: Flow | None
 ) -> tuple[Frame, Mask | None]:
-    opaque = None if frame.opaque is None else np.empty_like(frame.opaque)
+    opaque = None if frame.opaque is None else empty(frame.opaque.shape, np.uint8)
     if flow is not None:
         pixels, valid = warp_by_flow(frame, registration.matrix, flow, opaque)
     elif registration.model == "identity":
@@ -247,7 +248,7 @@ def _align_round(
         results[index] = describe_rotation(rotation, gained, notes, sphere)
         if results[index].model == "rotation":
             opaque = valid[index]
-            opaque = None if opaque is None else np.empty_like(opaque)
+            opaque = None if opaque is None else empty(opaque.shape, np.uint8)
             pixels, valid[index] = warp_rotation(frames[index], rotation, sphere, opaque)
             out[index] = replace(frames[index], pixels=pixels, opaque=opaque)
         if progress is not None:

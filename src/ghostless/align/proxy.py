@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import color
 from ..bracket import Frame
+from ..spill import trim
 
 Gray = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -31,6 +32,7 @@ def make_proxy(frame: Frame, max_pixels: int) -> NDArray[np.float32]:
     if scale > 1:
         size = (max(1, round(frame.width / scale)), max(1, round(frame.height / scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        trim()
     if pixels.dtype == np.float32:
         pixels = np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
     return np.asarray(color.to_display(pixels, frame.transfer) * np.float32(255))

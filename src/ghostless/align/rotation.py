@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame, Mask, Pixels, Registration
 from ..seam import with_margins
+from ..spill import empty
 from ..stripes import for_each_stripe
 from .proxy import Gray, Matrix, gray_of, local_normalise, overlapping_range, resized
 
@@ -373,7 +374,7 @@ def warp_rotation(
         if opaque is not None and frame.opaque is not None:
             opaque[:] = np.roll(frame.opaque, -round(shift), axis=1)
         return np.roll(frame.pixels, -round(shift), axis=1), opaque
-    out = np.empty_like(frame.pixels)
+    out = empty(frame.pixels.shape, frame.pixels.dtype)
     valid = np.full((height, width), 255, np.uint8)
     smooth = frame.transfer == "linear" or frame.pixels.dtype == np.float32
     columns = np.arange(width, dtype=np.float32)[None]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame, Mask, Pixels
 from ..intensity import IntensityMapping, intensity_mapping
+from ..spill import empty, settled
 from ..stripes import for_each_stripe
 from .proxy import Matrix
 
@@ -87,8 +88,8 @@ def warp_pixels(
     transparent; None if it is all valid.
     """
     height, width = frame.pixels.shape[:2]
-    out = np.empty_like(frame.pixels)
-    valid = np.empty((height, width), np.uint8)
+    out = empty(frame.pixels.shape, frame.pixels.dtype)
+    valid = empty((height, width), np.uint8)
 
     def work(start: int, stop: int) -> None:
         first, last = _source_rows(matrix, start, stop, frame.pixels.shape)
@@ -138,8 +139,8 @@ def warp_by_flow(
     Returns what `warp_pixels` returns.
     """
     height, width = frame.pixels.shape[:2]
-    out = np.empty_like(frame.pixels)
-    valid = np.empty((height, width), np.uint8)
+    out = empty(frame.pixels.shape, frame.pixels.dtype)
+    valid = empty((height, width), np.uint8)
     to_flow = np.array(
         [
             [flow.shape[1] / width, 0, (flow.shape[1] / width - 1) / 2],
@@ -339,7 +340,7 @@ def common_rectangle(
 
 def crop_frame(frame: Frame, rectangle: tuple[slice, slice]) -> Frame:
     """Return the frame with only the pixels of a rectangle, in their own memory."""
-    pixels: Any = np.ascontiguousarray(frame.pixels[rectangle])
+    pixels: Any = settled(np.ascontiguousarray(frame.pixels[rectangle]))
     rows, columns = rectangle
     left, top, *_ = frame.metadata.window or (0, 0)
     window = (left + columns.start, top + rows.start, pixels.shape[1], pixels.shape[0])

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from ..errors import GhostlessError, OptionError, OutputError
 from ..io.write import check_output
-from ..memory import available_bytes
+from ..memory import available_bytes, fusing_bytes
 from ..methods import METHODS
 from ..pipeline import FuseOptions, choose_method
 from ..stripes import core_count
@@ -23,13 +23,6 @@ from .workers import Outcome, Processes, RayWorkers, Task, Workers
 
 # Of what is available, for others and for what an estimate misses.
 _MEMORY_SHARE: Final = 0.7
-# What a bracket takes at most, measured on brackets of 3 and 7 frames at 8 megapixels: an
-# interpreter with the libraries, and for each pixel so many bytes per frame and for the result.
-_BASE_BYTES: Final = 150_000_000
-_FRAME_BYTES_PER_PIXEL: Final = {8: 12.5, 16: 22.0}
-_RESULT_BYTES_PER_PIXEL: Final = 16.0
-_HDR_BYTES_PER_PIXEL: Final = 30.0
-_NETWORK_BYTES: Final = 2_000_000_000
 # For photos whose size is not known: what many cameras take.
 _USUAL_PIXELS: Final = 24_000_000
 _WAIT_SECONDS: Final = 0.5
@@ -237,10 +230,8 @@ def estimated_bytes(
     pixels: of one frame. deep: whether its files may hold 16 bits per sample.
     """
     options = options or FuseOptions()
-    per_pixel = _FRAME_BYTES_PER_PIXEL[16 if deep else 8] * frames + _RESULT_BYTES_PER_PIXEL
-    per_pixel += _HDR_BYTES_PER_PIXEL if options.hdr else 0.0
     network = options.method in METHODS and METHODS[options.method].needs_torch
-    return _BASE_BYTES + int(per_pixel * pixels) + (_NETWORK_BYTES if network else 0)
+    return fusing_bytes(frames, pixels, 2 if deep else 1, hdr=options.hdr, network=network)
 
 
 # --- working the tasks off -----------------------------------------------------------------------

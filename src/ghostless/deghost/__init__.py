@@ -22,6 +22,7 @@ import numpy as np
 from ..bracket import Frame, Stack
 from ..errors import OptionError
 from ..seam import folded, unrolled
+from ..spill import trim
 from ..stripes import Progress, part
 from .agreement import AgreementNetwork
 from .detect import Prediction, disagreement, predict
@@ -298,6 +299,7 @@ class _Deghoster:
             return display_codes(frame.pixels, frame.transfer)
         small = np.empty((height, width, 3), frame.pixels.dtype)
         small[:] = cv2.resize(frame.pixels, (width, height), interpolation=cv2.INTER_AREA)
+        trim()
         return display_codes(small, frame.transfer)
 
     def _usable(self, index: int) -> Flags:

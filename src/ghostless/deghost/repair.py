@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import color
 from ..bracket import Frame, Mask
 from ..seam import folded, with_margins
+from ..spill import empty
 from ..stripes import Progress, for_each_stripe
 from .carry import carry
 from .detect import Prediction, least_codes
@@ -283,8 +284,8 @@ def _drift(
 def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) -> tuple[Frame, Mask]:
     """Return the frame with its ghosts replaced, and its confidence mask, both at full size."""
     height, width = frame.height, frame.width
-    out = np.empty_like(frame.pixels)
-    confidence = np.empty((height, width), np.uint8)
+    out = empty(frame.pixels.shape, frame.pixels.dtype)
+    confidence = empty((height, width), np.uint8)
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)

@@ -23,6 +23,7 @@ from .. import color
 from ..bracket import Bracket, Frame, Fused, Mask, Metadata, Window, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
 from ..holes import fill_holes
+from ..spill import settled
 from . import icc
 from .colours import HLG
 from .containers import (
@@ -171,11 +172,11 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
         balance = next((p.white_balance for p in photos if p.white_balance is not None), None)
     photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
     with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-        results = list(pool.map(_decode_photo, photos))
+        results = list(pool.map(_decode_settled, photos))
     frames, notes = [], remarks
     for frame, found in results:
         unified, converted = _in_colours_of(results[0][0], frame)
-        frames.append(unified)
+        frames.append(unified if unified is frame else _settled(unified))
         notes += [f"{frame.name}: {remark}" for remark in (*found, *converted)]
     wraps, top_rows = _round(frames, settings.wrap)
     return Bracket(tuple(frames), tuple(notes), wraps, top_rows)
@@ -388,6 +389,16 @@ def _damaged(path: Path, name: str, error: Exception) -> FileReadError:
 
 def _decode_photo(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
     return _guarded(photo.path, photo.kind, lambda: _decode_unguarded(photo))
+
+
+def _decode_settled(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
+    frame, notes = _decode_photo(photo)
+    return _settled(frame), notes
+
+
+def _settled(frame: Frame) -> Frame:
+    pixels: Any = settled(frame.pixels)
+    return frame if pixels is frame.pixels else replace(frame, pixels=pixels)
 
 
 def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:

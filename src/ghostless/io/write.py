@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..bracket import Frame, Fused, Mask, Metadata, Space
 from ..errors import OptionError, OutputError, unknown_name
 from ..photo_files import IMAGE_SUFFIXES
+from ..spill import trim
 from . import icc
 from .encode import (
     FORMAT_BY_SUFFIX,
@@ -572,6 +573,7 @@ def _display_codes(pixels: NDArray[np.float32], depth: int, target: Path) -> NDA
         scaled = np.clip(rows, 0, 1)
         scaled *= top
         codes[start : start + _ROWS_AT_ONCE] = np.rint(scaled, out=scaled)
+        trim()
     return codes
 
 
@@ -612,6 +614,7 @@ def _with_transparency(pixels: NDArray[Any], opaque: Mask | None, kept: bool) ->
 
 def _check_finite(pixels: NDArray[np.float32], target: Path) -> None:
     for start in range(0, len(pixels), _ROWS_AT_ONCE):
+        trim()
         if not np.isfinite(pixels[start : start + _ROWS_AT_ONCE]).all():
             raise OutputError(
                 f"{target}: expected finite pixels, found NaN or infinity; nothing was written"

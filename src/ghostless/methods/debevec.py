@@ -27,6 +27,7 @@ from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..response import Response, ResponseChoice, find_response
+from ..spill import empty
 from ..stripes import STRIPE_PIXELS, Progress, for_each_stripe
 
 Weighting = Literal["noise", "hat"]
@@ -98,7 +99,7 @@ def fuse(
     dark_to_bright = [int(index) for index in np.argsort(stops, kind="stable")]
     response, notes = find_response(stack, settings.response)
     reference = stack.frames[stack.reference]
-    out = np.empty((reference.height, reference.width, 3), np.float32)
+    out = empty((reference.height, reference.width, 3), np.float32)
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)

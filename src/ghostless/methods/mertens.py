@@ -25,6 +25,7 @@ from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
 from ..pyramid import Plane, level_count
+from ..spill import trim
 from ..stripes import Progress, for_each_stripe, stripes
 
 
@@ -172,6 +173,7 @@ def all_grey(frames: Iterable[Frame]) -> bool:
     for frame in frames:
         for start, stop in stripes(frame.height, frame.width):
             red, green, blue = cv2.split(frame.pixels[start:stop])
+            trim()
             if not (np.array_equal(red, green) and np.array_equal(green, blue)):
                 return False
     return True

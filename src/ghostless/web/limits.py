@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 from ..bracket import MAX_FRAMES, MIN_FRAMES
 from ..errors import OptionError
+from ..memory import fusing_bytes
 
-# A worker with the libraries loaded; and torch with the tiles of a network.
+# A worker with the libraries loaded.
 _PROCESS_BYTES = 400_000_000
-_NETWORK_BYTES = 3_000_000_000
-# Float results, masks and the proxies of a run, per pixel of the picture.
-_RESULT_BYTES_PER_PIXEL = 36
 
 
 def _half_of_the_memory() -> int:
@@ -80,9 +78,9 @@ def memory_of_job(frames: int, pixels: int, sample_bytes: int, *, network: bool 
 
     pixels: of one frame. sample_bytes: of one of its three channels.
     """
-    photos = 2 * frames * pixels * 3 * sample_bytes
-    result = pixels * _RESULT_BYTES_PER_PIXEL
-    return _PROCESS_BYTES + photos + result + (_NETWORK_BYTES if network else 0)
+    needed = fusing_bytes(frames, pixels, sample_bytes, hdr=True, network=network)
+    # The estimate is within a quarter of what a run takes.
+    return int(1.25 * needed)
 
 
 def memory_of_reading(file_bytes: int) -> int:
