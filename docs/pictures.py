@@ -151,7 +151,7 @@ def codes(display: NDArray[Any]) -> Picture:
 
 
 def to_srgb(light: NDArray[Any]) -> NDArray[Any]:
-    from ghostless.color import linear_to_srgb
+    from ghostless.pixels.color import linear_to_srgb
 
     return linear_to_srgb(light.astype(np.float32))
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostless import color
 from ghostless.bracket import Bracket, Frame, Stack
+from ghostless.pixels import color
 
 Radiance = NDArray[np.float32]
 

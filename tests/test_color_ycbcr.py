@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ghostless import color
+from ghostless.pixels import color
 
 
 def pixel(*rgb: float):

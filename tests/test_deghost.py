@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ghostless import color
 from ghostless.bracket import Frame, Stack
 from ghostless.deghost import DeghostSettings, deghost_stack
 from ghostless.deghost.carry import carry
 from ghostless.deghost.mapping import learn_mapping
 from ghostless.errors import OptionError
+from ghostless.pixels import color
 from tests.scenes import Radiance, add_disc, expose, make_frames, make_radiance, make_stack
 
 STOPS = (-3.0, 0.0, 3.0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ghostless.demo import BRACKET, PHOTOS, REFERENCE, TRUTH
 from ghostless.demo.__main__ import compare, compose, make_demo, tripod_stack
-from ghostless.exposure import stops_from_metadata
+from ghostless.exposure.assign import stops_from_metadata
 from ghostless.io.read import read_bracket, read_image
 
 STOPS = (-3.0, 0.0, 3.0)
@@ -106,7 +106,7 @@ def test_the_demo_beats_fusing_the_photos_as_they_are(
 
 def test_the_script_photographs_what_was_rendered(tmp_path: Path, truth: np.ndarray) -> None:
     pytest.importorskip("torch")
-    from ghostless.demo.photograph import SHOTS, store
+    from ghostless.research.demo_bracket import SHOTS, store
 
     assert tuple(shot.stops for shot in SHOTS) == STOPS
     light = np.ascontiguousarray(truth[::8, ::8])

@@ -245,8 +245,8 @@ def options_of(parameter: Any) -> list[str]:
 
 @lru_cache(maxsize=1)
 def all_options() -> set[str]:
-    """Every option of every command, and of `python -m ghostless.train`."""
-    from ghostless.train.__main__ import parser
+    """Every option of every command, and of `python -m ghostless.research.train`."""
+    from ghostless.research.train.__main__ import parser
 
     def walk(command: Any) -> Iterator[str]:
         for parameter in command.params:
@@ -258,9 +258,9 @@ def all_options() -> set[str]:
     return {*walk(ghostless_command()), *training, "--help"}
 
 
-@pages(lambda page: any("-m ghostless.train" in line for line in shell_lines(page)))
+@pages(lambda page: any("-m ghostless.research.train" in line for line in shell_lines(page)))
 def test_trainings_are_parsed(page: Path) -> None:
-    from ghostless.train.__main__ import parser
+    from ghostless.research.train.__main__ import parser
 
     for line in shell_lines(page):
         if (match := re.match(r"(?:python3? )-m ghostless\.train (.*)", line)) is not None:

@@ -19,9 +19,9 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from ghostless import cli, export  # noqa: E402
+from ghostless import cli  # noqa: E402
 from ghostless.bracket import Frame  # noqa: E402
-from ghostless.methods import (  # noqa: E402  # noqa: E402
+from ghostless.methods import (  # noqa: E402
     METHODS,
     chen_chuang,
     dpgn,
@@ -35,6 +35,7 @@ from ghostless.methods.graphs import GRAPHS  # noqa: E402
 from ghostless.nn import homography, priors  # noqa: E402
 from ghostless.nn.attention import SelfAttention  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
+from ghostless.research import onnx as export  # noqa: E402
 
 from .files import contents  # noqa: E402
 from .scenes import make_radiance, make_stack  # noqa: E402

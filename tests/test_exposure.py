@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ghostless.bracket import Bracket, Frame, Metadata
-from ghostless.curves import display_values
 from ghostless.errors import BracketError, FileReadError, OptionError
-from ghostless.exposure import (
+from ghostless.exposure.assign import (
     assign_stops,
     choose_reference,
     estimate_stops,
     stops_from_metadata,
 )
+from ghostless.exposure.curves import display_values
 
 from . import scenes
 

@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostless import color
 from ghostless.bracket import Frame
-from ghostless.intensity import IntensityMapping, intensity_mapping, monotone, sample_display
+from ghostless.exposure.intensity import (
+    IntensityMapping,
+    intensity_mapping,
+    monotone,
+    sample_display,
+)
+from ghostless.pixels import color
 
 from . import scenes
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostless import color
 from ghostless.bracket import Fused
 from ghostless.errors import OptionError
-from ghostless.light import scale_light
 from ghostless.pipeline import FuseOptions, fuse_files
+from ghostless.pixels import color
+from ghostless.tone.light import scale_light
 
 from .files import save_bracket
 

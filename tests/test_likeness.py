@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ghostless.bracket import Bracket, Frame
-from ghostless.exposure import choose_reference, strangers_in
-from ghostless.likeness import strangers
+from ghostless.exposure.assign import choose_reference, strangers_in
 from ghostless.pipeline import FuseOptions, fuse_files
+from ghostless.pixels.likeness import strangers
 
 from . import scenes
 from .files import save_photo

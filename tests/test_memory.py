@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ghostless import memory
+from ghostless.work import memory
 
 
 def test_something_sensible_is_available() -> None:

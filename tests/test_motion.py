@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ghostless.motion import moving_area, small_displays
+from ghostless.exposure.motion import moving_area, small_displays
 from tests import scenes
 
 STOPS = (-2.0, 0.0, 2.0)

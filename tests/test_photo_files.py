@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ghostless.errors import FileReadError
-from ghostless.photo_files import images_in, natural_key
+from ghostless.io.photo_files import images_in, natural_key
 
 
 def test_natural_order_counts_numbers_as_numbers() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ghostless import pyramid
+from ghostless.pixels import pyramid
 
 SIZES = [(1, 1), (1, 9), (2, 2), (3, 4), (7, 5), (16, 11), (64, 48), (101, 67)]
 KERNEL = np.array([1, 4, 6, 4, 1]) / 16

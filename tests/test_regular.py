@@ -13,12 +13,12 @@ from ghostless.batch.grouping import GroupSettings
 from ghostless.batch.photos import Folder, scan_folder
 from ghostless.batch.plan import make_plan, read_plan
 from ghostless.errors import FileReadError, GhostlessError
+from ghostless.exposure.stops_file import find_stops_file, read_stops_file
+from ghostless.io.photo_files import images_in
 from ghostless.io.read import read_frame
+from ghostless.io.regular import open_regular, read_regular
 from ghostless.nn.weights import read_info
-from ghostless.photo_files import images_in
 from ghostless.presets import read_preset
-from ghostless.regular import open_regular, read_regular
-from ghostless.stops_file import find_stops_file, read_stops_file
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from ghostless import color
 from ghostless.bracket import Fused
 from ghostless.errors import BracketError, SpaceError
-from ghostless.rendition import MAX_HEADROOM_STOPS, MIN_HEADROOM_STOPS, hdr_rendition
+from ghostless.pixels import color
+from ghostless.tone.rendition import MAX_HEADROOM_STOPS, MIN_HEADROOM_STOPS, hdr_rendition
 from tests import scenes
 
 QUICK = settings(max_examples=40, deadline=None)

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostless import color
 from ghostless.bracket import Frame, Stack
-from ghostless.curves import CURVE_STRENGTHS, camera_curve, display_values, light_stops
 from ghostless.errors import BracketError
-from ghostless.response import (
+from ghostless.exposure.curves import CURVE_STRENGTHS, camera_curve, display_values, light_stops
+from ghostless.exposure.response import (
     Response,
     estimate_response,
     find_response,
     recode_to_srgb,
     srgb_response,
 )
+from ghostless.pixels import color
 
 from . import scenes
 

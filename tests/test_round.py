@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ghostless import color
 from ghostless.align import AlignSettings, align_bracket
 from ghostless.align.rotation import Sphere, turn_of, warp_rotation
 from ghostless.bracket import Bracket, Frame, Fused, Stack
@@ -19,9 +18,10 @@ from ghostless.deghost import DeghostSettings, deghost_stack
 from ghostless.io.read import ReadSettings, read_bracket, read_image
 from ghostless.methods import fuse_stack
 from ghostless.pipeline import FuseOptions, fuse_files
-from ghostless.pyramid import expand, reduce
-from ghostless.seam import folded, overlap_of, unrolled
-from ghostless.tonemap import ToneMapSettings, tone_map
+from ghostless.pixels import color
+from ghostless.pixels.pyramid import expand, reduce
+from ghostless.pixels.seam import folded, overlap_of, unrolled
+from ghostless.tone.tonemap import ToneMapSettings, tone_map
 
 from .io.test_xmp import jpeg_with, packet, panorama, xmp_segment
 

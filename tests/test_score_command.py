@@ -13,9 +13,9 @@ from PIL import Image
 
 from ghostless import cli
 from ghostless.bracket import Fused
-from ghostless.cli.score import spread_sources
 from ghostless.io.write import write_image
-from ghostless.metrics import METRICS, Images, score
+from ghostless.research.commands.score import spread_sources
+from ghostless.research.metrics import METRICS, Images, score
 
 from . import scenes
 from .files import contents, save_bracket

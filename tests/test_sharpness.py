@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from ghostless import color
 from ghostless.bracket import Bracket, Frame
-from ghostless.exposure import choose_reference
-from ghostless.sharpness import relative_sharpness
+from ghostless.exposure.assign import choose_reference
+from ghostless.exposure.sharpness import relative_sharpness
+from ghostless.pixels import color
 
 
 def photo(

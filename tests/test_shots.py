@@ -14,11 +14,11 @@ from ghostless import cli
 from ghostless.bracket import Bracket, Metadata
 from ghostless.deghost import DeghostSettings
 from ghostless.errors import BracketError
-from ghostless.exposure import choose_reference
+from ghostless.exposure.assign import choose_reference
 from ghostless.io.encode import OUTPUT_FORMATS
 from ghostless.io.read import read_facts
+from ghostless.io.shots import Shot, choose_shots, photos_in, same_shots, shot_name
 from ghostless.pipeline import FuseOptions, align_files, fuse_files, prepare_files
-from ghostless.shots import Shot, choose_shots, photos_in, same_shots, shot_name
 
 from . import scenes
 from .files import save_bracket

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ghostless import spill
 from ghostless.errors import OutputError
 from ghostless.pipeline import FuseOptions, fuse_files
-from ghostless.stripes import every
+from ghostless.pixels.stripes import every
+from ghostless.work import spill
 
 from .files import save_bracket
 
@@ -87,7 +87,7 @@ def test_an_array_in_a_file_is_as_any_other(own_folder: Path) -> None:
 WALK = """
 import numpy as np
 from ghostless import memory, spill
-from ghostless.stripes import every, for_each_stripe
+from ghostless.pixels.stripes import every, for_each_stripe
 spill.IN_MEMORY_BYTES = 0
 before = memory.resident_bytes()
 array = spill.empty((8000, 10_000), np.float32)  # 320 MB

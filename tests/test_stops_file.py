@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ghostless.bracket import Frame
 from ghostless.errors import FileReadError
-from ghostless.stops_file import find_stops_file, read_stops_file, stops_from_file
+from ghostless.exposure.stops_file import find_stops_file, read_stops_file, stops_from_file
 
 from . import scenes
 

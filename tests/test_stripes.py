@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostless.stripes import for_each_stripe, part, stripes
+from ghostless.pixels.stripes import for_each_stripe, part, stripes
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 5000))

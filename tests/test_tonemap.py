@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ghostless import color, stripes, tonemap
 from ghostless.bracket import Fused, Metadata
 from ghostless.errors import OptionError, SpaceError
-from ghostless.tonemap import OPERATORS, ToneMapSettings, check_operator, tone_map
+from ghostless.pixels import color, stripes
+from ghostless.tone import tonemap
+from ghostless.tone.tonemap import OPERATORS, ToneMapSettings, check_operator, tone_map
 from tests.scenes import make_radiance
 
 every_operator = pytest.mark.parametrize("operator", sorted(OPERATORS))

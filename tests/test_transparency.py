@@ -17,7 +17,7 @@ from ghostless.align import AlignSettings, align_bracket
 from ghostless.bracket import Stack
 from ghostless.deghost import DeghostSettings
 from ghostless.errors import BracketError, FileReadError
-from ghostless.exposure import assign_stops
+from ghostless.exposure.assign import assign_stops
 from ghostless.io.read import read_bracket, read_frame, read_image
 from ghostless.pipeline import FuseOptions, fuse_files
 

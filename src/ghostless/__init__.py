@@ -72,12 +72,8 @@ if TYPE_CHECKING:
     from .errors import (
         WeightsError as WeightsError,
     )
-    from .exposure import (
-        assign_stops as assign_stops,
-    )
-    from .exposure import (
-        choose_reference as choose_reference,
-    )
+    from .exposure.assign import assign_stops as assign_stops
+    from .exposure.assign import choose_reference as choose_reference
     from .io.read import (
         ReadSettings as ReadSettings,
     )
@@ -129,18 +125,12 @@ if TYPE_CHECKING:
     from .pipeline import (
         prepare_files as prepare_files,
     )
-    from .rendition import (
-        hdr_rendition as hdr_rendition,
-    )
     from .report import (
         Report as Report,
     )
-    from .tonemap import (
-        ToneMapSettings as ToneMapSettings,
-    )
-    from .tonemap import (
-        tone_map as tone_map,
-    )
+    from .tone.rendition import hdr_rendition as hdr_rendition
+    from .tone.tonemap import ToneMapSettings as ToneMapSettings
+    from .tone.tonemap import tone_map as tone_map
 
 __version__ = "0.1.0"
 
@@ -164,8 +154,8 @@ _HOMES = {
     "OutputError": "errors",
     "SpaceError": "errors",
     "WeightsError": "errors",
-    "assign_stops": "exposure",
-    "choose_reference": "exposure",
+    "assign_stops": "exposure.assign",
+    "choose_reference": "exposure.assign",
     "ReadSettings": "io.read",
     "read_bracket": "io.read",
     "read_frame": "io.read",
@@ -183,10 +173,10 @@ _HOMES = {
     "deghost_files": "pipeline",
     "fuse_files": "pipeline",
     "prepare_files": "pipeline",
-    "hdr_rendition": "rendition",
+    "hdr_rendition": "tone.rendition",
     "Report": "report",
-    "ToneMapSettings": "tonemap",
-    "tone_map": "tonemap",
+    "ToneMapSettings": "tone.tonemap",
+    "tone_map": "tone.tonemap",
 }
 
 __all__ = [*_HOMES, "__version__"]

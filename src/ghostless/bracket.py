@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import color
 from .errors import BracketError, SpaceError
+from .pixels import color
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 Mask = NDArray[np.uint8]

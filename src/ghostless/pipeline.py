@@ -17,8 +17,9 @@ from .align import AlignSettings, align_bracket
 from .bracket import MAX_FRAMES, Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
-from .exposure import assign_stops, choose_reference, strangers_in
+from .exposure.assign import assign_stops, choose_reference, strangers_in
 from .io.read import ReadSettings, read_bracket
+from .io.shots import choose_shots
 from .io.write import (
     WriteSettings,
     check_output,
@@ -30,14 +31,13 @@ from .io.write import (
     write_mask,
     write_text,
 )
-from .light import Gains, check_gains, scale_light
 from .methods import Method, fuse_stack, get_method
-from .rendition import hdr_rendition
 from .report import Journal, Progress, Report, describe_frames
-from .shots import choose_shots
-from .spill import take_remarks
-from .tonemap import ToneMapSettings, check_operator, tone_map
+from .tone.light import Gains, check_gains, scale_light
+from .tone.rendition import hdr_rendition
+from .tone.tonemap import ToneMapSettings, check_operator, tone_map
 from .unused import check_unused
+from .work.spill import take_remarks
 
 StrPath = str | Path
 Observer = Callable[[str, Stack | Fused], None]

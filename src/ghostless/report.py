@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .bracket import Stack
-from .memory import forget_peak, peak_resident_bytes
-from .spill import trim
+from .work.memory import forget_peak, peak_resident_bytes
+from .work.spill import trim
 
 Progress = Callable[[str, float], None]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .deghost import DeghostSettings
 from .errors import OptionError
 from .io.write import WriteSettings, format_of, space_of
-from .tonemap import ToneMapSettings
+from .tone.tonemap import ToneMapSettings
 
 if TYPE_CHECKING:
     from .methods import Method

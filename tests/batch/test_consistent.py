@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostless import cli, color
+from ghostless import cli
 from ghostless.batch.consistent import Look, consistent_gains
 from ghostless.io.read import read_image
+from ghostless.pixels import color
 
 from .folders import ShootFolder
 

@@ -13,14 +13,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ghostless import cli  # noqa: E402
-from ghostless.bench import ablation  # noqa: E402
-from ghostless.bench.ablation import ABLATIONS, AblationSettings, Variant, run  # noqa: E402
-from ghostless.data.panoramas import MANIFEST  # noqa: E402
 from ghostless.errors import OptionError  # noqa: E402
 from ghostless.methods import METHODS  # noqa: E402
-from ghostless.metrics import METRICS  # noqa: E402
-from ghostless.train.command import METHODS as TRAINED  # noqa: E402
-from ghostless.train.command import TrainOptions, prepare  # noqa: E402
+from ghostless.research.bench import ablation  # noqa: E402
+from ghostless.research.bench.ablation import ABLATIONS, AblationSettings, Variant, run  # noqa: E402
+from ghostless.research.data.panoramas import MANIFEST  # noqa: E402
+from ghostless.research.metrics import METRICS  # noqa: E402
+from ghostless.research.train.command import METHODS as TRAINED  # noqa: E402
+from ghostless.research.train.command import TrainOptions, prepare  # noqa: E402
 
 from ..train.stand_in import StandIn  # noqa: E402
 
@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("packed")
     (folder / MANIFEST).write_text("{}")
     patch = pytest.MonkeyPatch()
-    patch.setattr("ghostless.train.sources.open_data", lambda folder, device: StandIn())
+    patch.setattr("ghostless.research.train.sources.open_data", lambda folder, device: StandIn())
     yield folder
     patch.undo()
 

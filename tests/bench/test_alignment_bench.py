@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ghostless.bench import alignment
 from ghostless.errors import FileReadError, OptionError
+from ghostless.research.bench import alignment
 from tests.scenes import expose, make_radiance
 
 

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from ghostless import cli
-from ghostless.bench import results as statistics
-from ghostless.bench.contenders import parse_contenders
-from ghostless.bench.report import html_page, markdown, scores_csv, write_report
-from ghostless.bench.results import Results, Row, load_results, make_table
-from ghostless.bench.run import BenchSettings, run
 from ghostless.bracket import Fused
 from ghostless.errors import FileReadError, OptionError, OutputError, WeightsError
 from ghostless.io.write import write_image
-from ghostless.metrics import Images, score
+from ghostless.research.bench import results as statistics
+from ghostless.research.bench.contenders import parse_contenders
+from ghostless.research.bench.report import html_page, markdown, scores_csv, write_report
+from ghostless.research.bench.results import Results, Row, load_results, make_table
+from ghostless.research.bench.run import BenchSettings, run
+from ghostless.research.metrics import Images, score
 
 from .. import scenes
 from ..files import save_bracket, save_photo
@@ -52,7 +52,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         # As in a version without the weights of any network.
-        patch.setattr("ghostless.bench.contenders.has_weights", lambda name: False)
+        patch.setattr("ghostless.research.bench.contenders.has_weights", lambda name: False)
         run("mefb", METHODS, out, data, BenchSettings(metrics=METRICS, workers=1))
     return data, out
 
@@ -360,7 +360,7 @@ def test_measured_speeds_stand_in_the_report(small: tuple[Path, Path], tmp_path:
 def test_weights_given_by_the_user_make_a_network_able(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ghostless.bench.contenders.has_weights", lambda name: False)
+    monkeypatch.setattr("ghostless.research.bench.contenders.has_weights", lambda name: False)
     (plain,) = parse_contenders("lcndr")
     assert "no weights" in str(plain.missing())
     pytest.importorskip("torch")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ghostless.bench.cameras import BANDS, fit_monotone, measure_spread
+from ghostless.research.bench.cameras import BANDS, fit_monotone, measure_spread
 from tests.files import save_photo
 from tests.scenes import expose, make_radiance
 

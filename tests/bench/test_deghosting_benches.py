@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from ghostless import pipeline
-from ghostless.bench import pasted, still
-from ghostless.bench.pool import map_in_processes
-from ghostless.bench.with_and_without import MOST_DECIBELS, decibels, find_scenes
 from ghostless.bracket import Stack
 from ghostless.cli import run as command
 from ghostless.deghost import DeghostSettings
 from ghostless.errors import FileReadError, OptionError
 from ghostless.pipeline import FuseOptions
+from ghostless.research.bench import pasted, still
+from ghostless.research.bench.pool import map_in_processes
+from ghostless.research.bench.with_and_without import MOST_DECIBELS, decibels, find_scenes
 from tests.scenes import add_disc, expose, make_frames, make_radiance
 
 STOPS = (-2, 0, 2)

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from ghostless.bench import references as bench
 from ghostless.bracket import Fused
 from ghostless.cli import run
-from ghostless.data import references
 from ghostless.io.write import write_image
+from ghostless.research.bench import references as bench
+from ghostless.research.data import references
 from tests.files import save_photo
 from tests.scenes import expose, make_radiance
 

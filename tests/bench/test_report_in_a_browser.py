@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ghostless.bench.report import write_report
-from ghostless.bench.results import load_results
-from ghostless.bench.run import BenchSettings, run
+from ghostless.research.bench.report import write_report
+from ghostless.research.bench.results import load_results
+from ghostless.research.bench.run import BenchSettings, run
 
 from .. import scenes
 from ..files import save_photo

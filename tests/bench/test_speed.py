@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ghostless.bench import speed
 from ghostless.errors import GhostlessError, MissingPackageError, OptionError
+from ghostless.research.bench import speed
 
 
 def cost(name: str, kind: str, seconds: tuple[float, ...], gigabytes: float) -> speed.Cost:

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless.bench import networks, speed  # noqa: E402
 from ghostless.methods import METHODS  # noqa: E402
+from ghostless.research.bench import networks, speed  # noqa: E402
 
 FULL = networks.NetworkCost(
     name="mef-gan",

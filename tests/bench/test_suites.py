@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ghostless.bench.contenders import parse_contenders
-from ghostless.bench.suites import MEFB_COLUMNS, SUITES, chosen_scenes, read_published
 from ghostless.errors import BracketError, FileReadError, OptionError
-from ghostless.metrics import METRICS
+from ghostless.research.bench.contenders import parse_contenders
+from ghostless.research.bench.suites import MEFB_COLUMNS, SUITES, chosen_scenes, read_published
+from ghostless.research.metrics import METRICS
 
 from ..files import save_bracket
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostless.data.camera import CameraSettings
-from ghostless.data.panoramas import Panoramas, from_radiance
+from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.panoramas import Panoramas, from_radiance
 from tests.scenes import make_radiance
 
 PERFECT = CameraSettings.plain(

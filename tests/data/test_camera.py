@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ghostless import color
-from ghostless.data.camera import CameraModel, Cameras, CameraSettings
-from ghostless.data.darkroom import compress_gamut, luminance
-from ghostless.data.jpeg import JpegModel
-from ghostless.data.sensors import COLOR_MATRICES, sensor_matrix
 from ghostless.errors import OptionError
+from ghostless.pixels import color
+from ghostless.research.data.camera import CameraModel, Cameras, CameraSettings
+from ghostless.research.data.darkroom import compress_gamut, luminance
+from ghostless.research.data.jpeg import JpegModel
+from ghostless.research.data.sensors import COLOR_MATRICES, sensor_matrix
 from tests.data.pictures import PERFECT
 from tests.scenes import make_radiance
 

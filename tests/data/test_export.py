@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ghostless import color
 from ghostless.bracket import Fused
 from ghostless.cli import run
-from ghostless.data.panoramas import load_packed
-from ghostless.data.scenes import read_simulated
-from ghostless.exposure import assign_stops
+from ghostless.exposure.assign import assign_stops
+from ghostless.exposure.stops_file import find_stops_file
 from ghostless.io.read import read_bracket, read_image
 from ghostless.io.write import write_image
-from ghostless.stops_file import find_stops_file
+from ghostless.pixels import color
+from ghostless.research.data.panoramas import load_packed
+from ghostless.research.data.scenes import read_simulated
 from tests.scenes import make_radiance
 
 

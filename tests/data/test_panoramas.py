@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from ghostless.bracket import Fused
-from ghostless.data.panoramas import (
+from ghostless.errors import FileReadError, OptionError, OutputError
+from ghostless.io.write import write_image
+from ghostless.research.data.panoramas import (
     check_split,
     encode_log2,
     from_radiance,
@@ -18,9 +20,7 @@ from ghostless.data.panoramas import (
     pack,
     read_manifest,
 )
-from ghostless.data.splits import HELD_OUT_SCENES, scene_of, split_of
-from ghostless.errors import FileReadError, OptionError, OutputError
-from ghostless.io.write import write_image
+from ghostless.research.data.splits import HELD_OUT_SCENES, scene_of, split_of
 from tests.scenes import make_radiance
 
 

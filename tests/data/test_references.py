@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from ghostless import color
 from ghostless.bracket import Fused
-from ghostless.data import references
-from ghostless.data.panoramas import pack
-from ghostless.data.references import (
+from ghostless.errors import FileReadError, OptionError
+from ghostless.io.write import write_image
+from ghostless.pixels import color
+from ghostless.research.data import references
+from ghostless.research.data.panoramas import pack
+from ghostless.research.data.references import (
     POOL,
     ReferenceSettings,
     ReferenceViews,
@@ -21,9 +23,7 @@ from ghostless.data.references import (
     dense_bracket,
     prepare_references,
 )
-from ghostless.errors import FileReadError, OptionError
-from ghostless.io.write import write_image
-from ghostless.metrics.tone_mapping import tone_mapping_quality
+from ghostless.research.metrics.tone_mapping import tone_mapping_quality
 from tests.data.pictures import PERFECT
 from tests.scenes import make_radiance
 

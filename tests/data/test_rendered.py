@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from ghostless.cli import run
-from ghostless.data.camera import CameraSettings
-from ghostless.data.rendered import (
+from ghostless.errors import FileReadError, InputError, OptionError
+from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.rendered import (
     FOLDER,
     NOTHING,
     RenderedScene,
@@ -23,11 +24,10 @@ from ghostless.data.rendered import (
     read_packed,
     read_scene,
 )
-from ghostless.data.simulate import SimulatedBatch, SimulationSettings
-from ghostless.errors import FileReadError, InputError, OptionError
-from ghostless.render.engine import Camera, Rendering
-from ghostless.render.files import _write_exr
-from ghostless.render.shapes import pose
+from ghostless.research.data.simulate import SimulatedBatch, SimulationSettings
+from ghostless.research.render.engine import Camera, Rendering
+from ghostless.research.render.files import _write_exr
+from ghostless.research.render.shapes import pose
 
 SIZE = (72, 96)
 PERFECT = CameraSettings.plain(responses=("srgb",), noise_share=0, jpeg_share=0, rounding=False)

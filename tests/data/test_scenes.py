@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ghostless.data.scenes import (
+from ghostless.errors import BracketError, FileReadError, OptionError
+from ghostless.research.data.scenes import (
     Scene,
     read_brackets,
     read_mefb,
@@ -14,7 +15,6 @@ from ghostless.data.scenes import (
     read_simulated,
     split_scenes,
 )
-from ghostless.errors import BracketError, FileReadError, OptionError
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ghostless.data.camera import CameraSettings
-from ghostless.data.panoramas import from_radiance
-from ghostless.data.simulate import BracketSimulator, SimulatedBatch, SimulationSettings
 from ghostless.errors import OptionError
+from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.panoramas import from_radiance
+from ghostless.research.data.simulate import BracketSimulator, SimulatedBatch, SimulationSettings
 from tests.data.pictures import PERFECT, lamp, small_panoramas
 
 SMALL = SimulationSettings(size=(48, 64), frames=(3, 3), gap_stops=(2, 2), scale=(1, 1))

@@ -114,7 +114,7 @@ def read_preset_file(path: Path, dice: random.Random) -> None:
 
 
 def read_stops(path: Path, dice: random.Random) -> None:
-    from ghostless.stops_file import read_stops_file
+    from ghostless.exposure.stops_file import read_stops_file
 
     if not np.isfinite(read_stops_file(path, 3)).all():
         raise Wrong("stops that are not finite")

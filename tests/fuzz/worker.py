@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 
 from ghostless.errors import GhostlessError
-from ghostless.memory import forget_peak, peak_resident_bytes, resident_bytes
+from ghostless.work.memory import forget_peak, peak_resident_bytes, resident_bytes
 
 from .damage import damaged
 from .targets import Wrong, target_of

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ghostless import color
 from ghostless.bracket import Fused
 from ghostless.errors import FileReadError
 from ghostless.io import icc
@@ -28,6 +27,7 @@ from ghostless.io.exif import (
     short,
 )
 from ghostless.io.read import read_frame, read_image
+from ghostless.pixels import color
 
 from . import samples
 from .samples import picture, pillow_bytes, save, tiff_bytes

@@ -25,7 +25,7 @@ from ghostless.bracket import Fused
 from ghostless.errors import FileReadError
 from ghostless.io.read import ReadSettings, read_frame
 from ghostless.io.write import write_hdr_image
-from ghostless.memory import resident_bytes
+from ghostless.work.memory import resident_bytes
 
 from . import samples
 

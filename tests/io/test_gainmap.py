@@ -20,7 +20,6 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from ghostless import color
 from ghostless.bracket import Fused, Metadata
 from ghostless.errors import FileReadError, GhostlessError, OptionError, OutputError, SpaceError
 from ghostless.io import gainmap, icc
@@ -28,6 +27,7 @@ from ghostless.io.containers import Damaged
 from ghostless.io.gainmap import GainMapFacts
 from ghostless.io.read import ReadSettings, read_frame, read_hdr_image, read_image
 from ghostless.io.write import WriteSettings, check_output, write_hdr_image, write_image
+from ghostless.pixels import color
 from tests import scenes
 
 from . import samples

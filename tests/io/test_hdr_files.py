@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ghostless import color
 from ghostless.bracket import Fused, Metadata
 from ghostless.errors import FileReadError, OptionError
 from ghostless.io import icc
@@ -22,6 +21,7 @@ from ghostless.io.exr import BT709_CHROMATICITIES, rgb_to_xyz
 from ghostless.io.jpegxl import read_jpegxl_header
 from ghostless.io.read import read_frame, read_hdr_image, read_image
 from ghostless.io.write import WriteSettings, write_hdr_image, write_image
+from ghostless.pixels import color
 
 from . import samples
 from .test_gainmap import median_error, renditions

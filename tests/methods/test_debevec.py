@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.scenes import make_radiance, make_stack
 
-from ghostless import color
 from ghostless.bracket import Frame, Stack
-from ghostless.curves import camera_curve
 from ghostless.errors import BracketError, OptionError
+from ghostless.exposure.curves import camera_curve
 from ghostless.methods.debevec import DebevecSettings, fuse
+from ghostless.pixels import color
 
 SRGB = DebevecSettings(response="srgb")
 

@@ -44,8 +44,8 @@ def quick_settings(method: Method, folder: Path) -> Any:
     if method.weights is None:
         return method.load()[1]()
     torch = pytest.importorskip("torch")
-    from ghostless.bench.networks import network_kind
     from ghostless.nn.weights import WeightsInfo, save_weights
+    from ghostless.research.bench.networks import network_kind
 
     file = folder / f"{method.name}.safetensors"
     if not file.exists():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.scenes import make_radiance, make_stack
 
-from ghostless import pyramid, stripes
 from ghostless.bracket import Frame, Stack
 from ghostless.errors import OptionError
 from ghostless.methods.mertens import MertensSettings, fuse
+from ghostless.pixels import pyramid, stripes
 
 CLIP = MertensSettings(overshoot="clip")
 SIZES = [(1, 1), (1, 6), (7, 5), (64, 64), (101, 67)]

@@ -15,12 +15,12 @@ torch = pytest.importorskip("torch")
 
 from tests.scenes import make_radiance, make_stack  # noqa: E402
 
-from ghostless import color  # noqa: E402
 from ghostless.bracket import Frame, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
 from ghostless.methods import METHODS, dpgn, get_method, lcndr, mef_gan, mertens  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 from ghostless.nn.ycbcr import luma  # noqa: E402
+from ghostless.pixels import color  # noqa: E402
 
 NAMES = ("mef-gan", "lcndr", "dpgn")
 KINDS = {"mef-gan": mef_gan.GENERATOR, "lcndr": lcndr.NETWORK, "dpgn": dpgn.NETWORK}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ghostless.errors import InputError
-from ghostless.metrics.alignment import bitmap_difference, corner_error, success_rate
+from ghostless.research.metrics.alignment import bitmap_difference, corner_error, success_rate
 
 from .pictures import photo
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ghostless.errors import MissingPackageError
-from ghostless.metrics import Images, color_video_vdp, score
+from ghostless.research.metrics import Images, color_video_vdp, score
 
 from .pictures import noisy, photo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ghostless.metrics import exposure_fusion as quality
-from ghostless.metrics.images import grey
+from ghostless.research.metrics import exposure_fusion as quality
+from ghostless.research.metrics.images import grey
 from tests import scenes
 
 from .pictures import fused_by_opencv, photo

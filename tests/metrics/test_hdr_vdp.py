@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ghostless.metrics import hdr_vdp
+from ghostless.research.metrics import hdr_vdp
 from tests import scenes
 
 

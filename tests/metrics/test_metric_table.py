@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from ghostless.errors import InputError, OptionError
-from ghostless.metrics import METRICS, Images, Metric, get_metric, score
-from ghostless.metrics._filters import TooSmallError
+from ghostless.research.metrics import METRICS, Images, Metric, get_metric, score
+from ghostless.research.metrics._filters import TooSmallError
 
 from .pictures import Bytes, fused_by_opencv, noisy, photo, picture_sets
 
@@ -157,8 +157,8 @@ def test_grey_pictures_score_like_one_of_their_channels(
     sources, fused = scene
     channels = [np.repeat(image[:, :, 1:2], 3, axis=2) for image in (*sources, fused)]
     images = Images(channels[2], (channels[0], channels[1]))
-    from ghostless.metrics.gradient import edge_preservation
-    from ghostless.metrics.phase_congruency import phase_congruency_quality
+    from ghostless.research.metrics.gradient import edge_preservation
+    from ghostless.research.metrics.phase_congruency import phase_congruency_quality
 
     planes = [np.ascontiguousarray(image[:, :, 0]) for image in channels]
     found = score(images, ["Qabf", "Qp"])

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 
 from ghostless.errors import GhostlessError, OptionError
-from ghostless.metrics import METRICS, Images, score
-from ghostless.metrics._filters import TooSmallError
+from ghostless.research.metrics import METRICS, Images, score
+from ghostless.research.metrics._filters import TooSmallError
 
 from .pictures import Bytes, fused_by_opencv, noisy, photo, picture_sets
 
 torch = pytest.importorskip("torch")
 
-from ghostless.metrics import tensor  # noqa: E402
-from ghostless.metrics.tensor import TENSOR_METRICS, TensorImages, score_batch  # noqa: E402
+from ghostless.research.metrics import tensor  # noqa: E402
+from ghostless.research.metrics.tensor import TENSOR_METRICS, TensorImages, score_batch  # noqa: E402
 
 # TMQI takes radiance to 32 bits, so that moments of nearly flat windows lose most of their digits.
 TOLERANCE = {"TMQI": 1e-6, "TMQI_fidelity": 1e-6}
@@ -171,7 +171,7 @@ def test_flat_bright_windows_keep_their_score_in_float32() -> None:
 
 
 def test_metrics_import_no_torch() -> None:
-    code = "import sys, ghostless.metrics; sys.exit('torch' in sys.modules)"
+    code = "import sys, ghostless.research.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

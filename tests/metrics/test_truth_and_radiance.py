@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostless.metrics import radiance, truth
+from ghostless.research.metrics import radiance, truth
 
 from .pictures import noisy, photo
 

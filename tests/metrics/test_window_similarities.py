@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ghostless.metrics import Images, score
-from ghostless.metrics.structure import window_similarities
+from ghostless.research.metrics import Images, score
+from ghostless.research.metrics.structure import window_similarities
 
 
 def test_exact_similarities_stay_in_range_where_rounding_does_not() -> None:

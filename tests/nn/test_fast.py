@@ -23,11 +23,11 @@ from ghostless.methods import (  # noqa: E402
     mef_gan,
     mertens,
 )
-from ghostless.metrics import score  # noqa: E402
-from ghostless.metrics.images import Images  # noqa: E402
 from ghostless.nn import fast  # noqa: E402
 from ghostless.nn.settings import NetworkSettings  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
+from ghostless.research.metrics import score  # noqa: E402
+from ghostless.research.metrics.images import Images  # noqa: E402
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 

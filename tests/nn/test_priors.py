@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 
 from tests.scenes import make_frames, make_radiance  # noqa: E402
 
-from ghostless import pyramid  # noqa: E402
 from ghostless.bracket import Stack  # noqa: E402
 from ghostless.methods import mertens  # noqa: E402
 from ghostless.nn import priors  # noqa: E402
 from ghostless.nn.fullsize import Region  # noqa: E402
+from ghostless.pixels import pyramid  # noqa: E402
 
 
 def frames(height=70, width=53, grey=False):

@@ -1,4 +1,4 @@
-"""The sRGB curve on tensors equals that of `ghostless.color`, and gradients pass it."""
+"""The sRGB curve on tensors equals that of `ghostless.pixels.color`, and gradients pass it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless import color  # noqa: E402
 from ghostless.nn import srgb  # noqa: E402
+from ghostless.pixels import color  # noqa: E402
 
 # All of 0..1, and both sides of each place where line and power meet.
 VALUES = np.concatenate(

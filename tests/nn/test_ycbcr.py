@@ -1,4 +1,4 @@
-"""The networks' colour conversions equal those of `ghostless.color`."""
+"""The networks' colour conversions equal those of `ghostless.pixels.color`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless import color  # noqa: E402
 from ghostless.nn import ycbcr  # noqa: E402
+from ghostless.pixels import color  # noqa: E402
 
 
 def images(count):

@@ -10,11 +10,11 @@ import pytest
 
 from ghostless.bracket import Fused
 from ghostless.cli import run
-from ghostless.data.rendered import read_scene
 from ghostless.errors import MissingPackageError, OptionError
 from ghostless.io.write import write_image
-from ghostless.render import engine
-from ghostless.render.engine import (
+from ghostless.research.data.rendered import read_scene
+from ghostless.research.render import engine
+from ghostless.research.render.engine import (
     NOTHING,
     Camera,
     Rendering,
@@ -24,8 +24,8 @@ from ghostless.render.engine import (
     World,
     render,
 )
-from ghostless.render.scenes import SceneSettings, random_scene
-from ghostless.render.shapes import ball, box, pose
+from ghostless.research.render.scenes import SceneSettings, random_scene
+from ghostless.research.render.shapes import ball, box, pose
 from tests.scenes import make_radiance
 
 pytest.importorskip("mitsuba")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ghostless.render.engine import Camera, _outwards
-from ghostless.render.shapes import (
+from ghostless.research.render.engine import Camera, _outwards
+from ghostless.research.render.shapes import (
     Limb,
     Mesh,
     ball,

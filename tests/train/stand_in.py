@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ghostless.train.samples import Batch
+from ghostless.research.train.samples import Batch
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ghostless.errors import FileReadError, OptionError  # noqa: E402
-from ghostless.train.checkpoint import CHECKPOINT, EARLIER, read_checkpoint  # noqa: E402
+from ghostless.research.train.checkpoint import CHECKPOINT, EARLIER, read_checkpoint  # noqa: E402
 from tests.files import contents  # noqa: E402
 
 from .test_engine import everything, make_run, stop_after  # noqa: E402

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from ghostless.cli import run
-from ghostless.data.panoramas import pack
-from ghostless.data.splits import HELD_OUT_SCENES
 from ghostless.methods.lcndr import NETWORK
 from ghostless.nn.weights import load_weights
+from ghostless.research.data.panoramas import pack
+from ghostless.research.data.splits import HELD_OUT_SCENES
 
 WITHOUT = """
 import sys, importlib.abc
@@ -24,7 +24,7 @@ class Missing(importlib.abc.MetaPathFinder):
                                   "imagecodecs", "PIL", "exifread", "rawpy", "OpenEXR"}:
             raise ModuleNotFoundError(name, name=name.split(".")[0])
 sys.meta_path.insert(0, Missing())
-from ghostless.train.__main__ import main
+from ghostless.research.train.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
 

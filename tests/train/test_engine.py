@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from ghostless.errors import OptionError, OutputError, WeightsError
 from ghostless.methods.dpgn import Dpgn, DpgnArchitecture
 from ghostless.nn.weights import NetworkKind, WeightsInfo, load_weights, save_weights
-from ghostless.train.checkpoint import CHECKPOINT
-from ghostless.train.command import TrainOptions, prepare
-from ghostless.train.ema import Average
-from ghostless.train.engine import Run, RunSettings
-from ghostless.train.export import card, finish, ship
-from ghostless.train.recipe import Moment, Phase, Player, Recipe, Table, Validation, cosine
-from ghostless.train.watch import DivergedError, FiniteWatch, warning_if_not_falling
+from ghostless.research.train.checkpoint import CHECKPOINT
+from ghostless.research.train.command import TrainOptions, prepare
+from ghostless.research.train.ema import Average
+from ghostless.research.train.engine import Run, RunSettings
+from ghostless.research.train.export import card, finish, ship
+from ghostless.research.train.recipe import Moment, Phase, Player, Recipe, Table, Validation, cosine
+from ghostless.research.train.watch import DivergedError, FiniteWatch, warning_if_not_falling
 
 from .stand_in import StandIn
 

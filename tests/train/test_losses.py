@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from ghostless.errors import WeightsError  # noqa: E402
-from ghostless.train import losses  # noqa: E402
+from ghostless.research.train import losses  # noqa: E402
 
 
 def scores(*shape, seed=0, scale=1.0):

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless.train import losses  # noqa: E402
+from ghostless.research.train import losses  # noqa: E402
 
 
 def images(count, channels=3, size=(13, 12), dtype=torch.float64):

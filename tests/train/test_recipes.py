@@ -15,12 +15,12 @@ from torch import Tensor
 from ghostless.errors import OptionError
 from ghostless.nn.homography import HOMOGRAPHY, HomographyNetwork, network_input
 from ghostless.nn.weights import load_weights
-from ghostless.train import chen_chuang, hdr_gan, mef_gan, samples
-from ghostless.train.command import METHODS, TrainOptions, prepare
-from ghostless.train.device import PlainDevice
-from ghostless.train.engine import PlayerTable, Run, RunSettings
-from ghostless.train.recipe import Moment, Phase
-from ghostless.train.samples import Motion, Spread
+from ghostless.research.train import chen_chuang, hdr_gan, mef_gan, samples
+from ghostless.research.train.command import METHODS, TrainOptions, prepare
+from ghostless.research.train.device import PlainDevice
+from ghostless.research.train.engine import PlayerTable, Run, RunSettings
+from ghostless.research.train.recipe import Moment, Phase
+from ghostless.research.train.samples import Motion, Spread
 
 from .stand_in import CPU, StandIn
 
@@ -82,7 +82,7 @@ def test_every_player_has_finite_losses_and_moves_alone(
 def test_the_homography_network_gets_the_registration_right_if_it_answers_the_truth() -> None:
     """What the first stage teaches is what the second stage's warping undoes."""
     from ghostless.nn.homography import homography_from_offsets, warp
-    from ghostless.train.samples import make_homography_pairs
+    from ghostless.research.train.samples import make_homography_pairs
 
     rows = torch.linspace(0, 12, 384)
     image = (torch.sin(rows)[:, None] * torch.cos(1.3 * rows)[None] * 0.5 + 0.5).expand(
@@ -295,7 +295,7 @@ def test_every_method_with_weights_has_a_recipe() -> None:
 
     assert sorted(METHODS) == sorted(name for name, method in ALL.items() if method.weights)
     for method in METHODS:
-        module = importlib.import_module(f"ghostless.train.{method.replace('-', '_')}")
+        module = importlib.import_module(f"ghostless.research.train.{method.replace('-', '_')}")
         assert {"paper", "default"} <= module.PRESETS.keys()
         for phase in prepare(method, TrainOptions())[1]:
             assert phase.export.train_command == f"ghostless train {method}"

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from ghostless.data.camera import CameraSettings
-from ghostless.data.panoramas import from_radiance
-from ghostless.data.rendered import RenderedScene, load_rendered
-from ghostless.data.splits import HELD_OUT_SCENES
 from ghostless.errors import OptionError
-from ghostless.metrics.exposure_fusion import mef_ssim as mef_ssim_of_three_scales
-from ghostless.metrics.exposure_fusion import mef_ssim_single_scale
-from ghostless.train import samples
-from ghostless.train.quality import mef_ssim, psnr, scale_space_loss
-from ghostless.train.sources import SimulatedData, fuse_densely
+from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.panoramas import from_radiance
+from ghostless.research.data.rendered import RenderedScene, load_rendered
+from ghostless.research.data.splits import HELD_OUT_SCENES
+from ghostless.research.metrics.exposure_fusion import mef_ssim as mef_ssim_of_three_scales
+from ghostless.research.metrics.exposure_fusion import mef_ssim_single_scale
+from ghostless.research.train import samples
+from ghostless.research.train.quality import mef_ssim, psnr, scale_space_loss
+from ghostless.research.train.sources import SimulatedData, fuse_densely
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,8 +189,8 @@ def test_scale_space_loss_sees_softness_and_colour() -> None:
 
 @pytest.mark.parametrize(("name", "missing"), [("mine", "held-out"), ("hotel_room", "train")])
 def test_pictures_of_one_split_alone_are_refused(name: str, missing: str, tmp_path: Path) -> None:
-    from ghostless.data.panoramas import pack
-    from ghostless.train.sources import open_data
+    from ghostless.research.data.panoramas import pack
+    from ghostless.research.train.sources import open_data
 
     cv2.imwrite(str(tmp_path / f"{name}.hdr"), np.ones((64, 128, 3), np.float32))
     pack([tmp_path], tmp_path / "packed")
@@ -201,9 +201,9 @@ def test_pictures_of_one_split_alone_are_refused(name: str, missing: str, tmp_pa
 def test_prepared_references_are_the_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ghostless.data import references
-    from ghostless.data.panoramas import pack
-    from ghostless.train.sources import REFERENCES_FOLDER, open_data
+    from ghostless.research.data import references
+    from ghostless.research.data.panoramas import pack
+    from ghostless.research.train.sources import REFERENCES_FOLDER, open_data
 
     random = np.random.default_rng(0)
     for name in ("somewhere", min(HELD_OUT_SCENES)):

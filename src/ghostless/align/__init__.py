@@ -24,8 +24,8 @@ import numpy as np
 
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
-from ..exposure import choose_reference
-from ..spill import empty
+from ..exposure.assign import choose_reference
+from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
 from .proxy import Matrix, gray_of, make_proxy

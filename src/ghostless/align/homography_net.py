@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Frame, Registration
 from ..errors import OptionError
 from ..nn.settings import NetworkSettings, needs_networks_extra
 from ..nn.weights import has_weights
+from ..pixels import color
 
 # Later passes change the answer by less than a pixel.
 PASSES = 3

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Frame
-from ..spill import trim
+from ..pixels import color
+from ..work.spill import trim
 
 Gray = NDArray[np.float32]
 Matrix = NDArray[np.float64]

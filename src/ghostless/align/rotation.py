@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Mask, Pixels, Registration
-from ..seam import with_margins
-from ..spill import empty
-from ..stripes import for_each_stripe
+from ..pixels.seam import with_margins
+from ..pixels.stripes import for_each_stripe
+from ..work.spill import empty
 from .proxy import Gray, Matrix, gray_of, local_normalise, overlapping_range, resized
 
 Floats = NDArray[np.float32]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Mask, Pixels
-from ..intensity import IntensityMapping, intensity_mapping
-from ..spill import empty, settled
-from ..stripes import for_each_stripe
+from ..exposure.intensity import IntensityMapping, intensity_mapping
+from ..pixels.stripes import for_each_stripe
+from ..work.spill import empty, settled
 from .proxy import Matrix
 
 _STRIPE_PIXELS = 1 << 20

@@ -23,14 +23,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Bracket, Stack
-from ..exposure import assign_stops, choose_reference
+from ..exposure.assign import assign_stops, choose_reference
 from ..io.write import space_of
-from ..light import Gains
 from ..methods import fuse_stack
 from ..pipeline import FuseOptions, choose_method
-from ..tonemap import tone_map
+from ..pixels import color
+from ..tone.light import Gains
+from ..tone.tonemap import tone_map
 from .apart import Failure, do_apart
 from .grouping import SAME_STOPS
 from .likeness import readers, small_copy

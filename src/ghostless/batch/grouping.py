@@ -29,8 +29,8 @@ from typing import Final, TypeVar
 
 from ..bracket import MAX_FRAMES, MIN_FRAMES
 from ..errors import OptionError
+from ..io.photo_files import natural_key
 from ..io.placing import nearly_one_size
-from ..photo_files import natural_key
 
 # Exposures nearer than this are the same: nominal shutter times (1/60, 1/125) are up to 0.1 stop
 # off their true values, and the smallest step of any camera's bracketing is 0.3.

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final
 
 from ..errors import OutputError
+from ..io.regular import open_regular
 from ..pipeline import FuseOptions, versions
-from ..regular import open_regular
 
 JOURNAL_NAME = "ghostless-batch.jsonl"
 _EVENTS: Final = ("begin", "written", "done", "failed")

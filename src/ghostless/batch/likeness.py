@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Metadata, Pixels
-from ..exposure import compare_exposures
+from ..exposure.assign import compare_exposures
 from ..io.decode import turn
 from ..io.read import ReadSettings, read_frame
-from ..likeness import likeness
-from ..memory import available_bytes
-from ..regular import open_regular
-from ..stripes import core_count
+from ..io.regular import open_regular
+from ..pixels.likeness import likeness
+from ..pixels.stripes import core_count
+from ..work.memory import available_bytes
 from .grouping import Evidence
 
 # A copy for estimating exposures keeps enough pixels for quantiles.

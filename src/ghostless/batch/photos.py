@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal, get_args
 
 from ..errors import FileReadError, GhostlessError, OptionError
-from ..exposure import stops_from_metadata
+from ..exposure.assign import stops_from_metadata
 from ..io.containers import HEAD_BYTES, Format, sniff, what_it_seems
 from ..io.exif import ExifBlock, parse_exif
+from ..io.photo_files import IMAGE_SUFFIXES, natural_key
 from ..io.read import PhotoFacts, ReadSettings, read_facts
-from ..photo_files import IMAGE_SUFFIXES, natural_key
-from ..regular import check_regular, open_regular
-from ..shots import Prefer, Shot, same_shots, shot_of
+from ..io.regular import check_regular, open_regular
+from ..io.shots import Prefer, Shot, same_shots, shot_of
 from .apart import Failure, do_apart
 from .grouping import Photo
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from ..bracket import MAX_FRAMES, Frame
 from ..errors import FileReadError, OptionError
+from ..io.photo_files import natural_key
 from ..io.read import ReadSettings
+from ..io.regular import read_regular
 from ..io.write import WriteSettings, check_output, write_text
-from ..photo_files import natural_key
-from ..regular import read_regular
 from .apart import Failure, do_apart
 from .grouping import (
     Evidence,

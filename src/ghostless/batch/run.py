@@ -12,10 +12,10 @@ from typing import Final, Literal
 
 from ..errors import GhostlessError, OptionError, OutputError
 from ..io.write import check_output
-from ..memory import available_bytes, fusing_bytes
 from ..methods import METHODS
 from ..pipeline import FuseOptions, choose_method
-from ..stripes import core_count
+from ..pixels.stripes import core_count
+from ..work.memory import available_bytes, fusing_bytes
 from .journal import JOURNAL_NAME, BatchJournal, key_of
 from .photos import Folder
 from .plan import Plan, Planned

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..photo_files import natural_key
+from ..io.photo_files import natural_key
 from .photos import Status
 from .plan import Plan
 from .run import Done, State

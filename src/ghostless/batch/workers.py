@@ -149,7 +149,7 @@ def limit_threads(count: int) -> None:
     if count:
         import cv2
 
-        from ..stripes import limit_threads
+        from ..pixels.stripes import limit_threads
 
         limit_threads(count)
         cv2.setNumThreads(count)

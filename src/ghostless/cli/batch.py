@@ -137,7 +137,7 @@ def batch(
     from ..io.encode import FORMAT_BY_SUFFIX
     from ..io.write import WriteSettings, check_output, write_text
     from ..pipeline import choose_method
-    from ..tonemap import ToneMapSettings
+    from ..tone.tonemap import ToneMapSettings
 
     suffix = f".{format.lower().removeprefix('.')}"
     if suffix not in FORMAT_BY_SUFFIX:

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from ..research.commands.bench import add_commands as add_suites
+from ..research.commands.data import bench_cameras, bench_references, data_app, render, simulate
+from ..research.commands.export import export
+from ..research.commands.score import ScoreCommand, metrics, score
+from ..research.commands.train import train
 from .batch import batch
-from .bench import add_commands as add_suites
-from .data_commands import bench_cameras, bench_references, data_app, render, simulate
-from .export import export
 from .options import (
     check_deghosting,
     check_no_photo_at,
@@ -21,10 +23,8 @@ from .options import (
     settle,
 )
 from .presets import PresetName, presets
-from .score import ScoreCommand, metrics, score
 from .serve import serve
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
-from .train import train
 from .words import (
     Align,
     Crop,
@@ -138,7 +138,7 @@ def fuse(
         stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by, wrap
     )
     from ..pipeline import choose_method, fuse_files
-    from ..tonemap import ToneMapSettings
+    from ..tone.tonemap import ToneMapSettings
 
     wanted = {
         name: value
@@ -252,7 +252,7 @@ def info(
 ) -> None:
     """Print the bracket: each file's exposure and where it is known from, and the reference."""
     options = options_from(stops, stops_file, max_pixels)
-    from ..exposure import choose_reference
+    from ..exposure.assign import choose_reference
     from ..pipeline import prepare_files
 
     photos, remarks = expand(files)
@@ -304,7 +304,7 @@ def bench_align(
     as_json: Json = False,
 ) -> None:
     """Measure alignment where the answer is known, against SIFT and ECC."""
-    from ..bench.alignment import run as run_bench
+    from ..research.bench.alignment import run as run_bench
 
     with Bars(quiet) as bars:
         result = run_bench(
@@ -330,7 +330,7 @@ def bench_batch(
     as_json: Json = False,
 ) -> None:
     """Measure whole folders: brackets a minute, and brackets grouped wrongly."""
-    from ..bench.folders import run as run_bench
+    from ..research.bench.folders import run as run_bench
 
     with Bars(quiet) as bars:
         result = run_bench(brackets, megapixels, missing, jobs, seed, progress=bars)
@@ -367,9 +367,9 @@ def bench_speed(
     as_json: Json = False,
 ) -> None:
     """Measure seconds and memory, side by side with other programs."""
-    from ..bench.speed import check_folder, save
-    from ..bench.speed import run as run_bench
     from ..methods import METHODS
+    from ..research.bench.speed import check_folder, save
+    from ..research.bench.speed import run as run_bench
 
     if out is not None:
         check_folder(out)

@@ -46,7 +46,7 @@ def finders(incomplete: str) -> list[str]:
 
 
 def operators(incomplete: str) -> list[str]:
-    from ..tonemap import OPERATORS
+    from ..tone.tonemap import OPERATORS
 
     return _starting(incomplete, ["auto", *OPERATORS])
 

@@ -241,7 +241,7 @@ def expand(files: Sequence[Path], out: Path | None = None) -> tuple[list[Path], 
 
     An earlier output there is no photo: neither the file at `out`, nor what Ghostless made.
     """
-    from ..shots import photos_in
+    from ..io.shots import photos_in
 
     expanded: list[Path] = []
     notes: list[str] = []

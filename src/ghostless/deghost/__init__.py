@@ -21,9 +21,9 @@ import numpy as np
 
 from ..bracket import Frame, Stack
 from ..errors import OptionError
-from ..seam import folded, unrolled
-from ..spill import trim
-from ..stripes import Progress, part
+from ..pixels.seam import folded, unrolled
+from ..pixels.stripes import Progress, part
+from ..work.spill import trim
 from .agreement import AgreementNetwork
 from .detect import Prediction, disagreement, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping

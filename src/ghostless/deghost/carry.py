@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..holes import pull_push
+from ..pixels.holes import pull_push
 
 Floats = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
+from ..pixels import color
 from .joint import JointTable, learn_table
 
 Codes = NDArray[np.float32]

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Frame, Mask
-from ..seam import folded, with_margins
-from ..spill import empty
-from ..stripes import Progress, for_each_stripe
+from ..pixels import color
+from ..pixels.seam import folded, with_margins
+from ..pixels.stripes import Progress, for_each_stripe
+from ..work.spill import empty
 from .carry import carry
 from .detect import Prediction, least_codes
 from .mapping import (

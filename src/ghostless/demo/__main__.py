@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .. import color
 from ..align import AlignSettings
 from ..bracket import Frame, Stack
 from ..deghost import DeghostSettings
@@ -22,6 +21,7 @@ from ..io.read import read_image
 from ..io.write import WriteSettings, write_image
 from ..methods import fuse_stack
 from ..pipeline import FuseOptions, fuse_files
+from ..pixels import color
 from . import BRACKET, PHOTOS, REFERENCE, TRUTH
 
 Picture = NDArray[np.uint8]

@@ -18,10 +18,10 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
-from ..color import Transfer
 from ..errors import FileReadError, MissingPackageError
-from ..stripes import for_each_stripe
+from ..pixels import color
+from ..pixels.color import Transfer
+from ..pixels.stripes import for_each_stripe
 from . import icc
 from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273, UNSPECIFIED
 from .containers import Damaged, Format, Header, RadianceHeader

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from ..stripes import for_each_stripe
+from ..pixels.stripes import for_each_stripe
 from .containers import Damaged
 from .exif import (
     SUB_DIRECTORIES,

@@ -19,10 +19,10 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Metadata, Space
 from ..errors import FileReadError
-from ..stripes import for_each_stripe
+from ..pixels import color
+from ..pixels.stripes import for_each_stripe
 from . import avif, gainmap, icc
 from .colours import BT709_CHROMATICITIES
 from .exif import (

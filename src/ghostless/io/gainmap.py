@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from ..stripes import for_each_stripe
+from ..pixels.stripes import for_each_stripe
 from .containers import Damaged, check_pixels, read_header
 from .jpeg import APP1, APP2, head_end, segment, segments
 

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Bracket, Frame, Fused, Mask, Metadata, Window, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
-from ..holes import fill_holes
-from ..spill import settled
+from ..pixels import color
+from ..pixels.holes import fill_holes
+from ..work.spill import settled
 from . import icc
 from .colours import HLG
 from .containers import (

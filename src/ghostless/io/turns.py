@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ..bracket import Frame
-from ..likeness import likeness
+from ..pixels.likeness import likeness
 from .decode import turn
 
 # Fine enough to tell a picture from its mirror image.

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Mask, Metadata, Space
 from ..errors import OptionError, OutputError, unknown_name
-from ..photo_files import IMAGE_SUFFIXES
-from ..spill import trim
+from ..work.spill import trim
 from . import icc
 from .encode import (
     FORMAT_BY_SUFFIX,
@@ -35,6 +34,7 @@ from .encode import (
     encode_grey_png,
 )
 from .metadata import carried_block
+from .photo_files import IMAGE_SUFFIXES
 from .xmp import carried_xmp
 
 StrPath = str | os.PathLike[str]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ..bracket import MAX_FRAMES, Fused, Mask, Space, Stack
 from ..errors import BracketError, OptionError, unknown_name
 from ..nn.settings import needs_networks_extra
-from ..seam import folded, unrolled
+from ..pixels.seam import folded, unrolled
 
 FuseFunction = Callable[..., Fused]
 

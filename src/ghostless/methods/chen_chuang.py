@@ -59,7 +59,7 @@ from ..nn.priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
-from ..stripes import part
+from ..pixels.stripes import part
 from . import mertens
 from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
 

@@ -23,12 +23,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
-from ..response import Response, ResponseChoice, find_response
-from ..spill import empty
-from ..stripes import STRIPE_PIXELS, Progress, for_each_stripe
+from ..exposure.response import Response, ResponseChoice, find_response
+from ..pixels import color
+from ..pixels.stripes import STRIPE_PIXELS, Progress, for_each_stripe
+from ..work.spill import empty
 
 Weighting = Literal["noise", "hat"]
 Plane = NDArray[np.float32]

@@ -34,7 +34,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..nn import priors as prior_parts
@@ -55,7 +54,8 @@ from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
-from ..stripes import for_each_stripe, part
+from ..pixels import color
+from ..pixels.stripes import for_each_stripe, part
 from . import mertens
 from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 

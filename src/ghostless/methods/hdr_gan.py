@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
+from ..exposure.response import ResponseChoice, find_response, recode_to_srgb
 from ..nn import fullsize
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
 from ..nn.fast import Base, fuse_at_quality
@@ -50,7 +51,6 @@ from ..nn.mu_law import inverse_mu_law, mu_law
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.settings import NetworkSettings
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
-from ..response import ResponseChoice, find_response, recode_to_srgb
 
 FRAMES = 3
 PAPER_GAMMA = 2.2

@@ -16,7 +16,7 @@ from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
 from ..nn.fast import fuse_at_quality
 from ..nn.settings import NetworkSettings
-from ..stripes import Progress, part
+from ..pixels.stripes import Progress, part
 
 if TYPE_CHECKING:
     import torch

@@ -55,7 +55,7 @@ from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
-from ..stripes import part
+from ..pixels.stripes import part
 from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 
 SIZE_MULTIPLE = 8

@@ -48,7 +48,7 @@ from ..nn.fullsize import (
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
-from ..stripes import part
+from ..pixels.stripes import part
 from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 
 SIZE_MULTIPLE = 8

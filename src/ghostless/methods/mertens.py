@@ -20,13 +20,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
-from ..exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
-from ..pyramid import Plane, level_count
-from ..spill import trim
-from ..stripes import Progress, for_each_stripe, stripes
+from ..pixels import color
+from ..pixels.pyramid import Plane, level_count
+from ..pixels.stripes import Progress, for_each_stripe, stripes
+from ..work.spill import trim
+from .exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
 
 
 @dataclass(frozen=True)

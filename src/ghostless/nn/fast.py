@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import color
 from ..bracket import Frame, Fused, Pixels, Stack
-from ..stripes import Progress, part
+from ..pixels import color
+from ..pixels.stripes import Progress, part
 from . import guided
 from .settings import NetworkSettings
 

@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import color
 from ..bracket import Frame, Pixels
 from ..errors import BracketError
+from ..pixels import color
 
 Progress = Callable[[float], None]
 

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stripes import Progress, for_each_stripe
+from ..pixels.stripes import Progress, for_each_stripe
 
 Values = NDArray[np.float32]
 # From rows start to stop of full-size frames to their values (F, rows, W) in the models' domain.

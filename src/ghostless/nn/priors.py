@@ -1,6 +1,6 @@
 """Exposure-fusion pyramids as tensors: the priors that guide DPGN, and their parts.
 
-The same weights and pyramids as `ghostless.methods.mertens` and `ghostless.pyramid`, for tensors
+The same weights and pyramids as `methods.mertens` and `pixels.pyramid`, for tensors
 on any device. Images are (B, 3, H, W), RGB 0..1; weights (B, 1, H, W).
 """
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..color import LUMA_601
+from ..pixels.color import LUMA_601
 
 # Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007, section 3.1 and the authors'
 # program: sigma and best value of the well-exposedness, and what keeps weights from being 0 / 0.

@@ -1,4 +1,4 @@
-"""The sRGB curve on tensors (IEC 61966-2-1): the torch twins of `ghostless.color`, any shape."""
+"""The sRGB curve on tensors (IEC 61966-2-1): the torch twins of `pixels.color`, any shape."""
 
 from __future__ import annotations
 

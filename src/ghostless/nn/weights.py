@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import WeightsError
-from ..regular import open_regular
+from ..io.regular import open_regular
 from .settings import NetworkSettings, choose_device, choose_dtype
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Luma and chroma for the networks: the torch twins of `ghostless.color`.
+"""Luma and chroma for the networks: the torch twins of `ghostless.pixels.color`.
 
 Tensors are (B, 3, H, W) or single planes (B, 1, H, W), display values 0..1, neutral chroma 0.5.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..color import NEUTRAL_CHROMA, RGB_FROM_YCBCR, YCBCR_FROM_RGB
+from ..pixels.color import NEUTRAL_CHROMA, RGB_FROM_YCBCR, YCBCR_FROM_RGB
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def luma(rgb: Tensor) -> Tensor:
 def fuse_chroma(chroma: Sequence[Tensor]) -> Tensor:
     """Fuse the same chroma plane(s) of several images: the more colour, the more weight.
 
-    See `ghostless.color.fuse_chroma`; LCNDR eq. 10 per channel across the images.
+    See `ghostless.pixels.color.fuse_chroma`; LCNDR eq. 10 per channel across the images.
     """
     offsets = torch.stack([plane - NEUTRAL_CHROMA for plane in chroma])
     weights = offsets.abs()

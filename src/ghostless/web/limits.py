@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..bracket import MAX_FRAMES, MIN_FRAMES
 from ..errors import OptionError
-from ..memory import fusing_bytes
+from ..work.memory import fusing_bytes
 
 # A worker with the libraries loaded.
 _PROCESS_BYTES = 400_000_000

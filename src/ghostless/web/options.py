@@ -21,16 +21,16 @@ from ..deghost import DeghostSettings
 from ..deghost import Mode as DeghostMode
 from ..errors import GhostlessError, OptionError, unknown_name
 from ..io.encode import FORMAT_BY_SUFFIX, OUTPUT_FORMATS, OutputFormat
+from ..io.photo_files import IMAGE_SUFFIXES
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
 from ..methods import METHODS, Method
 from ..methods.maps import ATTENTION, WEIGHT_MAPS
 from ..nn.settings import NetworkSettings
 from ..nn.weights import has_weights
-from ..photo_files import IMAGE_SUFFIXES
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
-from ..tonemap import OPERATORS, ToneMapSettings, check_operator
+from ..tone.tonemap import OPERATORS, ToneMapSettings, check_operator
 from ..unused import check_unused, without_unused
 from .limits import Limits
 

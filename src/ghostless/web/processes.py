@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GhostlessError
-from ..memory import resident_bytes
+from ..work.memory import resident_bytes
 
 logger = logging.getLogger("ghostless.web")
 

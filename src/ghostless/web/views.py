@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..bracket import Frame, Fused, Mask
-from ..color import to_display
+from ..pixels.color import to_display
 
 TILE_PIXELS = 1024
 PREVIEW_SIDE = 2048

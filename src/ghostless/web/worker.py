@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from ..bracket import Fused, Metadata, Space, Stack
 from ..cli.show import bracket_facts
 from ..errors import GhostlessError
-from ..exposure import choose_reference
+from ..exposure.assign import choose_reference
 from ..io.read import ReadSettings
 from ..io.write import space_of, write_hdr_image, write_image
 from ..methods.maps import ATTENTION, WEIGHT_MAPS, attention_map
 from ..pipeline import FuseOptions, fuse_files, prepare_files
-from ..rendition import hdr_rendition
+from ..tone.rendition import hdr_rendition
 from . import views
 from .options import fuse_options, write_settings
 

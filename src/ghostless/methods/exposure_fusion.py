@@ -1,0 +1,406 @@
+"""Exposure fusion of pictures that come in stripes: weighed by quality, blended over scales.
+
+The engine of `methods/mertens.py` and of the tone mapper made from it. Whatever can give rows of
+several exposures of one scene can be fused, be it photos or virtual exposures of an HDR image.
+
+No picture is ever held in float at full size but the result. Pass one walks the exposures in
+stripes, weighs them and reduces pictures and weights to half the side; the coarser levels are made
+from those; pass two walks the exposures again, weighs them again (cheaper than keeping the
+weights) and adds their finest detail. The result equals that of the whole-image algorithm of
+Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pixels import color
+from ..pixels.pyramid import (
+    Plane,
+    expand_rows,
+    full_level_count,
+    fusion_level_count,
+    half,
+    reduce_rows,
+    source_rows,
+)
+from ..pixels.seam import with_margins
+from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
+from ..work.spill import empty
+
+# Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
+# program).
+_WEIGHT_FLOOR = np.float32(1e-12)
+# Rounding in float32 makes up to this much Laplacian out of a flat area; the floor would not
+# outweigh it, and noise would choose between the pictures.
+_LAPLACIAN_NOISE = 1e-6
+# exp(-(z - 0.5)^2 / (2 sigma^2)), sigma = 0.2 (Mertens et al. 2007, section 3.1).
+_WELL_EXPOSED = 0.5
+_WELL_EXPOSED_SIGMA = 0.2
+
+
+class Exposures(Protocol):
+    """Several display pictures of one scene that are made row by row.
+
+    size: (height, width).
+    masked: for each picture whether `masks` gives a mask for it.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def masked(self) -> Sequence[bool]: ...
+
+    def planes(self, start: int, stop: int) -> list[list[Plane]]:
+        """Rows of every picture's red, green and blue: new float32 arrays, 0..1, finite."""
+        ...
+
+    def masks(self, start: int, stop: int) -> list[Plane | None]:
+        """Rows of what to multiply every picture's weight by, 0..1; not 0 for all at once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """How much each measure of quality counts; 0 leaves one out."""
+
+    contrast: float = 1.0
+    saturation: float = 1.0
+    well_exposedness: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One level of all pictures' pyramids, or a stripe of it.
+
+    planes: per picture its red, green and blue, (H, W) each.
+    weights: per picture, (H, W), adding up to 1.
+    masks: per picture, (H, W) above 0 where the picture counts, or None where it does everywhere.
+    """
+
+    planes: list[list[Plane]]
+    weights: list[Plane]
+    masks: list[Plane | None]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        height, width = self.weights[0].shape
+        return height, width
+
+    def rows(self, start: int, stop: int) -> _Level:
+        span = slice(start, stop)
+        return _Level(
+            [[plane[span] for plane in planes] for planes in self.planes],
+            [weight[span] for weight in self.weights],
+            [None if mask is None else mask[span] for mask in self.masks],
+        )
+
+
+_ReadRows = Callable[[int, int], _Level]
+
+
+def fuse_exposures(
+    exposures: Exposures,
+    exponents: Exponents,
+    levels: int | None = None,
+    progress: Progress | None = None,
+    *,
+    wraps: bool = False,
+) -> NDArray[np.float32]:
+    """Fuse pictures to one of (H, W, 3) float32; it may overshoot 0..1 a little.
+
+    wraps: whether their right edge is their left one's neighbour.
+    levels: depth of the pyramid; None for what suits the size, at most down to one pixel.
+    """
+    size = exposures.size
+    depth = min(levels or fusion_level_count(*size), full_level_count(*size))
+
+    def read(start: int, stop: int) -> _Level:
+        return _weighed_rows(exposures, exponents, start, stop, wraps)
+
+    if depth == 1:
+        return _mean(read, size, progress)
+    return _blend(read, size, depth, exposures.masked, progress, wraps)
+
+
+def mean_weights(
+    exposures: Exposures, exponents: Exponents, factor: int, *, wraps: bool = False
+) -> list[Plane]:
+    """Weigh pictures as `fuse_exposures` does; give the mean weights of squares of pixels.
+
+    factor: side of the squares; the last ones of a row or column may be smaller.
+    Returns a plane of (ceil(H / factor), ceil(W / factor)) per picture; together they are 1.
+    """
+    height, width = exposures.size
+    small = (-(-height // factor), -(-width // factor))
+    maps = [np.empty(small, np.float32) for _ in exposures.masked]
+
+    def work(start: int, stop: int) -> None:
+        rows = start * factor, min(stop * factor, height)
+        level = _weighed_rows(exposures, exponents, *rows, wraps)
+        for weight, target in zip(level.weights, maps, strict=True):
+            target[start:stop] = _mean_of_squares(weight, factor)
+
+    for_each_stripe(*small, work, pixels=max(1, STRIPE_PIXELS // factor**2))
+    return maps
+
+
+def _mean_of_squares(plane: Plane, factor: int) -> Plane:
+    height, width = plane.shape
+    padding = (0, -height % factor, 0, -width % factor)
+    whole = cv2.copyMakeBorder(plane, *padding, cv2.BORDER_REFLECT)
+    size = (whole.shape[1] // factor, whole.shape[0] // factor)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _weighed_rows(
+    exposures: Exposures, exponents: Exponents, start: int, stop: int, wraps: bool
+) -> _Level:
+    """Make rows of the finest level from the pictures themselves."""
+    # One row more on each side for the Laplacian.
+    first, last = max(0, start - 1), min(exposures.size[0], stop + 1)
+    inner = slice(start - first, stop - first)
+    pictures = exposures.planes(first, last)
+    masks = exposures.masks(start, stop)
+    weights = []
+    for planes, mask in zip(pictures, masks, strict=True):
+        if wraps:
+            # A column more on each side for the Laplacian.
+            beyond = [with_margins(plane, 1) for plane in planes]
+            weight = np.ascontiguousarray(_quality(beyond, exponents)[inner, 1:-1])
+        else:
+            weight = _quality(planes, exponents)[inner]
+        if mask is not None:
+            weight *= mask
+        weights.append(weight)
+    total = np.add.reduce(weights)
+    for weight in weights:
+        np.divide(weight, total, out=weight)
+    return _Level([[plane[inner] for plane in planes] for planes in pictures], weights, masks)
+
+
+def _quality(planes: list[Plane], exponents: Exponents) -> Plane:
+    """Weigh one picture, not normalised (Mertens et al. 2007, section 3.1 and equation 1)."""
+    red, green, blue = planes
+    quality = np.full_like(red, 1)
+    if exponents.contrast > 0:
+        grey = cv2.addWeighted(red, float(color.LUMA_601[0]), green, float(color.LUMA_601[1]), 0)
+        cv2.scaleAdd(blue, float(color.LUMA_601[2]), grey, dst=grey)
+        laplacian = cv2.Laplacian(grey, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE)
+        contrast = np.abs(np.asarray(laplacian, np.float32))
+        cv2.threshold(contrast, _LAPLACIAN_NOISE, 0, cv2.THRESH_TOZERO, dst=contrast)
+        quality = _power(contrast, exponents.contrast)
+    if exponents.saturation > 0:
+        quality *= _power(_spread(red, green, blue), exponents.saturation)
+    if exponents.well_exposedness > 0:
+        # sum over channels of (z - 0.5)^2
+        off = np.square(red - np.float32(_WELL_EXPOSED))
+        for plane in (green, blue):
+            centred = plane - np.float32(_WELL_EXPOSED)
+            off += np.square(centred, out=centred)
+        off *= np.float32(-exponents.well_exposedness / (2 * _WELL_EXPOSED_SIGMA**2))
+        quality *= cv2.exp(off, dst=off)
+    quality += _WEIGHT_FLOOR
+    return quality
+
+
+def _spread(red: Plane, green: Plane, blue: Plane) -> Plane:
+    """Standard deviation of the three channels; exactly 0 for grey."""
+    # From the differences d1 = r - g, d2 = g - b: variance = 2/9 (d1^2 + d2^2 + d1 d2).
+    first = red - green
+    second = green - blue
+    variance = first + second
+    variance *= first
+    variance += np.square(second, out=second)
+    variance *= np.float32(2 / 9)
+    return np.asarray(cv2.sqrt(np.maximum(variance, 0, out=variance), dst=variance))
+
+
+def _power(base: Plane, exponent: float) -> Plane:
+    return base if exponent == 1 else np.asarray(cv2.pow(base, exponent, dst=base))
+
+
+def _mean(read: _ReadRows, size: tuple[int, int], progress: Progress | None) -> NDArray[np.float32]:
+    """Blend without a pyramid: the weighted mean of the pictures."""
+    out = empty((*size, 3), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        cv2.merge(_weighted_sum(read(start, stop)), dst=out[start:stop])
+
+    for_each_stripe(*size, work, progress=progress)
+    return out
+
+
+def _weighted_sum(level: _Level) -> list[Plane]:
+    return [
+        np.add.reduce(
+            [
+                weight * planes[channel]
+                for planes, weight in zip(level.planes, level.weights, strict=True)
+            ]
+        )
+        for channel in range(3)
+    ]
+
+
+def _blend(
+    read: _ReadRows,
+    size: tuple[int, int],
+    depth: int,
+    masked: Sequence[bool],
+    progress: Progress | None,
+    wraps: bool,
+) -> NDArray[np.float32]:
+    """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3)."""
+    levels = [_reduced(read, size, masked, part(progress, 0, 0.4), wraps)]
+    while len(levels) < depth - 1:
+        finer = levels[-1]
+        levels.append(_reduced(finer.rows, finer.shape, masked, None, wraps))
+
+    blended = _weighted_sum(levels[-1])
+    while len(levels) > 1:
+        coarser = levels.pop()
+        finer = levels[-1]
+        planes = list(np.moveaxis(empty((finer.shape[0], 3, finer.shape[1]), np.float32), 1, 0))
+        _add_detail(finer.rows, finer.shape, coarser, blended, planes, None, wraps)
+        blended = planes
+    if progress is not None:
+        progress(0.5)
+    out = empty((*size, 3), np.float32)
+    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps)
+    return out
+
+
+def _reduced(
+    read: _ReadRows,
+    size: tuple[int, int],
+    masked: Sequence[bool],
+    progress: Progress | None,
+    wraps: bool,
+) -> _Level:
+    """Make the next coarser level of one of `size`, all of it."""
+    count = len(masked)
+    small = (half(size[0]), half(size[1]))
+    level = _empty_level(small, masked)
+
+    def work(start: int, stop: int) -> None:
+        first, last = source_rows(start, stop, size[0])
+        source = read(first, last)
+        target = level.rows(start, stop)
+        for index in range(count):
+            target.weights[index][:] = reduce_rows(source.weights[index], first, start, stop, wraps)
+            mask, target_mask = source.masks[index], target.masks[index]
+            if mask is not None and target_mask is not None:
+                target_mask[:] = reduce_rows(mask, first, start, stop, wraps)
+            for plane, wanted in zip(source.planes[index], target.planes[index], strict=True):
+                if mask is None or target_mask is None:
+                    wanted[:] = reduce_rows(plane, first, start, stop, wraps)
+                else:
+                    # The mean of the unmasked pixels alone; where there are none the weight is
+                    # 0 here and at every neighbour that expanding reads, so any value will do.
+                    wanted[:] = reduce_rows(plane * mask, first, start, stop, wraps)
+                    np.divide(wanted, target_mask, out=wanted, where=target_mask > 0)
+
+    for_each_stripe(*small, work, progress=progress)
+    return level
+
+
+def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> _Level:
+    """Make room for a level. Rows of all its planes lie together, as they are looked at."""
+    height, width = size
+    count = len(masked)
+    rows = empty((height, 4 * count + sum(masked), width), np.float32)
+    planes = [rows[:, index] for index in range(rows.shape[1])]
+    masks = iter(planes[4 * count :])
+    return _Level(
+        [planes[3 * index : 3 * index + 3] for index in range(count)],
+        planes[3 * count : 4 * count],
+        [next(masks) if is_masked else None for is_masked in masked],
+    )
+
+
+def _add_detail(
+    read: _ReadRows,
+    size: tuple[int, int],
+    coarser: _Level,
+    blended: list[Plane],
+    out: list[Plane] | NDArray[np.float32],
+    progress: Progress | None,
+    wraps: bool,
+) -> None:
+    """Expand the blended coarser level and add the detail of this one, blended by its weights.
+
+    out: three planes, or (H, W, 3); written.
+    """
+
+    def work(start: int, stop: int) -> None:
+        level = read(start, stop)
+        planes = [expand_rows(plane, start, stop, size[1], wraps) for plane in blended]
+        for frame, coarse, weight in zip(level.planes, coarser.planes, level.weights, strict=True):
+            for channel in range(3):
+                detail = expand_rows(coarse[channel], start, stop, size[1], wraps)
+                np.subtract(frame[channel], detail, out=detail)
+                detail *= weight
+                planes[channel] += detail
+        if isinstance(out, list):
+            for plane, target in zip(planes, out, strict=True):
+                target[start:stop] = plane
+        else:
+            cv2.merge(planes, dst=out[start:stop])
+
+    for_each_stripe(*size, work, progress=progress)
+
+
+# Display value from which highlights give way to what overshoots, and the share of all pixels that
+# may still be cut off.
+_SHOULDER_FROM = 0.9
+_CUT_SHARE = 0.002
+
+
+def fit_range(pixels: NDArray[np.float32]) -> None:
+    """Bring a fused picture (H, W, 3) into 0..1 in place, with detail in what overshoots.
+
+    Blending over scales drives large bright areas beside dark ones above 1, and clipping would turn
+    them white though the darkest exposure shows what is there. A shoulder, by the brightest
+    channel so that colours keep their hue, makes room for them; a picture that does not overshoot
+    is left as it is.
+    """
+    height, width = pixels.shape[:2]
+    step = max(1, int((height * width / 2**20) ** 0.5))
+    sample = _brightest_channel(every(pixels, step))
+    top = float(np.quantile(sample, 1 - _CUT_SHARE))
+    steepness = (top - _SHOULDER_FROM) / (1 - _SHOULDER_FROM)
+
+    def work(start: int, stop: int) -> None:
+        rows = pixels[start:stop]
+        if steepness > 1:
+            brightest = _brightest_channel(rows)
+            if brightest.max() > _SHOULDER_FROM:
+                factor = _shoulder(brightest, top, steepness)
+                cv2.multiply(rows, cv2.merge([factor] * 3), dst=rows)
+        np.clip(rows, 0, 1, out=rows)
+
+    for_each_stripe(height, width, work)
+
+
+def _brightest_channel(pixels: NDArray[np.float32]) -> Plane:
+    red, green, blue = cv2.split(pixels)
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
+
+
+def _shoulder(brightest: Plane, top: float, steepness: float) -> Plane:
+    """Factor that bends values over the shoulder: slope 1 where it begins, 1 reached at `top`."""
+    t = (brightest - np.float32(_SHOULDER_FROM)) * np.float32(1 / (top - _SHOULDER_FROM))
+    np.clip(t, 0, 1, out=t)
+    wanted = t * np.float32(steepness * (1 - _SHOULDER_FROM))
+    wanted /= 1 + np.float32(steepness - 1) * t
+    wanted += np.float32(_SHOULDER_FROM)
+    factor = wanted / np.maximum(brightest, np.float32(_SHOULDER_FROM))
+    return np.where(brightest > _SHOULDER_FROM, factor, np.float32(1))

@@ -1,0 +1,1 @@
+"""The subcommands that researchers use; `cli` takes them in."""

@@ -1,0 +1,659 @@
+"""Tone mapping: scene radiance to a display image.
+
+`OPERATORS` is the table. There are three kinds. A "global" operator is one curve for all pixels. A
+"local" one is computed on a small proxy of the luminance and applied at full size by a guided
+filter, so memory stays bounded. The "fusion" operator takes virtual photos of the radiance at
+several exposures and fuses them as `methods/mertens.py` fuses real ones.
+
+What all share: operators see the brightness of the pixels, some luminance, mostly the brightest
+channel (luminance alone turns sunsets and lamps pale, for it hardly sees blue and red). They see
+it between robust percentiles, so that one lamp or the sun does not darken the rest. Brightness is
+scaled and the colour kept; a colour too bright for the display fades towards white, in its hue.
+The median ends at a sensible brightness, whatever the scale of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, isfinite, sqrt
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Fused
+from ..errors import OptionError, unknown_name
+from ..exposure.curves import USUAL_STRENGTH, camera_curve
+from ..methods.exposure_fusion import Exponents, fit_range, fuse_exposures
+from ..pixels import color
+from ..pixels.pyramid import Plane
+from ..pixels.seam import folded, unrolled
+from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
+from ..work.spill import empty
+
+AUTO = "fusion"
+
+# Local operators work on at most this many pixels.
+_PROXY_PIXELS = 1_000_000
+# The brightness that operators see lies between these percentiles, with some room.
+_LOW_PERCENT, _HIGH_PERCENT = 0.5, 99.7
+_ROOM_STOPS = 1.0
+# The result's median brightness is brought into this range (linear; 0.18 is mid-grey).
+_DARKEST_MEDIAN, _BRIGHTEST_MEDIAN = 0.16, 0.30
+# What is brighter than this, or infinite, is set to it, lest products overflow.
+_BRIGHTEST = 1e15
+# The same for black.
+_DARKEST = 1e-15
+# Guided filter that carries the proxy's result to full size: radius in proxy pixels, and the
+# variance of log2 brightness below which a window counts as flat.
+_GUIDE_RADIUS = 3
+_GUIDE_VARIANCE = 0.01
+
+
+@dataclass(frozen=True)
+class ToneMapSettings:
+    """How radiance becomes a display image.
+
+    operator: a name from OPERATORS, or "auto".
+    exposure_stops: brighter (above 0) or darker than the operator would have it.
+    saturation: 1 keeps the colours as the operator gives them, 0 is grey.
+    """
+
+    operator: str = "auto"
+    exposure_stops: float = 0.0
+    saturation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.exposure_stops) and abs(self.exposure_stops) <= 20):
+            raise OptionError(
+                f"expected exposure_stops from -20 to 20, found {self.exposure_stops}"
+            )
+        if not (isfinite(self.saturation) and 0 <= self.saturation <= 4):
+            raise OptionError(f"expected a saturation from 0 to 4, found {self.saturation}")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What operators see of a picture: the log2 of its brightness, robust and small.
+
+    proxy: (h, w) float32, at most about a megapixel, clamped to `low`..`high`.
+    low, high: range that counts, log2. average: mean of the proxy.
+    """
+
+    proxy: Plane
+    low: float
+    high: float
+    average: float
+
+
+# From log2 brightness or the scene to brightness on the display, linear, 1 = white.
+CurveFunction = Callable[[Plane, Scene], Plane]
+MapFunction = Callable[[Scene], Plane]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What there is to know about a tone mapping operator.
+
+    saturation: what it multiplies colour by, for compressed luminance makes colours look stronger.
+    """
+
+    name: str
+    summary: str
+    kind: Literal["global", "local", "fusion"]
+    paper: str
+    curve: CurveFunction | None = None
+    map: MapFunction | None = None
+    saturation: float = 1.0
+
+
+# ---- global operators ----
+
+
+def reinhard_curve(log2_brightness: Plane, scene: Scene) -> Plane:
+    """Photographic curve with burn-out (Reinhard et al. 2002, equations 1, 2 and 4).
+
+    Key 0.18; the smallest luminance that turns white is the top of the robust range.
+    """
+    scaled = _KEY * np.exp2(log2_brightness - scene.average)
+    white = max(_KEY * 2.0 ** (scene.high - scene.average), 1.0)
+    return np.asarray(scaled * (1 + scaled / white**2) / (1 + scaled), np.float32)
+
+
+_KEY = 0.18
+
+
+def drago_curve(log2_brightness: Plane, scene: Scene) -> Plane:
+    """Adaptive logarithm (Drago et al. 2003, equation 4), bias 0.85, peak 100 cd/m2."""
+    bias = np.log(0.85) / np.log(0.5)
+    scaled = np.exp2(log2_brightness - scene.average)
+    brightest = 2.0 ** (scene.high - scene.average)
+    share = np.minimum(scaled / brightest, 1)
+    curve = np.log(scaled + 1) / np.log(2 + 8 * share**bias)
+    return np.asarray(curve / np.log10(brightest + 1), np.float32)
+
+
+# ---- local operators ----
+
+
+def reinhard_map(scene: Scene) -> Plane:
+    """Dodging and burning (Reinhard et al. 2002, equations 5 to 9).
+
+    Each pixel is compared with the largest surround that has no strong contrast in it. Constants
+    of the paper: key 0.18, sharpening 8, threshold 0.05, eight scales 1.6 apart.
+    """
+    scaled = _KEY * np.exp2(scene.proxy - scene.average)
+    scales, sharpening, threshold = 1.6 ** np.arange(8), 2.0**8, 0.05
+    centre = _surround(scaled, 1.0)
+    adaptation = centre.copy()
+    undecided = np.ones(scaled.shape, bool)
+    for scale in scales:
+        surround = _surround(scaled, scale * 1.6)
+        contrast = (centre - surround) / (sharpening * _KEY / scale**2 + centre)
+        undecided &= np.abs(contrast) < threshold
+        adaptation[undecided] = surround[undecided]
+        centre = surround
+    white = max(_KEY * 2.0 ** (scene.high - scene.average), 1.0)
+    return np.asarray(scaled * (1 + scaled / white**2) / (1 + adaptation), np.float32)
+
+
+def _surround(plane: Plane, scale: float) -> Plane:
+    """Blur by exp(-r^2 / (0.35 scale)^2), equation 5."""
+    sigma = 0.35 * scale / sqrt(2)
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+
+
+def durand_map(scene: Scene) -> Plane:
+    """Compress the large scales and keep the detail (Durand and Dorsey 2002).
+
+    The large scales are a bilateral filter of log luminance: 2 % of the size in space and 0.4 in
+    log10, as in the paper; they are brought to a contrast of 50.
+    """
+    space = max(0.02 * max(scene.proxy.shape), 1.0)
+    base = bilateral(scene.proxy, space, 0.4 * _LOG2_OF_10)
+    bottom, top = np.percentile(base, [1, 99.5])
+    top = max(float(top), scene.average + _FLAT_TOP_STOPS)
+    factor = min(1.0, float(np.log2(50.0)) / max(top - float(bottom), 1e-6))
+    return np.asarray(np.exp2((base - top) * factor + (scene.proxy - base)), np.float32)
+
+
+_LOG2_OF_10 = 3.321928
+# White is at least this far above the average, else a flat scene would be all white.
+_FLAT_TOP_STOPS = 1.7
+
+
+_MANTIUK_SCALE = 0.85
+
+
+def mantiuk_map(scene: Scene) -> Plane:
+    """Contrast processing (Mantiuk et al. 2006), OpenCV's implementation."""
+    light = np.exp2(scene.proxy - scene.high)
+    height, width = light.shape
+    # It reduces the image a few times and fails on sides that vanish.
+    pad = (max(0, 32 - height), max(0, 32 - width))
+    padded = cv2.copyMakeBorder(light, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
+    if float(padded.max() - padded.min()) < 1e-6:
+        return np.asarray(light, np.float32)
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:  # OpenCV 5 warns of an expression in its own code
+        mapped = cv2.createTonemapMantiuk(1.0, _MANTIUK_SCALE, 1.0).process(cv2.merge([padded] * 3))
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+    mapped = np.nan_to_num(mapped[:height, :width, 1], nan=0.0, posinf=1.0, neginf=0.0)
+    # Its darkest pixel is 0: lift it so far that shadows keep no more contrast than they had.
+    dark, middle, top = (float(value) for value in np.percentile(mapped, [1, 50, 99.5]))
+    dark_before, middle_before = np.percentile(scene.proxy, [1, 50])
+    ratio = 2.0 ** (_MANTIUK_SCALE * float(middle_before - dark_before))
+    toe = max((middle - ratio * dark) / max(ratio - 1, 1e-6), 0.0)
+    return np.asarray((mapped + toe) / max(top + toe, 1e-6), np.float32)
+
+
+def bilateral(plane: Plane, space: float, spread: float) -> Plane:
+    """Smooth (h, W) within edges: Gaussian of `space` pixels, and of `spread` in value.
+
+    On a bilateral grid (Chen, Paris, Durand 2007): values are gathered in cells of one sigma in
+    space and value, the cells blurred, and the result read back by trilinear interpolation.
+    """
+    height, width = plane.shape
+    lowest = float(plane.min())
+    y = np.arange(height, dtype=np.float32)[:, None] / np.float32(space) + 2
+    x = np.arange(width, dtype=np.float32)[None, :] / np.float32(space) + 2
+    z = (plane - lowest) / np.float32(spread) + 2
+    shape = (int(y.max()) + 4, int(x.max()) + 4, int(z.max()) + 4)
+    nearest = (
+        (np.rint(y).astype(np.intp) * shape[1] + np.rint(x).astype(np.intp)) * shape[2]
+        + np.rint(z).astype(np.intp)
+    ).ravel()
+    size = shape[0] * shape[1] * shape[2]
+    count = np.bincount(nearest, minlength=size).astype(np.float32).reshape(shape)
+    total = np.bincount(nearest, plane.ravel(), minlength=size).astype(np.float32).reshape(shape)
+    kernel = np.exp(-0.5 * np.arange(-2, 3, dtype=np.float32) ** 2)
+    for axis in range(3):
+        count, total = _convolve(count, kernel, axis), _convolve(total, kernel, axis)
+
+    y0, x0, z0 = np.floor(y), np.floor(x), np.floor(z)
+    fy, fx, fz = y - y0, x - x0, z - z0
+    base = (y0.astype(np.intp) * shape[1] + x0.astype(np.intp)) * shape[2] + z0.astype(np.intp)
+    flat_count, flat_total = count.ravel(), total.ravel()
+    weights = np.zeros(plane.shape, np.float32)
+    values = np.zeros(plane.shape, np.float32)
+    for corner in range(8):
+        dy, dx, dz = corner >> 2 & 1, corner >> 1 & 1, corner & 1
+        share = (fy if dy else 1 - fy) * (fx if dx else 1 - fx) * (fz if dz else 1 - fz)
+        index = base + (dy * shape[1] + dx) * shape[2] + dz
+        weights += share * flat_count[index]
+        values += share * flat_total[index]
+    return np.asarray(values / weights, np.float32)
+
+
+def _convolve(grid: NDArray[np.float32], kernel: Plane, axis: int) -> NDArray[np.float32]:
+    """Filter along one axis; what lies outside the grid is 0."""
+    moved = np.moveaxis(grid, axis, 0)
+    out = np.zeros_like(moved)
+    reach = len(kernel) // 2
+    for offset, weight in zip(range(-reach, reach + 1), kernel, strict=True):
+        target = slice(max(0, -offset), min(len(moved), len(moved) - offset))
+        source = slice(max(0, offset), min(len(moved), len(moved) + offset))
+        out[target] += weight * moved[source]
+    return np.asarray(np.moveaxis(out, 0, axis))
+
+
+OPERATORS: dict[str, Operator] = {
+    operator.name: operator
+    for operator in (
+        Operator(
+            "fusion",
+            "virtual photos at several exposures, fused: natural, details everywhere",
+            "fusion",
+            "after Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007",
+        ),
+        Operator(
+            "reinhard",
+            "photographic curve: simple, soft highlights",
+            "global",
+            "Reinhard, Stark, Shirley, Ferwerda: Photographic Tone Reproduction for Digital "
+            "Images, SIGGRAPH 2002",
+            curve=reinhard_curve,
+        ),
+        Operator(
+            "reinhard-local",
+            "the same with dodging and burning around each pixel",
+            "local",
+            "Reinhard, Stark, Shirley, Ferwerda: Photographic Tone Reproduction for Digital "
+            "Images, SIGGRAPH 2002",
+            map=reinhard_map,
+        ),
+        Operator(
+            "drago",
+            "adaptive logarithm: bright shadows, low contrast",
+            "global",
+            "Drago, Myszkowski, Annen, Chiba: Adaptive Logarithmic Mapping For Displaying High "
+            "Contrast Scenes, Eurographics 2003",
+            curve=drago_curve,
+            saturation=0.9,
+        ),
+        Operator(
+            "durand",
+            "large scales compressed, fine detail kept",
+            "local",
+            "Durand, Dorsey: Fast Bilateral Filtering for the Display of High-Dynamic-Range "
+            "Images, SIGGRAPH 2002",
+            map=durand_map,
+            saturation=0.85,
+        ),
+        Operator(
+            "mantiuk",
+            "contrast compressed at all scales as far as the eye sees it: strong detail",
+            "local",
+            "Mantiuk, Myszkowski, Seidel: A Perceptual Framework for Contrast Processing of High "
+            "Dynamic Range Images, ACM TAP 2006",
+            map=mantiuk_map,
+            saturation=0.85,
+        ),
+    )
+}
+
+
+def check_operator(name: str) -> str:
+    """Return the operator's name, "auto" resolved; raise OptionError with the near names else."""
+    if name == "auto":
+        return AUTO
+    if name not in OPERATORS:
+        raise unknown_name("tone mapping operator", name, [*OPERATORS, "auto"])
+    return name
+
+
+# ---- the line ----
+
+
+def tone_map(
+    fused: Fused,
+    settings: ToneMapSettings = ToneMapSettings(),
+    *,
+    progress: Progress | None = None,
+) -> Fused:
+    """Turn a linear image into a display image.
+
+    The brightness of the result does not depend on the scale of the input, only on
+    `exposure_stops`. Pixels that are negative or not finite count as black, infinite ones as
+    white.
+    progress: called with the fraction done, 0..1.
+    Returns a display image, (H, W, 3) float32, 0..1, with the metadata of `fused`.
+    Raises SpaceError for a display image, OptionError for an unknown operator.
+    """
+    operator = OPERATORS[check_operator(settings.operator)]
+    radiance = fused.require("linear").pixels
+    log2_brightness = _log2_brightness(radiance)
+    if log2_brightness is None:  # nothing but black
+        pixels = np.zeros_like(radiance)
+    elif operator.kind == "fusion":
+        photos = _VirtualPhotos(radiance, _virtual_stops(_scene(log2_brightness)))
+        del log2_brightness
+        pixels = _fuse_virtual_photos(photos, settings, progress, fused.wraps)
+    else:
+        pixels = _apply(operator, radiance, log2_brightness, settings, progress, fused.wraps)
+    if progress is not None:
+        progress(1.0)
+    notes = (*fused.notes, f"tone-mapped by {operator.name} ({operator.summary})")
+    return replace(fused, pixels=pixels, space="display", notes=notes)
+
+
+def _clean_rows(radiance: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+    """Rows without negative and unnumbered values, a new array."""
+    rows = np.maximum(radiance[start:stop], 0)
+    if not np.isfinite(rows.sum(dtype=np.float64)):
+        rows = np.nan_to_num(rows, nan=0.0)
+    return np.asarray(np.minimum(rows, np.float32(_BRIGHTEST), out=rows))
+
+
+def _brightness(linear: NDArray[np.float32]) -> Plane:
+    """Mix of luminance and the brightest channel, (H, W)."""
+    red, green, blue = cv2.split(linear)
+    brightest = np.maximum(np.maximum(red, green), blue)
+    return np.asarray(0.3 * color.luminance(linear) + 0.7 * brightest, np.float32)
+
+
+def _log2_brightness(radiance: NDArray[np.float32]) -> Plane | None:
+    """log2 of brightness (H, W), black raised to what is just darker than nearly all; or None."""
+    height, width = radiance.shape[:2]
+    step = ceil(sqrt(height * width / _PROXY_PIXELS))
+    sample = _brightness(_clean_rows(every(radiance, step), 0, height))
+    lit = sample[sample > 0]
+    if not lit.size:
+        return None
+    floor = max(float(np.percentile(lit, 0.1)) / 16, _DARKEST)
+    out = empty((height, width), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        brightness = _brightness(_clean_rows(radiance, start, stop))
+        np.log2(np.maximum(brightness, np.float32(floor), out=brightness), out=out[start:stop])
+
+    for_each_stripe(height, width, work)
+    return out
+
+
+def _scene(log2_brightness: Plane) -> Scene:
+    height, width = log2_brightness.shape
+    factor = min(1.0, sqrt(_PROXY_PIXELS / (height * width)))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    proxy = log2_brightness
+    if size != (width, height):
+        proxy = np.asarray(cv2.resize(log2_brightness, size, interpolation=cv2.INTER_AREA))
+    low, high = np.percentile(proxy, [_LOW_PERCENT, _HIGH_PERCENT])
+    low, high = float(low) - _ROOM_STOPS, float(high) + _ROOM_STOPS / 2
+    proxy = np.clip(proxy, low, high)
+    return Scene(proxy, low, high, float(proxy.mean()))
+
+
+def _apply(
+    operator: Operator,
+    radiance: NDArray[np.float32],
+    log2_brightness: Plane,
+    settings: ToneMapSettings,
+    progress: Progress | None,
+    wraps: bool,
+) -> NDArray[np.float32]:
+    """Run a global or local operator on the brightness and carry the colours along."""
+    height, width = log2_brightness.shape
+    scene = _scene(log2_brightness)
+    gain_rows, sample = _gain(operator, scene, (height, width), wraps)
+    if progress is not None:
+        progress(0.3)
+    brighten = _brightener(sample, settings.exposure_stops)
+    saturation = operator.saturation * settings.saturation
+    out = empty(radiance.shape, np.float32)
+
+    def work(start: int, stop: int) -> None:
+        log2 = log2_brightness[start:stop]
+        shown = np.exp2(log2 + gain_rows(log2, start, stop))
+        shown = brighten(shown)
+        rows = _clean_rows(radiance, start, stop)
+        rows *= (shown * np.exp2(-log2))[:, :, None]
+        if saturation != 1:
+            rows -= shown[:, :, None]
+            rows *= np.float32(saturation)
+            rows += shown[:, :, None]
+            np.maximum(rows, 0, out=rows)
+        _fade_to_white(rows)
+        out[start:stop] = color.linear_to_srgb(rows)
+        np.clip(out[start:stop], 0, 1, out=out[start:stop])
+
+    for_each_stripe(height, width, work, pixels=STRIPE_PIXELS // 2, progress=part(progress, 0.3, 1))
+    return out
+
+
+GainRows = Callable[[Plane, int, int], Plane]
+
+
+def _gain(
+    operator: Operator, scene: Scene, size: tuple[int, int], wraps: bool
+) -> tuple[GainRows, Plane]:
+    """Return a function that gives rows of the log2 gain, and the result on the proxy."""
+    if operator.curve is not None:
+        shown = operator.curve(scene.proxy, scene)
+        nodes = np.linspace(scene.low - 4, scene.high + 4, 2048, dtype=np.float32)
+        gains = _log2(operator.curve(nodes, scene)) - nodes
+
+        def along_curve(log2: Plane, start: int, stop: int) -> Plane:
+            return np.asarray(np.interp(log2, nodes, gains), np.float32)
+
+        return along_curve, shown
+
+    assert operator.map is not None
+    small = scene.proxy.shape[1]
+    if wraps:
+        scene = replace(scene, proxy=unrolled(scene.proxy))
+    shown = operator.map(scene)
+    slope, offset = _local_lines(scene.proxy, _log2(shown) - scene.proxy)
+    if wraps:
+        slope, offset, shown = (folded(plane, small) for plane in (slope, offset, shown))
+
+    def along_lines(log2: Plane, start: int, stop: int) -> Plane:
+        within = np.clip(log2, scene.low, scene.high)
+        gain = _enlarged_rows(slope, start, stop, size, wraps) * within
+        gain += _enlarged_rows(offset, start, stop, size, wraps)
+        return gain
+
+    return along_lines, shown
+
+
+def _log2(plane: Plane) -> Plane:
+    return np.asarray(np.log2(np.maximum(plane, np.float32(1e-6))))
+
+
+def _local_lines(guide: Plane, values: Plane) -> tuple[Plane, Plane]:
+    """Slope and offset of values as a line of the guide around each pixel.
+
+    The coefficients of the guided filter (He, Sun, Tang 2010), smooth, so that they may be
+    enlarged (He, Sun 2015).
+    """
+
+    def mean(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+        side = 2 * _GUIDE_RADIUS + 1
+        return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REPLICATE))
+
+    x, y = guide.astype(np.float64), values.astype(np.float64)
+    mean_x, mean_y = mean(x), mean(y)
+    variance = mean(x * x) - mean_x**2
+    slope = (mean(x * y) - mean_x * mean_y) / (np.maximum(variance, 0) + _GUIDE_VARIANCE)
+    offset = mean_y - slope * mean_x
+    return mean(slope).astype(np.float32), mean(offset).astype(np.float32)
+
+
+def _enlarged_rows(
+    plane: Plane, start: int, stop: int, size: tuple[int, int], wraps: bool
+) -> Plane:
+    """Rows start..stop of a small plane enlarged to `size` (height, width), linear."""
+    height, width = size
+    y = (np.arange(start, stop) + 0.5) * (plane.shape[0] / height) - 0.5
+    y = np.clip(y, 0, plane.shape[0] - 1)
+    above = np.floor(y).astype(np.intp)
+    below = np.minimum(above + 1, plane.shape[0] - 1)
+    share = (y - above).astype(np.float32)[:, None]
+    rows = plane[above] * (1 - share) + plane[below] * share
+    if wraps:
+        # A column from beyond the seam on both sides, which stands between the places.
+        x = (np.arange(width) + 0.5) * (plane.shape[1] / width) - 0.5
+        left = np.floor(x).astype(np.intp)
+        part = (x - left).astype(np.float32)
+        columns = left % plane.shape[1], (left + 1) % plane.shape[1]
+        return np.asarray(rows[:, columns[0]] * (1 - part) + rows[:, columns[1]] * part)
+    return np.asarray(cv2.resize(rows, (width, stop - start), interpolation=cv2.INTER_LINEAR))
+
+
+def _brightener(shown: Plane, exposure_stops: float) -> Callable[[Plane], Plane]:
+    """Return a curve that brings the median of `shown` into the sensible range, and then brightens.
+
+    A power for the first, which shares the contrast between shadows and highlights; for the
+    second what multiplies shadows and leaves white alone. Black stays black; 1 and above is white.
+    """
+    median = float(np.clip(np.median(shown), 1e-5, 0.99))
+    target = min(max(median, _DARKEST_MEDIAN), _BRIGHTEST_MEDIAN)
+    power = float(np.log(target) / np.log(median))
+    factor = 2.0**exposure_stops
+
+    def brighten(values: Plane) -> Plane:
+        if power != 1:
+            values = np.power(values, np.float32(power))
+        if factor != 1:
+            values = values * np.float32(factor)
+            values /= 1 + np.minimum(values, np.float32(factor)) * np.float32(1 - 1 / factor)
+        return values
+
+    return brighten
+
+
+def _fade_to_white(rows: NDArray[np.float32]) -> None:
+    """Fit colours with a channel above 1 into the display, in place.
+
+    They keep their hue and turn white as film does, the more the farther they are out: a sunset
+    stays orange, the sun is white.
+    """
+    brightest = rows.max(axis=2)
+    over = brightest > 1
+    if not over.any():
+        return
+    top = brightest[over][:, None]
+    white = np.clip(np.log2(top) * np.float32(1 / _WHITE_STOPS), 0, 1)
+    white = white * white * (3 - 2 * white)
+    rows[over] = rows[over] / top * (1 - white) + white
+
+
+# How many stops above the display's white a colour has faded to white entirely.
+_WHITE_STOPS = 3.0
+
+
+# ---- virtual photos ----
+
+# Luminance that the darkest photo shows of the top of the range, and the brightest of its bottom.
+_TOP_SHOWN, _BOTTOM_SHOWN = 0.8, 0.05
+_MAX_STEP_STOPS = 2.0
+_MAX_PHOTOS = 7
+# Strength of the camera's curve: plain sRGB would give photos flatter than any camera's.
+_CAMERA_STRENGTH = USUAL_STRENGTH
+
+
+@dataclass(frozen=True)
+class _VirtualPhotos:
+    """Display pictures of one radiance at several exposures in stops, as exposures to fuse."""
+
+    radiance: NDArray[np.float32]
+    stops: Sequence[float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.radiance.shape[0], self.radiance.shape[1]
+
+    @property
+    def masked(self) -> Sequence[bool]:
+        return [False] * len(self.stops)
+
+    def masks(self, start: int, stop: int) -> list[Plane | None]:
+        return [None] * len(self.stops)
+
+    def planes(self, start: int, stop: int) -> list[list[Plane]]:
+        channels = cv2.split(_clean_rows(self.radiance, start, stop))
+        return [
+            [_as_photo(channel * np.float32(2.0**value)) for channel in channels]
+            for value in self.stops
+        ]
+
+
+def _as_photo(light: Plane) -> Plane:
+    """Display values of light, 1 = clip, under the curve of a usual camera."""
+    codes = np.sqrt(np.minimum(light, 1))
+    codes *= len(_PHOTO_TABLE) - 1
+    return np.asarray(np.take(_PHOTO_TABLE, np.rint(codes, out=codes).astype(np.uint16)))
+
+
+def _photo_table() -> Plane:
+    """Display values at the squares of evenly spaced numbers 0..1."""
+    light = np.linspace(0, 1, 1 << 16) ** 2
+    light_of_code = np.exp2(camera_curve(_CAMERA_STRENGTH))
+    light_of_code[0] = 0
+    codes = np.linspace(0, 1, len(light_of_code))
+    return np.asarray(np.interp(light, light_of_code, codes), np.float32)
+
+
+def _virtual_stops(scene: Scene) -> list[float]:
+    """Exposures that show the range of the scene, evenly spaced, dark to bright."""
+    darkest = float(np.log2(_TOP_SHOWN)) - scene.high
+    brightest = float(np.log2(_BOTTOM_SHOWN)) - (scene.low + _ROOM_STOPS)
+    if brightest <= darkest:
+        return [darkest]
+    count = min(ceil((brightest - darkest) / _MAX_STEP_STOPS) + 1, _MAX_PHOTOS)
+    return [float(value) for value in np.linspace(darkest, brightest, count)]
+
+
+_PHOTO_TABLE = _photo_table()
+
+
+def _fuse_virtual_photos(
+    photos: _VirtualPhotos, settings: ToneMapSettings, progress: Progress | None, wraps: bool
+) -> NDArray[np.float32]:
+    tell = part(progress, 0.05, 0.95)
+    pixels = fuse_exposures(photos, Exponents(), progress=tell, wraps=wraps)
+    fit_range(pixels)
+    height, width = pixels.shape[:2]
+    step = ceil(sqrt(height * width / _PROXY_PIXELS))
+    sample = every(pixels, step)
+    shown_sample = _brightness(color.srgb_to_linear(sample))
+    brighten = _brightener(shown_sample, settings.exposure_stops)
+
+    def work(start: int, stop: int) -> None:
+        rows = pixels[start:stop]
+        light = color.srgb_to_linear(rows)
+        before = _brightness(light)
+        shown = brighten(before)
+        light *= (shown / np.maximum(before, np.float32(1e-9)))[:, :, None]
+        if settings.saturation != 1:
+            grey = shown[:, :, None]
+            light = np.maximum(grey + np.float32(settings.saturation) * (light - grey), 0)
+        _fade_to_white(light)
+        rows[:] = color.linear_to_srgb(light)
+        np.clip(rows, 0, 1, out=rows)
+
+    for_each_stripe(height, width, work)
+    return pixels

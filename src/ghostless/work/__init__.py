@@ -1,0 +1,1 @@
+"""What a task costs and how many run side by side."""
