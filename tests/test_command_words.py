@@ -131,8 +131,10 @@ def test_other_shells_complete_too(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_installs_itself_for_a_shell(shell: str, tmp_path: Path) -> None:
-    assert "_GHOSTLESS_COMPLETE" in ask(tmp_path, "--show-completion", shell).stdout
-    done = ask(tmp_path, "--install-completion", shell)
+    # Told, not guessed from the process that started this one, which may be none.
+    told = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    assert "_GHOSTLESS_COMPLETE" in ask(tmp_path, "--show-completion", shell, **told).stdout
+    done = ask(tmp_path, "--install-completion", shell, **told)
     assert done.returncode == 0, done.stderr
     written = "".join(str(text) for text in contents(tmp_path).values())
     assert "_GHOSTLESS_COMPLETE" in written
