@@ -40,8 +40,8 @@ def test_the_smaller_of_both_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("frames", "megapixels", "measured_gb"),
-    [(3, 2, 1.01), (2, 8, 0.99), (3, 8, 1.07), (7, 8, 1.41), (3, 24, 1.58), (20, 24, 2.18),
-     (3, 150, 2.11)],
+    [(3, 2, 1.01), (2, 8, 0.99), (3, 8, 1.07), (7, 8, 1.41), (3, 24, 1.58), (7, 24, 2.05),
+     (20, 24, 2.18), (3, 150, 2.11)],
 )  # fmt: skip
 def test_what_fusing_takes_is_known_within_a_quarter(
     frames: int, megapixels: int, measured_gb: float
@@ -56,8 +56,7 @@ def test_what_fusing_takes_grows_with_depth_networks_and_gain_maps() -> None:
     assert 1.63e9 / 1.25 < memory.fusing_bytes(3, 24_000_000, 2) < 1.63e9 * 1.25
     assert memory.fusing_bytes(3, 24_000_000, 2) > plain
     assert memory.fusing_bytes(3, 24_000_000, network=True) > plain + 1e9
-    large = memory.fusing_bytes(3, 150_000_000)
-    assert memory.fusing_bytes(3, 150_000_000, hdr=True) > large
+    assert 3.52e9 / 1.25 < memory.fusing_bytes(3, 150_000_000, hdr=True) < 3.52e9 * 1.25
 
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

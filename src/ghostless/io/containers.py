@@ -551,12 +551,16 @@ def item_place(
         method = number(2) & 15 if version else 0
         number(2)
         base = number(base_size)
-        for extent in range(number(2)):
-            number(index_size)
-            offset, length = number(offset_size), number(length_size)
-            if identity == item and extent == 0 and (method == 0 or (method == 1 and data_box)):
-                inside = data_box or 0 if method == 1 else 0
-                return inside + base + offset, length or len(data)
+        extents = number(2)
+        if not extents:
+            continue
+        number(index_size)
+        offset, length = number(offset_size), number(length_size)
+        if identity == item and (method == 0 or (method == 1 and data_box)):
+            inside = data_box or 0 if method == 1 else 0
+            return inside + base + offset, length or len(data)
+        # Only the first extent is asked for. Others may take no bytes at all, and be many.
+        place += (extents - 1) * (index_size + offset_size + length_size)
     return None
 
 

@@ -51,8 +51,8 @@ def fusing_bytes(
     things moved.
     """
     photo = 3 * sample_bytes * pixels
-    # Frames and masks, aligned and deghosted.
-    kept = min(IN_MEMORY_BYTES, frames * (2 * photo + 2 * pixels))
+    # Frames and masks, aligned and deghosted; the reference stays as it is.
+    kept = min(IN_MEMORY_BYTES, photo + (frames - 1) * (2 * photo + 2 * pixels))
     finding = _PROXY_BYTES_PER_PIXEL * min(pixels, _LARGEST_PROXY_PIXELS) + frames * _FRAME_BYTES
     writing = pixels * (_WRITING_BYTES_PER_PIXEL + (_HDR_BYTES_PER_PIXEL if hdr else 0))
     # While one photo is decoded or reduced, all of it is in memory.
