@@ -24,7 +24,7 @@ import numpy as np
 
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
-from ..exposure.assign import choose_reference
+from ..exposure.reference import choose_reference
 from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow

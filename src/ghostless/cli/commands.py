@@ -252,7 +252,7 @@ def info(
 ) -> None:
     """Print the bracket: each file's exposure and where it is known from, and the reference."""
     options = options_from(stops, stops_file, max_pixels)
-    from ..exposure.assign import choose_reference
+    from ..exposure.reference import choose_reference
     from ..pipeline import prepare_files
 
     photos, remarks = expand(files)
@@ -368,8 +368,8 @@ def bench_speed(
 ) -> None:
     """Measure seconds and memory, side by side with other programs."""
     from ..methods import METHODS
-    from ..research.bench.speed import check_folder, save
     from ..research.bench.speed import run as run_bench
+    from ..research.bench.speed_results import check_folder, save
 
     if out is not None:
         check_folder(out)

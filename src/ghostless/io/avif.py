@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from .containers import boxes
+from .base_media import boxes
 
 # iloc of version 0: offsets and lengths of 4 bytes, no base; an entry of one extent takes 14 bytes.
 _PLAIN_PLACES: Final = struct.pack(">IBB", 0, 0x44, 0)

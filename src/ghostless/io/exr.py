@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import FileReadError
 from .colours import BT709_CHROMATICITIES
-from .containers import Damaged, Header
 from .exif import build_exif
+from .headers import Damaged, Header
 from .metadata import block_from_facts
 from .quiet import captured_stderr
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import MissingPackageError, OutputError, unknown_name
-from ..io.write import WriteSettings, check_output, write_atomically
+from ..io.atomic import write_atomically
+from ..io.write import WriteSettings, check_output
 from ..methods.graphs import GRAPHS, Graph, Port
 
 if TYPE_CHECKING:

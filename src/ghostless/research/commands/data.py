@@ -68,9 +68,9 @@ def simulate(
     from ...nn.settings import needs_networks_extra
 
     with needs_networks_extra("simulate"):
-        from ..data.camera import CameraSettings
+        from ..data.camera_settings import CameraSettings
+        from ..data.draws import SimulationSettings
         from ..data.export import native_size, simulate_files
-        from ..data.simulate import SimulationSettings
     settings = SimulationSettings(
         size=pixels or native_size(hdr) or (512, 768),
         frames=(frames, frames),
@@ -173,7 +173,7 @@ def pack(
 
     with needs_networks_extra("data pack"):
         from ..data.panoramas import pack as pack_folders
-        from ..data.rendered import FOLDER, pack_rendered
+        from ..data.rendered_files import FOLDER, pack_rendered
     scenes: list[str] = []
     with Bars(quiet) as bars:
         entries = pack_folders(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...io.read import ReadSettings
-    from ..metrics import Images, Metric
+    from ..metrics import Images
+    from ..metrics.table import Metric
 
 _ALL_OF_MEFB = "MEFB"
 
@@ -94,8 +95,9 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a result against its sources, a true picture, or the scene's radiance."""
-    from ..metrics import METRICS, get_metric
+    from ..metrics import get_metric
     from ..metrics import score as score_images
+    from ..metrics.table import METRICS
 
     names = None if metrics is None else _names(metrics)
     chosen = None if names is None else [get_metric(name) for name in names]
@@ -131,7 +133,7 @@ def score(
 
 def metrics(as_json: Json = False) -> None:
     """Print the table of metrics."""
-    from ..metrics import METRICS
+    from ..metrics.table import METRICS
 
     if as_json:
         print_json([_facts(metric) for metric in METRICS.values()])
@@ -258,7 +260,7 @@ def _as_bytes(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _names(text: str) -> list[str]:
     """Names in "M,N"; MEFB stands for its twenty."""
-    from ..metrics import METRICS
+    from ..metrics.table import METRICS
 
     names: list[str] = []
     for word in text.replace(",", " ").split():
