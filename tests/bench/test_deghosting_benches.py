@@ -277,9 +277,9 @@ def test_answers_come_in_order_and_errors_come_through():
 
 def test_the_commands(brackets, tmp_path, capsys):
     out = tmp_path / "out"
-    assert command(["bench", "still", str(brackets), "--workers", "1", "-o", str(out)]) == 0
+    assert command(["bench", "still", str(brackets), "--jobs", "1", "-o", str(out)]) == 0
     assert "2 of 2 within" in capsys.readouterr().out
-    words = ["bench", "pasted", str(brackets), "--scenes", "one", "--pieces", "1", "--workers", "1"]
+    words = ["bench", "pasted", str(brackets), "--scenes", "one", "--pieces", "1", "--jobs", "1"]
     assert command([*words, "--json", "--deghost", "off"]) == 0
     scores = json.loads(capsys.readouterr().out)["scores"]
     assert [(s["scene"], s["overlap"]) for s in scores] == [("one", 0)]

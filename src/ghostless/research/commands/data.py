@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ...cli.show import Bars, print_json, tell
-from ...cli.words import Json, OutFolder, Overwrite, Quiet, Seed
+from ...cli.show import Bars, print_json
+from ...cli.words import Jobs, Json, OutFolder, Overwrite, Quiet, Seed
 from ...errors import OptionError
 
 data_app = typer.Typer(
@@ -209,7 +209,7 @@ def references(
     views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 8,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a view.")] = "448x448",
     seed: Seed = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes to work in.")] = 1,
+    jobs: Jobs = 1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -226,58 +226,10 @@ def references(
             views,
             pixels,
             seed=seed,
-            workers=workers,
+            workers=jobs,
             progress=lambda share: bars("views", share),
         )
     if as_json:
         print_json({"output": str(out), "views": count})
     elif not quiet:
         print(f"{count} views in {out}")
-
-
-def bench_cameras(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of still brackets or pairs.")
-    ] = Path("../shared/data"),
-    pictures: Annotated[
-        Path, typer.Option("--hdr", help="HDR pictures, or a packed folder, to simulate from.")
-    ] = Path("../shared/data/hdri"),
-    count: Annotated[int, typer.Option(min=2, help="Simulated pairs of each kind.")] = 150,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure how far real and simulated photos are from one curve per channel."""
-    from ...nn.settings import needs_networks_extra
-
-    with needs_networks_extra("bench cameras"):
-        from ..data import camera as _needed  # noqa: F401
-    from ..bench.cameras import run as run_bench
-
-    with Bars(quiet) as bars:
-        result = run_bench(
-            data, pictures, count=count, seed=seed, progress=lambda share: bars("pairs", share)
-        )
-    tell(result, quiet, as_json)
-
-
-def bench_references(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Scenes with a label, laid out like SICE's.")
-    ] = Path("../shared/data/static/sice"),
-    side: Annotated[int, typer.Option(min=176, help="Longer side that is worked at.")] = 512,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure how near the references chosen by TMQI come to what people picked."""
-    from ...nn.settings import needs_networks_extra
-
-    with needs_networks_extra("bench references"):
-        from ..data import references as _needed  # noqa: F401
-    from ..bench.references import run as run_bench
-
-    with Bars(quiet) as bars:
-        result = run_bench(
-            data, longer_side_pixels=side, progress=lambda share: bars("scenes", share)
-        )
-    tell(result, quiet, as_json)
