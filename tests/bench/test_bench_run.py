@@ -255,7 +255,10 @@ def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
         (["run", "mefb", "{none}", "-o", "{out}"], "found nothing"),
         (["run", "mefb", "{empty}", "-o", "{out}"], "found none"),
         (["run", "mefb", "{data}", "--methods", "mertns", "-o", "{out}"], "did you mean 'mertens'"),
-        (["run", "mefb", "{data}", "--metrics", "MEFSSIM", "-o", "{out}"], "did you mean 'MEF_SSIM'"),
+        (
+            ["run", "mefb", "{data}", "--metrics", "MEFSSIM", "-o", "{out}"],
+            "did you mean 'MEF_SSIM'",
+        ),
         (["run", "mefb", "{data}", "--published", "{none}", "-o", "{out}"], "cannot be read"),
         (["run", "mefb", "{data}", "--protocol", "jpeg", "-o", "{out}"], "unknown protocol"),
         (["run", "mefb", "{data}", "-o", "/proc/nowhere"], "could not make it"),

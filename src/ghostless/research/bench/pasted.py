@@ -245,12 +245,8 @@ def run(
         sources = _sources(everything[suite], workers)
         jobs += [_Job(suite, scene, (scene, *sources[scene.name])) for scene in inside]
     tell(0.05)
-    scores = map_in_processes(
-        partial(score_bracket, options=options, pieces=pieces, seed=seed, out=out),
-        jobs,
-        workers,
-        lambda share: tell(0.05 + 0.95 * share),
-    )
+    work = partial(score_bracket, options=options, pieces=pieces, seed=seed, out=out)
+    scores = map_in_processes(work, jobs, workers, lambda share: tell(0.05 + 0.95 * share))
     result = PastedResult(
         tuple(score for some in scores for score in some),
         pieces,
@@ -285,32 +281,24 @@ def _score(
     frames = read_frames(job.scene)
     cut_from = frames if source is job.scene else read_frames(source)
     piece = make_piece(frames, cut_from, source.name, random)
-    moving = tuple(
-        piece.lay(frame, index, piece.places[index]) for index, frame in enumerate(frames)
-    )
-    with tempfile.TemporaryDirectory(prefix="ghostless-bench-") as folder:
-        files = [Path(folder) / f"{index:02d}.tif" for index in range(len(frames))]
-        for file, frame in zip(files, moving, strict=True):
-            write_frame(replace(frame, metadata=Metadata()), file)
-        line = run_line(files, replace(options, stops=_told_stops(frames)))
+    moving = tuple(piece.lay(f, index, piece.places[index]) for index, f in enumerate(frames))
+    line = _run_line(moving, replace(options, stops=_told_stops(frames)))
     # The line has its own order of frames and its own choice of the reference.
     order = [int(Path(frame.name).stem) for frame in line.aligned.frames]
     reference = line.deghosted.reference
     place = piece.places[order[reference]]
     still = [piece.lay(frames[index], index, place) for index in order]
-    true_stack = replace(
-        line.aligned,
-        reference=reference,
-        frames=tuple(
-            replace(frame, pixels=true.pixels)
-            for frame, true in zip(line.aligned.frames, still, strict=True)
-        ),
+    true_frames = tuple(
+        replace(frame, pixels=true.pixels)
+        for frame, true in zip(line.aligned.frames, still, strict=True)
     )
+    true_stack = replace(line.aligned, reference=reference, frames=true_frames)
     truth, without = picture_of(true_stack, options), picture_of(line.aligned, options)
     moved = [differs(moving[index], true) for index, true in zip(order, still, strict=True)]
-    beside = [index for index in range(len(order)) if index != reference]
-    was_moved = np.array([moved[index] for index in beside])
-    was_replaced = np.array([line.replaced[index] for index in beside])
+    was_moved, was_replaced = (
+        np.array([flags[index] for index in range(len(order)) if index != reference])
+        for flags in (moved, line.replaced)
+    )
     near = _near(was_moved)
     if out is not None:
         panels = (without, line.picture, truth, _found_and_moved(was_moved, was_replaced))
@@ -333,6 +321,15 @@ def _score(
         without_outside=_known(decibels(without, truth, ~near)),
         notes=line.notes,
     )
+
+
+def _run_line(frames: Frames, options: FuseOptions) -> Any:
+    """The line's result for frames that come as files without metadata."""
+    with tempfile.TemporaryDirectory(prefix="ghostless-bench-") as folder:
+        files = [Path(folder) / f"{index:02d}.tif" for index in range(len(frames))]
+        for file, frame in zip(files, frames, strict=True):
+            write_frame(replace(frame, metadata=Metadata()), file)
+        return run_line(files, options)
 
 
 def _share(part: Flags, whole: Flags) -> float:

@@ -70,15 +70,7 @@ def run(
     Raises OptionError for unknown names or sizes, MissingPackageError for a peer that is not
     installed, GhostlessError where a contender fails.
     """
-    if not 0.01 <= megapixels <= 500 or not 2 <= frames <= 20 or repeats < 1:
-        raise OptionError(
-            "expected 0.01 to 500 megapixels, 2 to 20 frames and at least 1 repeat, found "
-            f"{megapixels}, {frames} and {repeats}"
-        )
-    for kind, names, known in (("method", methods, METHODS), ("peer", peers, PEERS)):
-        for name in names:
-            if name not in known:
-                raise unknown_name(kind, name, known)
+    _check(megapixels, frames, repeats, methods, peers)
     classical = [name for name in methods if not METHODS[name].needs_torch]
     of_networks = [name for name in methods if METHODS[name].needs_torch]
     answers: dict[str, dict[str, Any]] = {}
@@ -99,30 +91,44 @@ def run(
     return SpeedResult(
         megapixels=megapixels,
         frames=frames,
-        costs=tuple(
-            Cost(
-                contender.name,
-                contender.version,
-                contender.kind,
-                tuple(seconds for seconds, _ in runs[contender.name]),
-                max(peak for _, peak in runs[contender.name]),
-            )
-            for contender in contenders
-        ),
+        costs=tuple(_cost(contender, runs[contender.name]) for contender in contenders),
         peers=tuple(peers),
         cores=core_count(),
         opencv_threads=cv2.getNumThreads(),
-        versions={
-            "ghostless": __version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "python": platform.python_version(),
-        },
+        versions=_versions(),
         networks=tuple(
             _network_cost(contender, megapixels, runs[contender.name], answers[contender.name])
             for contender in learned
         ),
     )
+
+
+def _check(
+    megapixels: float, frames: int, repeats: int, methods: Sequence[str], peers: Sequence[str]
+) -> None:
+    if not 0.01 <= megapixels <= 500 or not 2 <= frames <= 20 or repeats < 1:
+        raise OptionError(
+            "expected 0.01 to 500 megapixels, 2 to 20 frames and at least 1 repeat, found "
+            f"{megapixels}, {frames} and {repeats}"
+        )
+    for kind, names, known in (("method", methods, METHODS), ("peer", peers, PEERS)):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "ghostless": __version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _cost(contender: _Contender, runs: Sequence[tuple[float, int]]) -> Cost:
+    seconds, peaks = zip(*runs, strict=True)
+    return Cost(contender.name, contender.version, contender.kind, seconds, max(peaks))
 
 
 def _network_contenders(folder: Path, megapixels: float, names: Sequence[str]) -> list[_Contender]:

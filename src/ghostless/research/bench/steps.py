@@ -49,33 +49,30 @@ def _prepare(job: Job) -> None:
     folder = job.place.inputs
     folder.mkdir(parents=True, exist_ok=True)
     bracket = read_bracket(job.scene.files, ReadSettings())
-    notes: list[str] = []
     stops: list[float] | None = None
-    frames = list(bracket.frames)
     try:
         bracket = assign_stops(bracket)
-        frames = list(bracket.frames)
+        frames, notes = list(bracket.frames), list(bracket.notes)
         stops = [float(frame.stops) for frame in frames if frame.stops is not None]
-        notes += bracket.notes
     except GhostlessError as error:
         if not job.suite.still:
             raise
-        notes.append(str(error))  # methods that need no exposures may still run
-        frames.sort(key=lambda frame: float(frame.pixels.mean()))
+        notes = [str(error)]  # methods that need no exposures may still run
+        frames = sorted(bracket.frames, key=lambda frame: float(frame.pixels.mean()))
     # Data sets with true radiance have it in the geometry of the middle frame, the darker of two.
     reference = (len(frames) - 1) // 2
     if job.scene.true_radiance is None and stops is not None:
         reference = choose_reference(bracket)
-    files: dict[str, int] = {}
-    for number, frame in enumerate(frames, start=1):
-        _save_preview(_eight_bits(frame.pixels), folder / f"{number:02d}.jpg")
-        files[f"{number:02d}.jpg"] = file_size(folder / f"{number:02d}.jpg")
+    written = [
+        _save_preview(_eight_bits(f.pixels), folder / f"{n:02d}.jpg")
+        for n, f in enumerate(frames, 1)
+    ]
     if not job.suite.still:
         stack = align_bracket(bracket, reference=reference)
-        for number, frame in enumerate(stack.frames, start=1):
-            name = f"source_{number:02d}.png"
-            _write_png(_eight_bits(frame.pixels), folder / name)
-            files[name] = file_size(folder / name)
+        written += [
+            _write_png(_eight_bits(f.pixels), folder / f"source_{n:02d}.png")
+            for n, f in enumerate(stack.frames, 1)
+        ]
     record = {
         "key": key_of(job),
         "photos": [str(frame.path) for frame in frames],
@@ -84,7 +81,7 @@ def _prepare(job: Job) -> None:
         "width": frames[0].width,
         "height": frames[0].height,
         "notes": notes,
-        "files": files,
+        "files": {path.name: file_size(path) for path in written},
         "environment": job.environment,
     }
     save_record(folder / "scene.json", record)
@@ -296,15 +293,17 @@ def _through_jpeg(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def _save_preview(pixels: NDArray[np.uint8], path: Path) -> None:
+def _save_preview(pixels: NDArray[np.uint8], path: Path) -> Path:
     from PIL import Image
 
     image = Image.fromarray(pixels)
     image.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
     image.save(path, quality=90)
+    return path
 
 
-def _write_png(pixels: NDArray[np.uint8], path: Path) -> None:
+def _write_png(pixels: NDArray[np.uint8], path: Path) -> Path:
     from PIL import Image
 
     Image.fromarray(pixels).save(path, compress_level=1)
+    return path

@@ -178,24 +178,29 @@ def report(
     _tell(folder, pictures, quiet, as_json)
 
 
+AblationPreset = Annotated[
+    str, typer.Option(help="Whose losses: the paper's, or the default ones.")
+]
+AblationMinutes = Annotated[
+    float | None,
+    typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
+]
+VariantNames = Annotated[
+    str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
+]
+
+
 @bench_app.command()
 def ablation(
     method: TrainedMethod,
     data: Packed,
     out: ResultsFolder,
-    preset: Annotated[
-        str, typer.Option(help="Whose losses: the paper's, or the default ones.")
-    ] = "paper",
+    preset: AblationPreset = "paper",
     steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
     patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
-    ] = None,
-    variants: Annotated[
-        str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
-    ] = None,
+    minutes: AblationMinutes = None,
+    variants: VariantNames = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
     device: TrainingDevice = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
@@ -337,31 +342,38 @@ def bench_batch(
     tell(result, quiet, as_json)
 
 
+SpeedMethods = Annotated[
+    list[str], typer.Option("--method", help="A name from 'ghostless methods'; repeatable.")
+]
+SpeedPeers = Annotated[
+    list[str], typer.Option("--peer", help="A program of others to measure; repeatable.")
+]
+EveryMethod = Annotated[
+    bool, typer.Option("--all", help="All of 'ghostless methods', networks included.")
+]
+WholeCommand = Annotated[
+    bool, typer.Option(help="Also measure 'ghostless fuse' from files to file.")
+]
+SpeedFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Write speed.json there; in a suite's folder its report shows it.",
+    ),
+]
+
+
 @bench_app.command("speed")
 def bench_speed(
     megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 24.0,
     frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in the bracket.")] = 3,
-    method: Annotated[
-        list[str], typer.Option("--method", help="A name from 'ghostless methods'; repeatable.")
-    ] = ["mertens"],  # noqa: B006  typer copies it
-    peer: Annotated[
-        list[str], typer.Option("--peer", help="A program of others to measure; repeatable.")
-    ] = ["opencv-mertens"],  # noqa: B006
-    every_method: Annotated[
-        bool, typer.Option("--all", help="All of 'ghostless methods', networks included.")
-    ] = False,
-    whole_command: Annotated[
-        bool, typer.Option(help="Also measure 'ghostless fuse' from files to file.")
-    ] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            help="Write speed.json there; in a suite's folder its report shows it.",
-        ),
-    ] = None,
+    method: SpeedMethods = ["mertens"],  # noqa: B006  typer copies it
+    peer: SpeedPeers = ["opencv-mertens"],  # noqa: B006
+    every_method: EveryMethod = False,
+    whole_command: WholeCommand = True,
+    out: SpeedFolder = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -22,43 +22,49 @@ def _start(ctx: typer.Context) -> None:
         print(ctx.get_help())
 
 
+HdrPictures = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="HDR",
+        help="HDR pictures, a folder of them, a packed folder, or scenes of 'render'.",
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Pixels of a photo; else 768x512, or the scenes' own."),
+]
+MotionPixels = Annotated[
+    float, typer.Option(min=0, help="Largest camera shift between photos, pixels.")
+]
+Camera = Annotated[
+    str,
+    typer.Option(
+        metavar="real|plain",
+        help="Cameras as people have them, or ones that only map each channel by a curve.",
+    ),
+]
+Suffix = Annotated[str, typer.Option("--format", metavar="jpg|png", help="Format of the photos.")]
+WithDisplay = Annotated[
+    bool, typer.Option("--display", help="Also write the picture a fusion should give.")
+]
+
+
 def simulate(
-    hdr: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="HDR",
-            help="HDR pictures, a folder of them, a packed folder, or scenes of 'render'.",
-        ),
-    ],
+    hdr: HdrPictures,
     out: OutFolder,
     frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in a bracket.")] = 3,
     gap: Annotated[float, typer.Option(min=0.1, max=12, help="Stops between photos.")] = 2.0,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Pixels of a photo; else 768x512, or the scenes' own."),
-    ] = None,
+    size: Size = None,
     count: Annotated[int, typer.Option(min=1, help="How many brackets.")] = 1,
     seed: Seed = 0,
     static: Annotated[bool, typer.Option("--static", help="Nothing moves.")] = False,
-    motion: Annotated[
-        float, typer.Option(min=0, help="Largest camera shift between photos, pixels.")
-    ] = 6.0,
+    motion: MotionPixels = 6.0,
     objects: Annotated[int, typer.Option(min=0, max=32, help="Things in front, at most.")] = 3,
-    camera: Annotated[
-        str,
-        typer.Option(
-            metavar="real|plain",
-            help="Cameras as people have them, or ones that only map each channel by a curve.",
-        ),
-    ] = "real",
-    suffix: Annotated[
-        str, typer.Option("--format", metavar="jpg|png", help="Format of the photos.")
-    ] = "jpg",
+    camera: Camera = "real",
+    suffix: Suffix = "jpg",
     jpeg_quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG files.")] = 92,
     flow: Annotated[bool, typer.Option("--flow", help="Also write the true flow, .flo.")] = False,
-    display: Annotated[
-        bool, typer.Option("--display", help="Also write the picture a fusion should give.")
-    ] = False,
+    display: WithDisplay = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -101,21 +107,26 @@ def simulate(
         print(f"{len(folders)} bracket{'s' if len(folders) > 1 else ''} in {out}")
 
 
+_Panoramas = Annotated[
+    list[Path], typer.Argument(metavar="HDR", help="Panoramas for light, or folders of them.")
+]
+Surfaces = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Colour maps that things are covered with.")
+]
+Variant = Annotated[
+    str, typer.Option(help="Of Mitsuba: auto, llvm_ad_rgb, cuda_ad_rgb or scalar_rgb.")
+]
+
+
 def render(
-    panoramas: Annotated[
-        list[Path], typer.Argument(metavar="HDR", help="Panoramas for light, or folders of them.")
-    ],
+    panoramas: _Panoramas,
     out: OutFolder,
-    surfaces: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Colour maps that things are covered with.")
-    ] = None,
+    surfaces: Surfaces = None,
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1,
     moments: Annotated[int, typer.Option(min=2, max=20, help="Pictures of a scene.")] = 3,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a picture.")] = "384x256",
     samples: Annotated[int, typer.Option(min=1, help="Light paths per pixel.")] = 16,
-    variant: Annotated[
-        str, typer.Option(help="Of Mitsuba: auto, llvm_ad_rgb, cuda_ad_rgb or scalar_rgb.")
-    ] = "auto",
+    variant: Variant = "auto",
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

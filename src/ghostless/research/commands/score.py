@@ -57,39 +57,45 @@ class ScoreCommand(TyperCommand):
         return super().parse_args(ctx, spread_sources(args))
 
 
+SourceFiles = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="A B ...", help="The photos that were fused, or their folder."),
+]
+TruthFile = Annotated[
+    Path | None,
+    typer.Option(help="What the result should be: a picture; .exr or .hdr for such a result."),
+]
+RadianceFile = Annotated[
+    Path | None, typer.Option(help="The scene as .exr or .hdr, to score tone mapping.")
+]
+MetricNames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="M,...",
+        help="Names from 'ghostless metrics', or MEFB for its twenty; else all that apply.",
+    ),
+]
+MatchExposure = Annotated[
+    bool,
+    typer.Option("--match-exposure", help="First scale a linear result to the truth's exposure."),
+]
+ScoreDevice = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda or cuda:INDEX: work out with torch, there, what "
+        "'ghostless metrics' marks so; else everything with NumPy."
+    ),
+]
+
+
 def score(
     fused: Annotated[Path, typer.Argument(metavar="FUSED", help="The picture to score.")],
-    sources: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="A B ...", help="The photos that were fused, or their folder."),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="What the result should be: a picture; .exr or .hdr for such a result."),
-    ] = None,
-    radiance: Annotated[
-        Path | None, typer.Option(help="The scene as .exr or .hdr, to score tone mapping.")
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="M,...",
-            help="Names from 'ghostless metrics', or MEFB for its twenty; else all that apply.",
-        ),
-    ] = None,
-    match_exposure: Annotated[
-        bool,
-        typer.Option(
-            "--match-exposure", help="First scale a linear result to the truth's exposure."
-        ),
-    ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda or cuda:INDEX: work out with torch, there, what "
-            "'ghostless metrics' marks so; else everything with NumPy."
-        ),
-    ] = None,
+    sources: SourceFiles = None,
+    truth: TruthFile = None,
+    radiance: RadianceFile = None,
+    metrics: MetricNames = None,
+    match_exposure: MatchExposure = False,
+    device: ScoreDevice = None,
     max_pixels: MaxPixels = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,

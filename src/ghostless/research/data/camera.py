@@ -110,6 +110,25 @@ def log_uniform(
     return uniform(shape, (math.log(limits[0]), math.log(limits[1])), generator, device).exp()
 
 
+@dataclass(frozen=True)
+class _Dice:
+    """Draws for each of a batch (B,)."""
+
+    batch: int
+    generator: torch.Generator
+    device: torch.device
+
+    def number(self, limits: Range) -> Tensor:
+        return uniform((self.batch,), limits, self.generator, self.device)
+
+    def chance(self, value: float) -> Tensor:
+        return (self.number((0, 1)) < value).float()
+
+    def choice(self, shares: tuple[float, float, float]) -> Tensor:
+        place = self.number((0, 1))
+        return (place >= shares[0]).long() + (place >= shares[0] + shares[1]).long()
+
+
 class CameraModel:
     """Draws cameras and takes pictures with them, on one device."""
 
@@ -168,17 +187,8 @@ class CameraModel:
     def _draw_real(self, cameras: Cameras, generator: torch.Generator) -> Cameras:
         """Draw what sets these cameras apart from curves."""
         s, device, batch = self.settings, self.device, len(cameras.response)
-
-        def number(limits: Range) -> Tensor:
-            return uniform((batch,), limits, generator, device)
-
-        def chance(value: float) -> Tensor:
-            return (number((0, 1)) < value).float()
-
-        def choice(shares: tuple[float, float, float]) -> Tensor:
-            place = number((0, 1))
-            return (place >= shares[0]).long() + (place >= shares[0] + shares[1]).long()
-
+        dice = _Dice(batch, generator, device)
+        number, chance, choice = dice.number, dice.chance, dice.choice
         real = 1 - chance(s.plain_share)
 
         def some(value: float) -> Tensor:

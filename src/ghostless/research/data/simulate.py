@@ -258,16 +258,9 @@ class BracketSimulator:
         # Each bracket has its own number of objects: the others are invisible.
         low, high = s.objects
         number = torch.randint(low, high + 1, (batch, 1), generator=generator, device=device)
-        present = torch.arange(most, device=device) < number
-        sprites *= present.view(batch, most, 1, 1, 1)
+        sprites *= (torch.arange(most, device=device) < number).view(batch, most, 1, 1, 1)
 
-        still = torch.rand(shape, generator=generator, device=device) < s.still_share
-        if s.moving_share < 1:
-            moves = torch.rand((batch, 1), generator=generator, device=device) < s.moving_share
-            still |= ~moves
-        if s.static:
-            still = torch.ones_like(still)
-        moving = (~still).float()
+        moving = self._moving(shape, generator)
         speed = _log_uniform(shape, s.object_travel, generator, device) * shorter * moving
         heading = _uniform(shape, (0, 2 * math.pi), generator, device)
         velocities = torch.stack([heading.cos() * speed, heading.sin() * speed], dim=2)
@@ -289,17 +282,20 @@ class BracketSimulator:
             + near[:, None, :, None] * shift[:, :, None]
         )
         angles = angle[:, None] + turn[:, None] * time.view(1, -1, 1)
-        poses = torch.zeros(batch, count, most, 3, 3, device=device)
-        poses[..., 0, 0] = poses[..., 1, 1] = angles.cos()
-        poses[..., 0, 1], poses[..., 1, 0] = angles.sin(), -angles.sin()
-        poses[..., 2, 2] = 1
-        rotated = (poses[..., :2, :2] @ position[..., None])[..., 0]
-        poses[..., :2, 2] = (side - 1) / 2 - rotated
-
+        poses = _poses(position, angles, side)
         way = (position - position[:, reference : reference + 1]).norm(dim=3)
         rim = (angles - angle[:, None]).abs() * diameter[:, None] / 2
         moved = ((way + rim) > _GHOST_PIXELS).float()
         return _Objects(sprites, poses, velocities, moved)
+
+    def _moving(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """Which objects (B, O) move: 1 or 0."""
+        s, device = self.settings, self.device
+        still = torch.rand(shape, generator=generator, device=device) < s.still_share
+        if s.moving_share < 1:
+            moves = torch.rand((shape[0], 1), generator=generator, device=device) < s.moving_share
+            still |= ~moves
+        return torch.zeros_like(still).float() if s.static else (~still).float()
 
     def _sprites(
         self, diameter: Tensor, side: int, views: _Views, generator: torch.Generator
@@ -479,6 +475,17 @@ def _shifts(x: Tensor, y: Tensor) -> Tensor:
     matrix = torch.eye(3, device=x.device).repeat(len(x), 1, 1)
     matrix[:, 0, 2], matrix[:, 1, 2] = x, y
     return matrix
+
+
+def _poses(position: Tensor, angles: Tensor, side: int) -> Tensor:
+    """Matrices (..., 3, 3) from pixels to those of sprites that lie at (..., 2), turned."""
+    poses = torch.zeros(*angles.shape, 3, 3, device=angles.device)
+    poses[..., 0, 0] = poses[..., 1, 1] = angles.cos()
+    poses[..., 0, 1], poses[..., 1, 0] = angles.sin(), -angles.sin()
+    poses[..., 2, 2] = 1
+    rotated = (poses[..., :2, :2] @ position[..., None])[..., 0]
+    poses[..., :2, 2] = (side - 1) / 2 - rotated
+    return poses
 
 
 def _apply(matrices: Tensor, point: Tensor) -> Tensor:
