@@ -75,7 +75,7 @@ def main() -> None:
 def collect(folders: dict[str, str]) -> dict[str, Any]:
     """Return tables by "NAME, PROTOCOL", and speeds, of folders that 'ghostless bench' wrote."""
     from ghostless.research.bench.results import higher_is_better, is_comparable, load_results
-    from ghostless.research.bench.speed import load_rows
+    from ghostless.research.bench.speed_results import load_rows
 
     tables: dict[str, Any] = {}
     speeds: dict[tuple[str, str], Any] = {}
@@ -197,7 +197,7 @@ def _settings(settings: type[Any]) -> str:
 
 def operators(results: dict[str, Any]) -> list[str]:
     """The table of tone-mapping operators."""
-    from ghostless.tone.tonemap import OPERATORS
+    from ghostless.tone.operators import OPERATORS
 
     rows = [[f"`{name}`", found.summary, found.paper] for name, found in OPERATORS.items()]
     return _table(["`--tone-map`", "it is", "paper"], rows)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ghostless.demo import BRACKET, PHOTOS, REFERENCE, TRUTH
 from ghostless.demo.__main__ import compare, compose, make_demo, tripod_stack
-from ghostless.exposure.assign import stops_from_metadata
+from ghostless.exposure.metadata import stops_from_metadata
 from ghostless.io.read import read_bracket, read_image
 
 STOPS = (-3.0, 0.0, 3.0)

@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 
 from ghostless.bracket import Bracket, Frame, Metadata
 from ghostless.errors import BracketError, FileReadError, OptionError
-from ghostless.exposure.assign import (
-    assign_stops,
-    choose_reference,
-    estimate_stops,
-    stops_from_metadata,
-)
+from ghostless.exposure.assign import assign_stops
 from ghostless.exposure.curves import display_values
+from ghostless.exposure.estimate import estimate_stops
+from ghostless.exposure.metadata import stops_from_metadata
+from ghostless.exposure.reference import choose_reference
 
 from . import scenes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ghostless.bracket import Bracket, Frame
-from ghostless.exposure.assign import choose_reference, strangers_in
+from ghostless.exposure.reference import choose_reference, strangers_in
 from ghostless.pipeline import FuseOptions, fuse_files
 from ghostless.pixels.likeness import strangers
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ghostless.batch.grouping import GroupSettings
 from ghostless.batch.photos import Folder, scan_folder
 from ghostless.batch.plan import make_plan, read_plan
+from ghostless.batch.segments import GroupSettings
 from ghostless.errors import FileReadError, GhostlessError
 from ghostless.exposure.stops_file import find_stops_file, read_stops_file
 from ghostless.io.photo_files import images_in

@@ -15,7 +15,8 @@ from ghostless import cli
 from ghostless.bracket import Fused
 from ghostless.io.write import write_image
 from ghostless.research.commands.score import spread_sources
-from ghostless.research.metrics import METRICS, Images, score
+from ghostless.research.metrics import Images, score
+from ghostless.research.metrics.table import METRICS
 
 from . import scenes
 from .files import contents, save_bracket

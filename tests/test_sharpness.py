@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ghostless.bracket import Bracket, Frame
-from ghostless.exposure.assign import choose_reference
+from ghostless.exposure.reference import choose_reference
 from ghostless.exposure.sharpness import relative_sharpness
 from ghostless.pixels import color
 

@@ -14,7 +14,7 @@ from ghostless import cli
 from ghostless.bracket import Bracket, Metadata
 from ghostless.deghost import DeghostSettings
 from ghostless.errors import BracketError
-from ghostless.exposure.assign import choose_reference
+from ghostless.exposure.reference import choose_reference
 from ghostless.io.encode import OUTPUT_FORMATS
 from ghostless.io.read import read_facts
 from ghostless.io.shots import Shot, choose_shots, photos_in, same_shots, shot_name

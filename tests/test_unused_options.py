@@ -20,7 +20,8 @@ from ghostless.io.write import WriteSettings
 from ghostless.methods import METHODS, Method
 from ghostless.methods.debevec import DebevecSettings
 from ghostless.pipeline import FuseOptions, choose_method, fuse_files, prepare_files
-from ghostless.tone.tonemap import OPERATORS, ToneMapSettings
+from ghostless.tone.operators import OPERATORS
+from ghostless.tone.tonemap import ToneMapSettings
 from ghostless.unused import RULES, check_unused, without_unused
 
 from .files import save_bracket

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         WeightsError as WeightsError,
     )
     from .exposure.assign import assign_stops as assign_stops
-    from .exposure.assign import choose_reference as choose_reference
+    from .exposure.reference import choose_reference as choose_reference
     from .io.read import (
         ReadSettings as ReadSettings,
     )

@@ -17,7 +17,8 @@ from .align import AlignSettings, align_bracket
 from .bracket import MAX_FRAMES, Bracket, Fused, Mask, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
-from .exposure.assign import assign_stops, choose_reference, strangers_in
+from .exposure.assign import assign_stops
+from .exposure.reference import choose_reference, strangers_in
 from .io.read import ReadSettings, read_bracket
 from .io.shots import choose_shots
 from .io.write import (

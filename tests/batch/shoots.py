@@ -8,15 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ghostless.batch.grouping import (
-    Evidence,
-    Group,
-    GroupSettings,
-    Pair,
-    Photo,
-    group_photos,
-    open_questions,
-)
+from ghostless.batch.grouping import Group, group_photos, open_questions
+from ghostless.batch.order import Evidence, Pair, Photo
+from ghostless.batch.segments import GroupSettings
 
 OUTWARDS_5 = (0.0, -1.0, 1.0, -2.0, 2.0)
 THREE = (-2.0, 0.0, 2.0)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ghostless.batch.grouping import GroupSettings
 from ghostless.batch.photos import scan_folder
 from ghostless.batch.plan import Plan, make_plan, read_plan, write_plan
+from ghostless.batch.segments import GroupSettings
 from ghostless.errors import FileReadError, OptionError, OutputError
 from ghostless.pipeline import fuse_files
 

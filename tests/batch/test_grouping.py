@@ -10,17 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghostless.batch.grouping import (
-    SAME_STOPS,
-    Evidence,
-    GroupSettings,
-    Photo,
-    group_photos,
-    idle_seconds,
-    in_order,
-    lit_photos,
-    open_questions,
-)
+from ghostless.batch.grouping import group_photos, open_questions
+from ghostless.batch.order import Evidence, Photo, idle_seconds, in_order, lit_photos
+from ghostless.batch.patterns import SAME_STOPS
+from ghostless.batch.segments import GroupSettings
 from ghostless.errors import OptionError
 
 from .shoots import (

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ghostless.batch.grouping import ALIKE, UNLIKE
 from ghostless.batch.likeness import compare, small_copy
+from ghostless.batch.order import ALIKE, UNLIKE
 from ghostless.bracket import Frame
 
 from .. import scenes

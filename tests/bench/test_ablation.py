@@ -16,9 +16,10 @@ from ghostless import cli  # noqa: E402
 from ghostless.errors import OptionError  # noqa: E402
 from ghostless.methods import METHODS  # noqa: E402
 from ghostless.research.bench import ablation  # noqa: E402
-from ghostless.research.bench.ablation import ABLATIONS, AblationSettings, Variant, run  # noqa: E402
+from ghostless.research.bench.ablation import AblationSettings, run  # noqa: E402
+from ghostless.research.bench.ablations import ABLATIONS, Variant  # noqa: E402
 from ghostless.research.data.panoramas import MANIFEST  # noqa: E402
-from ghostless.research.metrics import METRICS  # noqa: E402
+from ghostless.research.metrics.table import METRICS  # noqa: E402
 from ghostless.research.train.command import METHODS as TRAINED  # noqa: E402
 from ghostless.research.train.command import TrainOptions, prepare  # noqa: E402
 

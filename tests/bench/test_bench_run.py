@@ -21,6 +21,7 @@ from ghostless.research.bench.contenders import parse_contenders
 from ghostless.research.bench.report import html_page, markdown, scores_csv, write_report
 from ghostless.research.bench.results import Results, Row, load_results, make_table
 from ghostless.research.bench.run import BenchSettings, run
+from ghostless.research.bench.suites import SUITES
 from ghostless.research.metrics import Images, score
 
 from .. import scenes
@@ -251,15 +252,19 @@ def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["mefb", "{none}", "-o", "{out}"], "found nothing"),
-        (["mefb", "{empty}", "-o", "{out}"], "found none"),
-        (["mefb", "{data}", "--methods", "mertns", "-o", "{out}"], "did you mean 'mertens'"),
-        (["mefb", "{data}", "--metrics", "MEFSSIM", "-o", "{out}"], "did you mean 'MEF_SSIM'"),
-        (["mefb", "{data}", "--published", "{none}", "-o", "{out}"], "cannot be read"),
-        (["mefb", "{data}", "--protocol", "jpeg", "-o", "{out}"], "unknown protocol"),
-        (["mefb", "{data}", "-o", "/proc/nowhere"], "could not make it"),
-        (["mefb", "{data}", "--frames", "three", "-o", "{out}"], "'all', 'two' or 'both'"),
-        (["mefbb"], "did you mean 'mefb'"),
+        (["run", "mefb", "{none}", "-o", "{out}"], "found nothing"),
+        (["run", "mefb", "{empty}", "-o", "{out}"], "found none"),
+        (["run", "mefb", "{data}", "--methods", "mertns", "-o", "{out}"], "did you mean 'mertens'"),
+        (
+            ["run", "mefb", "{data}", "--metrics", "MEFSSIM", "-o", "{out}"],
+            "did you mean 'MEF_SSIM'",
+        ),
+        (["run", "mefb", "{data}", "--published", "{none}", "-o", "{out}"], "cannot be read"),
+        (["run", "mefb", "{data}", "--protocol", "jpeg", "-o", "{out}"], "unknown protocol"),
+        (["run", "mefb", "{data}", "-o", "/proc/nowhere"], "could not make it"),
+        (["run", "mefb", "{data}", "--frames", "three", "-o", "{out}"], "'all', 'two' or 'both'"),
+        (["run", "mefbb", "-o", "{out}"], "did you mean 'mefb'"),
+        (["mefb", "{data}", "-o", "{out}"], "expected 'ghostless bench run mefb' in its place"),
         (["report", "{empty}"], "found none"),
     ],
 )
@@ -282,6 +287,12 @@ def test_bad_input_gets_one_clear_line(
     assert told in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_every_suite_is_told_of_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "run", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"  {suite}: " in told for suite in SUITES)
 
 
 def test_two_frames_stand_beside_all_as_a_table_of_their_own(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ghostless.deghost import DeghostSettings
 from ghostless.errors import FileReadError, OptionError
 from ghostless.pipeline import FuseOptions
 from ghostless.research.bench import pasted, still
+from ghostless.research.bench.pieces import Piece, differs, make_cover, make_piece
 from ghostless.research.bench.pool import map_in_processes
 from ghostless.research.bench.with_and_without import MOST_DECIBELS, decibels, find_scenes
 from tests.scenes import add_disc, expose, make_frames, make_radiance
@@ -105,8 +106,8 @@ def test_deghosting_off_finds_nothing_and_changes_nothing(brackets):
 
 
 def test_a_perfect_deghoster_reaches_everything(brackets, monkeypatch):
-    pieces: list[pasted.Piece] = []
-    make = pasted.make_piece
+    pieces: list[Piece] = []
+    make = make_piece
 
     def remember(*arguments):
         pieces.append(make(*arguments))
@@ -119,7 +120,7 @@ def test_a_perfect_deghoster_reaches_everything(brackets, monkeypatch):
         order = [int(Path(frame.name).stem) for frame in stack.frames]
         place = piece.places[order[stack.reference]]
         true = [piece.lay(frames[index], index, place) for index in order]
-        differ = [pasted.differs(a, b) for a, b in zip(stack.frames, true, strict=True)]
+        differ = [differs(a, b) for a, b in zip(stack.frames, true, strict=True)]
         return replace(
             stack,
             frames=tuple(
@@ -172,7 +173,7 @@ def test_pieces_depend_on_the_seed_and_the_name_alone(brackets):
 def test_a_piece_is_at_its_own_place_in_every_frame():
     frames = make_frames(make_radiance(120, 160, 5), STOPS)
     random = np.random.default_rng(3)
-    piece = pasted.make_piece(frames, frames, "it", random)
+    piece = make_piece(frames, frames, "it", random)
     assert len(set(piece.places)) == len(frames)
     height, width = piece.cover.shape
     for index, (frame, (left, top)) in enumerate(zip(frames, piece.places, strict=True)):
@@ -190,16 +191,16 @@ def test_a_piece_is_at_its_own_place_in_every_frame():
 @pytest.mark.parametrize("kind", [{"depth": 16}, {"linear": True}])
 def test_pieces_are_laid_into_frames_of_any_type(kind):
     frames = make_frames(make_radiance(80, 100, 5), STOPS, **kind)
-    piece = pasted.make_piece(frames, frames, "it", np.random.default_rng(0))
+    piece = make_piece(frames, frames, "it", np.random.default_rng(0))
     laid = piece.lay(frames[0], 0, piece.places[0])
     assert laid.pixels.dtype == frames[0].pixels.dtype
-    assert pasted.differs(laid, frames[0]).any()
+    assert differs(laid, frames[0]).any()
 
 
 def test_covers_are_as_long_and_as_soft_as_they_were_asked_for():
     random = np.random.default_rng(1)
     for length, edge in ((30, 1), (30, 4), (90, 2)):
-        cover = pasted.make_cover(length, edge, random)
+        cover = make_cover(length, edge, random)
         inside = cover > 0.5
         extent = max(np.ptp(np.nonzero(inside.any(axis=axis))[0]) + 1 for axis in (0, 1))
         assert extent == pytest.approx(length, abs=3)
@@ -276,9 +277,9 @@ def test_answers_come_in_order_and_errors_come_through():
 
 def test_the_commands(brackets, tmp_path, capsys):
     out = tmp_path / "out"
-    assert command(["bench", "still", str(brackets), "--workers", "1", "-o", str(out)]) == 0
+    assert command(["bench", "still", str(brackets), "--jobs", "1", "-o", str(out)]) == 0
     assert "2 of 2 within" in capsys.readouterr().out
-    words = ["bench", "pasted", str(brackets), "--scenes", "one", "--pieces", "1", "--workers", "1"]
+    words = ["bench", "pasted", str(brackets), "--scenes", "one", "--pieces", "1", "--jobs", "1"]
     assert command([*words, "--json", "--deghost", "off"]) == 0
     scores = json.loads(capsys.readouterr().out)["scores"]
     assert [(s["scene"], s["overlap"]) for s in scores] == [("one", 0)]

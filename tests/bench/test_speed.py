@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 
 from ghostless.errors import GhostlessError, MissingPackageError, OptionError
-from ghostless.research.bench import speed
+from ghostless.research.bench import speed, speed_process, speed_results
 
 
-def cost(name: str, kind: str, seconds: tuple[float, ...], gigabytes: float) -> speed.Cost:
-    return speed.Cost(name, "1", kind, seconds, int(gigabytes * 1e9))  # type: ignore[arg-type]
+def cost(name: str, kind: str, seconds: tuple[float, ...], gigabytes: float) -> speed_results.Cost:
+    return speed_results.Cost(name, "1", kind, seconds, int(gigabytes * 1e9))  # type: ignore[arg-type]
 
 
-def result(*costs: speed.Cost, megapixels: float = 24) -> speed.SpeedResult:
-    peers = tuple(c.name for c in costs if c.name in speed.PEERS)
-    return speed.SpeedResult(megapixels, 3, costs, peers, 2, 2, {"numpy": "2"})
+def result(*costs: speed_results.Cost, megapixels: float = 24) -> speed_results.SpeedResult:
+    peers = tuple(c.name for c in costs if c.name in speed_results.PEERS)
+    return speed_results.SpeedResult(megapixels, 3, costs, peers, 2, 2, {"numpy": "2"})
 
 
 FAST = (
     cost("mertens", "in memory", (1.0, 9.0, 1.2), 1.0),
     cost("opencv-mertens", "in memory", (4.0, 4.0, 5.0), 2.5),
-    cost(speed.COMMAND, "whole command", (12.0,), 1.5),
+    cost(speed_results.COMMAND, "whole command", (12.0,), 1.5),
 )
 
 
@@ -59,14 +59,14 @@ def test_text_and_json_hold_the_figures() -> None:
 
 
 def test_the_bracket_is_like_photos(tmp_path: Path) -> None:
-    files = speed.make_bracket(tmp_path, 0.1, 3)
+    files = speed_process.make_bracket(tmp_path, 0.1, 3)
     frames = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in files]
     assert {frame.shape for frame in frames} == {(258, 387, 3)}
     means = [float(frame.mean()) for frame in frames]
     assert means == sorted(means)
     assert 10 < means[0] < 90
     assert 130 < means[2] < 250
-    again = speed.make_bracket(tmp_path, 0.1, 3)
+    again = speed_process.make_bracket(tmp_path, 0.1, 3)
     np.testing.assert_array_equal(cv2.imread(str(again[1]), cv2.IMREAD_COLOR), frames[1])
     detail = cv2.Laplacian(cv2.cvtColor(frames[1], cv2.COLOR_BGR2GRAY), cv2.CV_32F)
     assert detail.std() > 5

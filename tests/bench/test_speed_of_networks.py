@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ghostless.methods import METHODS  # noqa: E402
-from ghostless.research.bench import networks, speed  # noqa: E402
+from ghostless.research.bench import networks, speed, speed_results  # noqa: E402
 
 FULL = networks.NetworkCost(
     name="mef-gan",
@@ -29,8 +29,8 @@ FULL = networks.NetworkCost(
 FAST = replace(FULL, quality="fast", megapixels=24.0, seconds=(12.0,), gflop=0.0)
 
 
-def result(*costs: networks.NetworkCost) -> speed.SpeedResult:
-    return speed.SpeedResult(24, 3, (), (), 2, 2, {"numpy": "2"}, costs)
+def result(*costs: networks.NetworkCost) -> speed_results.SpeedResult:
+    return speed_results.SpeedResult(24, 3, (), (), 2, 2, {"numpy": "2"}, costs)
 
 
 def test_share_is_arithmetic_per_second_over_the_matrix_rate() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ghostless.errors import BracketError, FileReadError, OptionError
 from ghostless.research.bench.contenders import parse_contenders
 from ghostless.research.bench.suites import MEFB_COLUMNS, SUITES, chosen_scenes, read_published
-from ghostless.research.metrics import METRICS
+from ghostless.research.metrics.table import METRICS
 
 from ..files import save_bracket
 

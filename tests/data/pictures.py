@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.camera_settings import CameraSettings
 from ghostless.research.data.panoramas import Panoramas, from_radiance
 from tests.scenes import make_radiance
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ghostless.errors import OptionError
 from ghostless.pixels import color
-from ghostless.research.data.camera import CameraModel, Cameras, CameraSettings
+from ghostless.research.data.camera import CameraModel, Cameras
+from ghostless.research.data.camera_settings import CameraSettings
 from ghostless.research.data.darkroom import compress_gamut, luminance
 from ghostless.research.data.jpeg import JpegModel
 from ghostless.research.data.sensors import COLOR_MATRICES, sensor_matrix

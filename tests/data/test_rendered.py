@@ -12,19 +12,18 @@ import torch
 
 from ghostless.cli import run
 from ghostless.errors import FileReadError, InputError, OptionError
-from ghostless.research.data.camera import CameraSettings
-from ghostless.research.data.rendered import (
+from ghostless.research.data.camera_settings import CameraSettings
+from ghostless.research.data.draws import SimulatedBatch, SimulationSettings
+from ghostless.research.data.rendered import RenderedSimulator, load_rendered
+from ghostless.research.data.rendered_files import (
     FOLDER,
     NOTHING,
     RenderedScene,
-    RenderedSimulator,
     list_scenes,
-    load_rendered,
     pack_rendered,
     read_packed,
     read_scene,
 )
-from ghostless.research.data.simulate import SimulatedBatch, SimulationSettings
 from ghostless.research.render.engine import Camera, Rendering
 from ghostless.research.render.files import _write_exr
 from ghostless.research.render.shapes import pose

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ghostless.errors import OptionError
-from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.camera_settings import CameraSettings
+from ghostless.research.data.draws import SimulatedBatch, SimulationSettings
 from ghostless.research.data.panoramas import from_radiance
-from ghostless.research.data.simulate import BracketSimulator, SimulatedBatch, SimulationSettings
+from ghostless.research.data.simulate import BracketSimulator
 from tests.data.pictures import PERFECT, lamp, small_panoramas
 
 SMALL = SimulationSettings(size=(48, 64), frames=(3, 3), gap_stops=(2, 2), scale=(1, 1))

@@ -121,7 +121,7 @@ def read_stops(path: Path, dice: random.Random) -> None:
 
 
 def read_plan_file(path: Path, dice: random.Random) -> None:
-    from ghostless.batch.grouping import Photo
+    from ghostless.batch.order import Photo
     from ghostless.batch.photos import Folder, PhotoFile
     from ghostless.batch.plan import read_plan
 

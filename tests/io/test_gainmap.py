@@ -23,8 +23,8 @@ from PIL import Image
 from ghostless.bracket import Fused, Metadata
 from ghostless.errors import FileReadError, GhostlessError, OptionError, OutputError, SpaceError
 from ghostless.io import gainmap, icc
-from ghostless.io.containers import Damaged
-from ghostless.io.gainmap import GainMapFacts
+from ghostless.io.gainmap_facts import GainMapFacts
+from ghostless.io.headers import Damaged
 from ghostless.io.read import ReadSettings, read_frame, read_hdr_image, read_image
 from ghostless.io.write import WriteSettings, check_output, write_hdr_image, write_image
 from ghostless.pixels import color

@@ -16,8 +16,9 @@ from ghostless.bracket import Fused, Metadata
 from ghostless.errors import FileReadError, OptionError
 from ghostless.io import icc
 from ghostless.io.avif import add_facts
-from ghostless.io.containers import Damaged, read_header
+from ghostless.io.containers import read_header
 from ghostless.io.exr import BT709_CHROMATICITIES, rgb_to_xyz
+from ghostless.io.headers import Damaged
 from ghostless.io.jpegxl import read_jpegxl_header
 from ghostless.io.read import read_frame, read_hdr_image, read_image
 from ghostless.io.write import WriteSettings, write_hdr_image, write_image

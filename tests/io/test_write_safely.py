@@ -17,8 +17,9 @@ import pytest
 
 from ghostless.bracket import Fused
 from ghostless.errors import OptionError, OutputError
-from ghostless.io import write
-from ghostless.io.write import WriteSettings, check_output, write_atomically, write_image
+from ghostless.io import atomic, write
+from ghostless.io.atomic import write_atomically
+from ghostless.io.write import WriteSettings, check_output, write_image
 
 from .samples import picture
 
@@ -30,7 +31,7 @@ EVERY_NAME = ("a.jpg", "a.png", "a.tif", "a.webp", "a.avif", "a.hdr", "a.exr")
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way that file systems force on us."""
     if request.param != "nameless":
-        monkeypatch.setattr(write, "_open_nameless", lambda folder: None)
+        monkeypatch.setattr(atomic, "_open_nameless", lambda folder: None)
     if request.param == "without links":
 
         def no_links(*_: object, **__: object) -> None:
@@ -144,7 +145,7 @@ def test_of_many_writers_one_wins(way: str, tmp_path: Path) -> None:
 
 
 def test_a_killed_process_leaves_nothing(tmp_path: Path) -> None:
-    if write._open_nameless(tmp_path) is None:
+    if atomic._open_nameless(tmp_path) is None:
         pytest.skip("this file system has no nameless files")
     code = (
         "import os, signal, sys\n"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from ghostless.errors import InputError, OptionError
-from ghostless.research.metrics import METRICS, Images, Metric, get_metric, score
+from ghostless.research.metrics import Images, get_metric, score
 from ghostless.research.metrics._filters import TooSmallError
+from ghostless.research.metrics.table import METRICS, Metric
 
 from .pictures import Bytes, fused_by_opencv, noisy, photo, picture_sets
 

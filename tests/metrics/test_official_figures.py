@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ghostless.io.read import read_frame
-from ghostless.research.metrics import METRICS, Images, score
+from ghostless.research.metrics import Images, score
+from ghostless.research.metrics.table import METRICS
 
 # Relative tolerance of each metric; 1e-5 unless listed, with the reason for each looser one.
 TOLERANCE = {

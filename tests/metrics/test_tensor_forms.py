@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 
 from ghostless.errors import GhostlessError, OptionError
-from ghostless.research.metrics import METRICS, Images, score
+from ghostless.research.metrics import Images, score
 from ghostless.research.metrics._filters import TooSmallError
+from ghostless.research.metrics.table import METRICS
 
 from .pictures import Bytes, fused_by_opencv, noisy, photo, picture_sets
 

@@ -12,7 +12,7 @@ from ghostless.bracket import Fused
 from ghostless.cli import run
 from ghostless.errors import MissingPackageError, OptionError
 from ghostless.io.write import write_image
-from ghostless.research.data.rendered import read_scene
+from ghostless.research.data.rendered_files import read_scene
 from ghostless.research.render import engine
 from ghostless.research.render.engine import (
     NOTHING,

@@ -18,7 +18,8 @@ from ghostless.nn.weights import load_weights
 from ghostless.research.train import chen_chuang, hdr_gan, mef_gan, samples
 from ghostless.research.train.command import METHODS, TrainOptions, prepare
 from ghostless.research.train.device import PlainDevice
-from ghostless.research.train.engine import PlayerTable, Run, RunSettings
+from ghostless.research.train.engine import Run, RunSettings
+from ghostless.research.train.players import PlayerTable
 from ghostless.research.train.recipe import Moment, Phase
 from ghostless.research.train.samples import Motion, Spread
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from ghostless.errors import OptionError
-from ghostless.research.data.camera import CameraSettings
+from ghostless.research.data.camera_settings import CameraSettings
 from ghostless.research.data.panoramas import from_radiance
-from ghostless.research.data.rendered import RenderedScene, load_rendered
+from ghostless.research.data.rendered import load_rendered
+from ghostless.research.data.rendered_files import RenderedScene
 from ghostless.research.data.splits import HELD_OUT_SCENES
 from ghostless.research.metrics.exposure_fusion import mef_ssim as mef_ssim_of_three_scales
 from ghostless.research.metrics.exposure_fusion import mef_ssim_single_scale

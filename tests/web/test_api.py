@@ -17,7 +17,7 @@ import ghostless
 from ghostless.io.encode import OUTPUT_FORMATS
 from ghostless.methods import METHODS
 from ghostless.pipeline import FuseOptions
-from ghostless.tone.tonemap import OPERATORS
+from ghostless.tone.operators import OPERATORS
 from tests.files import save_photo
 
 from .conftest import upload, wait

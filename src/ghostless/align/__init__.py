@@ -24,7 +24,7 @@ import numpy as np
 
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
-from ..exposure.assign import choose_reference
+from ..exposure.reference import choose_reference
 from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
@@ -181,12 +181,19 @@ def align_bracket(
             bracket, settings, reference, list(frames), [f.opaque for f in frames], registrations
         )
 
-    if bracket.wraps:
-        return _align_round(bracket, settings, reference, progress)
+    register = _align_round if bracket.wraps else _align_flat
+    return register(bracket, settings, reference, progress)
+
+
+def _align_flat(
+    bracket: Bracket, settings: AlignSettings, reference: int, progress: Progress | None
+) -> Stack:
+    """Register frames that end at their borders."""
+    frames = bracket.frames
     full = frames[0].pixels.shape
     out = list(frames)
     valid: list[Mask | None] = [None] * len(frames)
-    results = [kept] * len(frames)
+    results = [Registration("reference", np.eye(3))] * len(frames)
     base = make_proxy(frames[reference], settings.proxy_pixels)
     neighbour, to_neighbour = base, np.eye(3)
     order = list(_neighbours_first(len(frames), reference))

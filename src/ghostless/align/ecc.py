@@ -222,13 +222,8 @@ def _normal_equations(
     to_y = (m[1, 0] * points.x + m[1, 1] * points.y + m[1, 2]) / depth
     inside = (to_x >= 1) & (to_y >= 1) & (to_x <= shape[1] - 2) & (to_y <= shape[0] - 2)
     # OpenCV wants a picture of places.
-    sampled = cv2.remap(
-        channel.moving,
-        to_x[:, None],
-        to_y[:, None],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )[:, 0]
+    places = to_x[:, None], to_y[:, None], cv2.INTER_LINEAR
+    sampled = cv2.remap(channel.moving, *places, borderMode=cv2.BORDER_REPLICATE)[:, 0]
     weight = points.energy * sampled[:, 3] * inside
     keep = weight > 0.02
     if np.count_nonzero(keep) < 20:
@@ -236,11 +231,10 @@ def _normal_equations(
     px, py, depth = to_x[keep], to_y[keep], depth[keep]
     x, y, weight, sampled = points.x[keep], points.y[keep], weight[keep], sampled[keep]
     # Chain rule: the moving image's gradient as seen from the reference.
-    gx = (sampled[:, 1] * (m[0, 0] - px * m[2, 0]) + sampled[:, 2] * (m[1, 0] - py * m[2, 0])) / (
-        depth
-    )
-    gy = (sampled[:, 1] * (m[0, 1] - px * m[2, 1]) + sampled[:, 2] * (m[1, 1] - py * m[2, 1])) / (
-        depth
+    gx, gy = (
+        (sampled[:, 1] * (m[0, k] - px * m[2, k]) + sampled[:, 2] * (m[1, k] - py * m[2, k]))
+        / depth
+        for k in (0, 1)
     )
     gx = (gx + points.gradient_x[keep]) * np.float32(0.5 / unit[0, 0])
     gy = (gy + points.gradient_y[keep]) * np.float32(0.5 / unit[0, 0])

@@ -128,6 +128,13 @@ def _covered(matrix: Matrix, size: tuple[int, int], source: tuple[int, int]) -> 
     )
 
 
+def _through(m: Matrix, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where a matrix takes places."""
+    depth = m[2, 0] * x + m[2, 1] * y + m[2, 2]
+    to_x = (m[0, 0] * x + m[0, 1] * y + m[0, 2]) / depth
+    return to_x, (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / depth
+
+
 def warp_by_flow(
     frame: Frame, matrix: Matrix, flow: NDArray[np.float32], opaque: Mask | None = None
 ) -> tuple[Pixels, Mask | None]:
@@ -141,13 +148,8 @@ def warp_by_flow(
     height, width = frame.pixels.shape[:2]
     out = empty(frame.pixels.shape, frame.pixels.dtype)
     valid = empty((height, width), np.uint8)
-    to_flow = np.array(
-        [
-            [flow.shape[1] / width, 0, (flow.shape[1] / width - 1) / 2],
-            [0, flow.shape[0] / height, (flow.shape[0] / height - 1) / 2],
-        ],
-        np.float64,
-    )
+    across, down = flow.shape[1] / width, flow.shape[0] / height
+    to_flow = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float64)
     columns = np.arange(width, dtype=np.float32)[None]
     m = matrix.astype(np.float64)
     reach = np.abs(flow).max(axis=(0, 1)) if flow.size else np.zeros(2)
@@ -155,40 +157,26 @@ def warp_by_flow(
     def work(start: int, stop: int) -> None:
         placed = to_flow.copy()
         placed[1, 2] += placed[1, 1] * start
-        moved = cv2.warpAffine(
-            flow,
-            placed,
-            (width, stop - start),
-            flags=cv2.INTER_LINEAR | _INVERSE,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        x = columns + moved[..., 0]
-        y = np.arange(start, stop, dtype=np.float32)[:, None] + moved[..., 1]
-        depth = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-        to_x = (m[0, 0] * x + m[0, 1] * y + m[0, 2]) / depth
-        to_y = (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / depth
+        size, how = (width, stop - start), cv2.INTER_LINEAR | _INVERSE
+        moved = cv2.warpAffine(flow, placed, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+        rows = np.arange(start, stop, dtype=np.float32)[:, None]
+        to_x, to_y = _through(m, columns + moved[..., 0], rows + moved[..., 1])
         valid[start:stop] = 255 * (
             (to_x >= -0.5) & (to_y >= -0.5) & (to_x <= width - 0.5) & (to_y <= height - 0.5)
         )
         first, last = _source_rows(
             matrix, int(start - reach[1] - 1), int(stop + reach[1] + 1), frame.pixels.shape
         )
+        places = to_x.astype(np.float32), (to_y - first).astype(np.float32)
+
+        def read(array: NDArray[Any], how: int) -> Any:
+            source = np.ascontiguousarray(array[first:last])
+            return cv2.remap(source, *places, how, borderMode=cv2.BORDER_REPLICATE)
+
         linear = frame.transfer == "linear" or frame.pixels.dtype == np.float32
-        out[start:stop] = cv2.remap(
-            np.ascontiguousarray(frame.pixels[first:last]),
-            to_x.astype(np.float32),
-            (to_y - first).astype(np.float32),
-            cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        out[start:stop] = read(frame.pixels, cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC)
         if frame.opaque is not None and opaque is not None:
-            opaque[start:stop] = cv2.remap(
-                np.ascontiguousarray(frame.opaque[first:last]),
-                to_x.astype(np.float32),
-                (to_y - first).astype(np.float32),
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
+            opaque[start:stop] = read(frame.opaque, cv2.INTER_LINEAR)
             np.minimum(valid[start:stop], opaque[start:stop], out=valid[start:stop])
 
     for_each_stripe(height, width, work, pixels=_STRIPE_PIXELS // 4)

@@ -1,7 +1,10 @@
 """Whole folders: find the brackets among hundreds or thousands of photos, and fuse each.
 
 photos.py      what a folder holds: photos with their facts, and everything else
-grouping.py    which photos make a bracket: pure functions on those facts
+order.py       the order in which they were taken, and what tells two of them apart
+patterns.py    patterns of exposures, as cameras and people take them
+segments.py    what may be cut from a row of photos, and what each piece costs
+grouping.py    which photos make a bracket: the cut that costs least
 likeness.py    whether two photos show one scene, for where the facts leave a doubt
 plan.py        what shall be done with every file, and that as CSV to check and edit
 consistent.py  the same exposure and white balance from set to set

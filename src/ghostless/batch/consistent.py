@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Bracket, Stack
-from ..exposure.assign import assign_stops, choose_reference
+from ..exposure.assign import assign_stops
+from ..exposure.reference import choose_reference
 from ..io.write import space_of
 from ..methods import fuse_stack
 from ..pipeline import FuseOptions, choose_method
@@ -32,8 +33,8 @@ from ..pixels import color
 from ..tone.light import Gains
 from ..tone.tonemap import tone_map
 from .apart import Failure, do_apart
-from .grouping import SAME_STOPS
 from .likeness import readers, small_copy
+from .patterns import SAME_STOPS
 from .photos import Folder, PhotoFile
 from .plan import Plan, Planned
 from .workers import limit_threads

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Metadata, Pixels
-from ..exposure.assign import compare_exposures
+from ..exposure.estimate import compare_exposures
 from ..io.decode import turn
 from ..io.read import ReadSettings, read_frame
 from ..io.regular import open_regular
 from ..pixels.likeness import likeness
 from ..pixels.stripes import core_count
 from ..work.memory import available_bytes
-from .grouping import Evidence
+from .order import Evidence
 
 # A copy for estimating exposures keeps enough pixels for quantiles.
 _COPY_PIXELS: Final = 20_000

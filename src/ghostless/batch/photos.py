@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal, get_args
 
 from ..errors import FileReadError, GhostlessError, OptionError
-from ..exposure.assign import stops_from_metadata
+from ..exposure.metadata import stops_from_metadata
 from ..io.containers import HEAD_BYTES, Format, sniff, what_it_seems
 from ..io.exif import ExifBlock, parse_exif
 from ..io.photo_files import IMAGE_SUFFIXES, natural_key
@@ -17,7 +17,7 @@ from ..io.read import PhotoFacts, ReadSettings, read_facts
 from ..io.regular import check_regular, open_regular
 from ..io.shots import Prefer, Shot, same_shots, shot_of
 from .apart import Failure, do_apart
-from .grouping import Photo
+from .order import Photo
 
 Status = Literal["used", "single", "pair", "left out", "failed", "damaged", "not a photo"]
 

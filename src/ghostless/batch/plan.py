@@ -17,16 +17,11 @@ from ..io.read import ReadSettings
 from ..io.regular import read_regular
 from ..io.write import WriteSettings, check_output, write_text
 from .apart import Failure, do_apart
-from .grouping import (
-    Evidence,
-    GroupSettings,
-    Pair,
-    group_photos,
-    lit_photos,
-    open_questions,
-)
+from .grouping import group_photos, open_questions
 from .likeness import bare_copy, compare, readers
+from .order import Evidence, Pair, lit_photos
 from .photos import Folder, Status
+from .segments import GroupSettings
 
 COLUMNS = ("file", "group", "output", "status", "stops", "seconds", "note")
 _MAX_PLAN_BYTES = 64 << 20

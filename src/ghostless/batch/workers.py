@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import GhostlessError, InputError, MissingPackageError, OutputError
-from ..io.write import before_naming
+from ..io.atomic import before_naming
 from ..pipeline import FuseOptions, fuse_files
 from .apart import Child, Failure, answer_of, ask, one_line, start_child
 from .journal import Known, Stamp, announce, stamp_of

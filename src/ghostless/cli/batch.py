@@ -129,10 +129,10 @@ def batch(
     from ..batch.apart import start_server
 
     start_server()  # it loads its libraries while this process loads what it needs
-    from ..batch.grouping import GroupSettings
     from ..batch.photos import scan_folder
     from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan
     from ..batch.run import RunSettings, check_folders
+    from ..batch.segments import GroupSettings
     from ..batch.summary import Summary, account
     from ..io.encode import FORMAT_BY_SUFFIX
     from ..io.write import WriteSettings, check_output, write_text

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..research.commands.bench import add_commands as add_suites
-from ..research.commands.data import bench_cameras, bench_references, data_app, render, simulate
+from ..research.commands.bench import bench_app
+from ..research.commands.data import data_app, render, simulate
 from ..research.commands.export import export
 from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
@@ -54,9 +54,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Bracketed photos of one scene in, one good picture out: aligned, free of ghosts, "
     "well exposed everywhere, or as HDR.",
-)
-bench_app = typer.Typer(
-    rich_markup_mode=None, help="Measure methods on scenes, speed and alignment."
 )
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
@@ -252,7 +249,7 @@ def info(
 ) -> None:
     """Print the bracket: each file's exposure and where it is known from, and the reference."""
     options = options_from(stops, stops_file, max_pixels)
-    from ..exposure.assign import choose_reference
+    from ..exposure.reference import choose_reference
     from ..pipeline import prepare_files
 
     photos, remarks = expand(files)
@@ -282,114 +279,6 @@ def methods(as_json: Json = False) -> None:
 
 app.command(cls=ScoreCommand)(score)
 app.command()(metrics)
-
-
-@bench_app.callback(invoke_without_command=True)
-def _start_bench(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
-
-
-add_suites(bench_app)
-
-
-@bench_app.command("align")
-def bench_align(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of folders with under.* and over.*")
-    ] = Path("../shared/data/mefb30"),
-    patches: Annotated[int, typer.Option(min=1, help="Patches of each pair and radius.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patches.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure alignment where the answer is known, against SIFT and ECC."""
-    from ..research.bench.alignment import run as run_bench
-
-    with Bars(quiet) as bars:
-        result = run_bench(
-            data, patches=patches, seed=seed, progress=lambda share: bars("patches", share)
-        )
-    tell(result, quiet, as_json)
-
-
-@bench_app.command("batch")
-def bench_batch(
-    brackets: Annotated[int, typer.Option(min=1, help="Brackets in the simulated shoot.")] = 200,
-    megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 0.3,
-    missing: Annotated[
-        list[float],
-        typer.Option(min=0, max=1, help="Share of photos without EXIF to group at; repeatable."),
-    ] = [0.0, 0.1],  # noqa: B006  typer copies it
-    jobs: Annotated[
-        list[int] | None,
-        typer.Option(min=1, help="Brackets at a time, beside one; repeatable. Else one per core."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed takes the same photos.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure whole folders: brackets a minute, and brackets grouped wrongly."""
-    from ..research.bench.folders import run as run_bench
-
-    with Bars(quiet) as bars:
-        result = run_bench(brackets, megapixels, missing, jobs, seed, progress=bars)
-    tell(result, quiet, as_json)
-
-
-@bench_app.command("speed")
-def bench_speed(
-    megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 24.0,
-    frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in the bracket.")] = 3,
-    method: Annotated[
-        list[str], typer.Option("--method", help="A name from 'ghostless methods'; repeatable.")
-    ] = ["mertens"],  # noqa: B006  typer copies it
-    peer: Annotated[
-        list[str], typer.Option("--peer", help="A program of others to measure; repeatable.")
-    ] = ["opencv-mertens"],  # noqa: B006
-    every_method: Annotated[
-        bool, typer.Option("--all", help="All of 'ghostless methods', networks included.")
-    ] = False,
-    whole_command: Annotated[
-        bool, typer.Option(help="Also measure 'ghostless fuse' from files to file.")
-    ] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            help="Write speed.json there; in a suite's folder its report shows it.",
-        ),
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure seconds and memory, side by side with other programs."""
-    from ..methods import METHODS
-    from ..research.bench.speed import check_folder, save
-    from ..research.bench.speed import run as run_bench
-
-    if out is not None:
-        check_folder(out)
-    with Bars(quiet) as bars:
-        result = run_bench(
-            megapixels,
-            frames,
-            list(METHODS) if every_method else method,
-            peer,
-            whole_command,
-            repeats,
-            progress=lambda share: bars("runs", share),
-        )
-    if out is not None:
-        save(result, out)
-    tell(result, quiet, as_json)
-
-
-bench_app.command("references")(bench_references)
-bench_app.command("cameras")(bench_cameras)
 
 
 app.command()(train)

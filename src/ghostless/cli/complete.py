@@ -46,7 +46,7 @@ def finders(incomplete: str) -> list[str]:
 
 
 def operators(incomplete: str) -> list[str]:
-    from ..tone.tonemap import OPERATORS
+    from ..tone.operators import OPERATORS
 
     return _starting(incomplete, ["auto", *OPERATORS])
 

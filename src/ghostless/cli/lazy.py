@@ -70,6 +70,15 @@ def _summary(text: str) -> str:
     return first.split(". ")[0].rstrip(".") + "."
 
 
+# What earlier versions said, by group, and what is said in its place.
+_SAID_NOW = {
+    "bench": {
+        suite: f"bench run {suite}"
+        for suite in ("mefb", "sice", "kalantari", "simulated", "folder")
+    }
+}
+
+
 class _Commands(MutableMapping[str, Any]):
     """Commands by name, each built at its first use."""
 
@@ -126,5 +135,8 @@ class Group(TyperGroup):
                     f"expected a command before {args[0]!r}; "
                     f"to fuse photos: ghostless fuse {args[0]} ... -o out.jpg"
                 )
+            now = _SAID_NOW.get(self.name or "", {}).get(args[0])
+            if now is not None:
+                raise OptionError(f"{self.name} {args[0]}: expected 'ghostless {now}' in its place")
             raise unknown_name("command", args[0], self.commands)
         return super().resolve_command(ctx, args)

@@ -34,7 +34,9 @@ def serve(
     max_pixels: Annotated[int, typer.Option(min=1, help="Of one photo.")] = 150_000_000,
     max_frames: Annotated[int, typer.Option(min=2, max=20, help="Of one bracket.")] = 20,
     max_jobs: Annotated[int, typer.Option(min=1, help="Waiting and running.")] = 16,
-    workers: Annotated[int, typer.Option(min=1, help="Jobs that run at a time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "--workers", min=1, help="Jobs that run at a time.")
+    ] = 1,
     memory_gb: Annotated[
         float | None,
         typer.Option(min=0.1, help="Of all jobs together; else half of the machine's."),
@@ -61,7 +63,7 @@ def serve(
         pixels=max_pixels,
         frames=max_frames,
         jobs=max_jobs,
-        running=workers,
+        running=jobs,
         stored_bytes=int(disk_gb * 1e9),
         keep_seconds=60 * keep_minutes,
     )

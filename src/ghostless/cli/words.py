@@ -108,6 +108,10 @@ TrainedMethod = Annotated[
     ),
 ]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
+# Both words mean the same wherever one of them stands.
+Jobs = Annotated[
+    int, typer.Option("--jobs", "--workers", min=1, help="Processes at a time, one thread each.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 # ---- what comes out ----

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from .containers import boxes
+from .base_media import boxes
 
 # iloc of version 0: offsets and lengths of 4 bytes, no base; an entry of one extent takes 14 bytes.
 _PLAIN_PLACES: Final = struct.pack(">IBB", 0, 0x44, 0)
@@ -44,9 +44,8 @@ def add_facts(
     picture = int.from_bytes(inner[b"pitm"][4:6], "big")
     first = max(item for item, _, _ in entries) + 1
     # Each: its bytes, and what kind of item they are.
-    added = [(b"\0\0\0\0" + exif, b"Exif\0")]
-    if xmp is not None:
-        added.append((xmp, b"mime\0application/rdf+xml\0"))
+    added = [(bytes(4) + exif, b"Exif\0")]
+    added += [] if xmp is None else [(xmp, b"mime\0application/rdf+xml\0")]
     count = int.from_bytes(items[4:6], "big") + len(added)
     inner[b"iinf"] = items[:4] + struct.pack(">H", count) + items[6:]
     inner.setdefault(b"iref", bytes(4))
@@ -59,22 +58,23 @@ def add_facts(
     # All that grows but the entries of the new items is there already.
     grown = sum(map(len, inner.values())) + 8 * len(inner) + _ENTRY_BYTES * len(added)
     grown += 4 - (meta_end - meta_start)
-    place = len(data) + grown + 8
+    blocks = [block for block, _ in added]
+    inner[b"iloc"] = _moved_places(entries, blocks, first, grown, len(data) + grown + 8)
+    meta = b"".join(_box(name, body) for name, body in inner.items())
+    meta = _box(b"meta", data[meta_start : meta_start + 4] + meta)
+    return data[: meta_start - 8] + meta + data[meta_end:] + _box(b"mdat", b"".join(blocks))
+
+
+def _moved_places(
+    entries: list[tuple[int, int, int]], blocks: list[bytes], first: int, grown: int, place: int
+) -> bytes:
+    """The box `iloc` when all has moved by `grown` bytes and new items lie at `place`."""
     moved = [(item, offset + grown, size) for item, offset, size in entries]
-    for number, (block, _) in enumerate(added, start=first):
+    for number, block in enumerate(blocks, start=first):
         moved.append((number, place, len(block)))
         place += len(block)
-    inner[b"iloc"] = _PLAIN_PLACES + struct.pack(">H", len(moved))
-    inner[b"iloc"] += b"".join(struct.pack(">HHHII", i, 0, 1, at, size) for i, at, size in moved)
-    meta = b"".join(_box(name, body) for name, body in inner.items())
-    return b"".join(
-        [
-            data[: meta_start - 8],
-            _box(b"meta", data[meta_start : meta_start + 4] + meta),
-            data[meta_end:],
-            _box(b"mdat", b"".join(block for block, _ in added)),
-        ]
-    )
+    places = (struct.pack(">HHHII", item, 0, 1, at, size) for item, at, size in moved)
+    return _PLAIN_PLACES + struct.pack(">H", len(moved)) + b"".join(places)
 
 
 def _plain_entries(places: bytes) -> list[tuple[int, int, int]] | None:

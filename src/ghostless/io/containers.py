@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import ceil
 from typing import Final, Literal
 
 from ..errors import FileReadError
-from . import av1, colours
+from . import colours
 from . import exif as exif_block
+from .base_media import read_base_media_header
+from .headers import ICC_LIMIT_BYTES, Damaged, Header, need
 
 Format = Literal["jpeg", "png", "webp", "avif", "heif", "hdr", "exr", "jxl", "tiff", "raw"]
 
@@ -57,68 +59,6 @@ _RAW_STARTS: Final = (
     b"PXN",
     b"DSC-Image",
 )
-_ICC_LIMIT_BYTES: Final = 16 << 20
-
-
-@dataclass
-class Header:
-    """What stands before the pixels.
-
-    width, height: as stored, before the orientation is applied.
-    orientation: 1..8 as the Exif tag counts them. applied: the same, where width and height are
-        those of the picture turned already, as its decoder gives it.
-    stored: width and height of what is decoded, where that may be more. too_short: whether there
-        are fewer bytes than the pixels take at the very least.
-    place: where the picture lies on a larger page, x and y in pixels, where it says so.
-    bits: per sample. pages: pictures in the file. complete: False where a JPEG's end mark is
-        missing. cropped: width and height of HEIF's clean aperture. transfer, primaries: codes
-        of ITU-T H.273, where the file gives them. full_range: whether codes span all their bits;
-        else those of video. icc_profile: the file's own. told_profile: what its numbers on colour
-        amount to, where it has none. colours_told: whether more than the Exif tells of colours.
-    """
-
-    width: int
-    height: int
-    orientation: int = 1
-    stored: tuple[int, int] | None = None
-    too_short: bool = False
-    bits: int = 8
-    samples: int = 3
-    pages: int = 1
-    complete: bool = True
-    exif: bytes | None = None
-    icc_profile: bytes | None = None
-    told_profile: bytes | None = None
-    transfer: int | None = None
-    primaries: int | None = None
-    full_range: bool = True
-    colours_told: bool = False
-    cropped: tuple[int, int] | None = None
-    applied: int = 1
-    place: tuple[int, int] | None = None
-    notes: list[str] = field(default_factory=list)
-
-
-class Damaged(Exception):
-    """The bytes do not follow the format; says where."""
-
-
-def check_pixels(header: Header, most: int) -> None:
-    """Raise FileReadError for more pixels than are allowed, Damaged for more than can be there."""
-    check_size(header.width, header.height, most)
-    if header.stored is not None:
-        check_size(*header.stored, most)
-    if header.too_short:
-        raise Damaged(f"it is too short for its {header.width} x {header.height} pixels")
-
-
-def check_size(width: int, height: int, most: int) -> None:
-    """Raise FileReadError for a picture of more pixels than are allowed."""
-    if width * height > most:
-        raise FileReadError(
-            f"expected at most {most:,} pixels, found {width} x {height}; scale the picture down "
-            "or allow more with --max-pixels"
-        )
 
 
 def sniff(head: bytes) -> Format | None:
@@ -178,16 +118,6 @@ def what_it_seems(head: bytes) -> str:
     return "text" if printable >= 0.95 * len(head) else "unknown data"
 
 
-def _need(data: bytes, offset: int, size: int) -> bytes:
-    piece = data[offset : offset + size]
-    if offset < 0 or len(piece) < size:
-        raise Damaged(f"it ends at byte {len(data)}, before its header does")
-    return piece
-
-
-# JPEG ---------------------------------------------------------------------------------------------
-
-
 def read_jpeg_header(data: bytes) -> Header:
     """Walk the segments up to the first scan, then look for the end mark."""
     header: Header | None = None
@@ -197,7 +127,7 @@ def read_jpeg_header(data: bytes) -> Header:
     offset = 2
     while True:
         offset = data.find(b"\xff", offset)
-        marker = _need(data, offset, 2)[1] if offset >= 0 else _need(data, len(data), 1)[0]
+        marker = need(data, offset, 2)[1] if offset >= 0 else need(data, len(data), 1)[0]
         if marker in (0x00, 0xFF):
             offset += 1
             continue
@@ -206,10 +136,10 @@ def read_jpeg_header(data: bytes) -> Header:
             continue
         if marker == 0xD9:
             raise Damaged("it ends before its pixels begin")
-        size = struct.unpack(">H", _need(data, offset + 2, 2))[0]
+        size = struct.unpack(">H", need(data, offset + 2, 2))[0]
         if size < 2:
             raise Damaged(f"the segment at byte {offset} has no length")
-        body = _need(data, offset + 4, size - 2)
+        body = need(data, offset + 4, size - 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             header, process = _jpeg_frame(marker, body), marker
         elif marker == 0xE1 and body.startswith(b"Exif\0") and exif is None:
@@ -245,8 +175,6 @@ def _jpeg_frame(marker: int, body: bytes) -> Header:
     return Header(width, height, bits=bits, samples=samples)
 
 
-# PNG ----------------------------------------------------------------------------------------------
-
 # Deflate makes of a byte this many at most (RFC 1951: 258 of two bits).
 _MOST_DEFLATED: Final = 1032
 _PNG_COLOURS: Final = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
@@ -256,22 +184,22 @@ def read_png_header(data: bytes) -> Header:
     """Walk the chunks; profile and Exif may stand before or after the pixels."""
     chunks: dict[bytes, bytes] = {}
     packed = 0
-    if _need(data, 12, 4) != b"IHDR":
+    if need(data, 12, 4) != b"IHDR":
         raise Damaged("its first chunk is not IHDR")
-    width, height, bits, colour = struct.unpack(">IIBB", _need(data, 16, 10))
+    width, height, bits, colour = struct.unpack(">IIBB", need(data, 16, 10))
     header = Header(width, height, bits=bits, samples={0: 1, 4: 2, 6: 4}.get(colour, 3))
     offset = 8
     while offset + 12 <= len(data):
         size, kind = struct.unpack(">I4s", data[offset : offset + 8])
         start = offset + 8
-        if kind in _PNG_COLOURS and size < _ICC_LIMIT_BYTES:
+        if kind in _PNG_COLOURS and size < ICC_LIMIT_BYTES:
             chunks.setdefault(kind, data[start : start + size])
         elif kind == b"eXIf":
             header.exif = data[start : start + size].removeprefix(b"Exif\0\0")
         elif kind == b"IDAT":
             packed += size
         elif kind == b"acTL" and size == 8:
-            header.pages = struct.unpack(">I", _need(data, start, 4))[0]
+            header.pages = struct.unpack(">I", need(data, start, 4))[0]
         elif kind == b"IEND":
             row_bits = width * bits * {2: 3, 4: 2, 6: 4}.get(colour, 1)
             header.too_short = height * row_bits > 8 * _MOST_DEFLATED * packed
@@ -314,17 +242,14 @@ def _png_profile(body: bytes) -> bytes | None:
     name_end = body.find(b"\0")
     try:
         unpacker = zlib.decompressobj()
-        return unpacker.decompress(body[name_end + 2 :], _ICC_LIMIT_BYTES) or None
+        return unpacker.decompress(body[name_end + 2 :], ICC_LIMIT_BYTES) or None
     except zlib.error:
         return None
 
 
-# WebP ---------------------------------------------------------------------------------------------
-
-
 def read_webp_header(data: bytes) -> Header:
     """Walk the RIFF chunks; the canvas size, else that of the first picture."""
-    end = struct.unpack("<I", _need(data, 4, 4))[0] + 8
+    end = struct.unpack("<I", need(data, 4, 4))[0] + 8
     if end > len(data) + 1:
         raise Damaged(f"it ends at byte {len(data)} of {end}")
     header: Header | None = None
@@ -333,7 +258,7 @@ def read_webp_header(data: bytes) -> Header:
     frames, offset = 0, 12
     while offset + 8 <= min(end, len(data)):
         kind, size = struct.unpack("<4sI", data[offset : offset + 8])
-        body = data[offset + 8 : offset + 8 + min(size, _ICC_LIMIT_BYTES)]
+        body = data[offset + 8 : offset + 8 + min(size, ICC_LIMIT_BYTES)]
         if kind == b"EXIF":
             exif = body.removeprefix(b"Exif\0\0")
         elif kind == b"ICCP":
@@ -361,210 +286,6 @@ def _webp_size(kind: bytes, body: bytes) -> Header | None:
         return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     return None
 
-
-# AVIF and HEIF ------------------------------------------------------------------------------------
-
-# irot counts quarter turns anticlockwise, imir's axis 0 is top-bottom and 1 left-right; the
-# orientation that a rotation followed by a mirror amounts to.
-_TURNS: Final = {
-    (0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6,
-    (0, 0): 4, (0, 1): 2, (1, 0): 5, (1, 1): 7, (2, 0): 2, (2, 1): 4, (3, 0): 7, (3, 1): 5,
-}  # fmt: skip
-
-
-def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes between two offsets: name, start and end of what is inside."""
-    end = min(end, len(data))
-    while start + 8 <= end:
-        size, name = struct.unpack(">I4s", data[start : start + 8])
-        inside = start + 8
-        if size == 1 and start + 16 <= end:
-            size = struct.unpack(">Q", data[start + 8 : start + 16])[0]
-            inside = start + 16
-        elif size == 0:
-            size = end - start
-        if size < inside - start:
-            return
-        yield name, inside, min(start + size, end)
-        start += size
-
-
-def _box(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int]:
-    for name, inside, stop in boxes(data, start, end):
-        if name == wanted:
-            return inside, stop
-    raise Damaged(f"its {wanted.decode()} box is missing")
-
-
-def read_base_media_header(data: bytes) -> Header:
-    """Find the primary picture's properties and its Exif in the meta box."""
-    names = {name for name, _, _ in boxes(data, 0, len(data))}
-    if b"moov" in names and b"meta" not in names:
-        raise FileReadError(
-            "expected a still picture, found a sequence of pictures without one; export its first "
-            "picture as a still"
-        )
-    start, end = _box(data, 0, len(data), b"meta")
-    start += 4
-    primary_at, _ = _box(data, start, end, b"pitm")
-    wide = _need(data, primary_at, 1)[0] > 0
-    primary = int.from_bytes(_need(data, primary_at + 4, 4 if wide else 2), "big")
-    header = Header(0, 0)
-    turn, mirror, crop = 0, None, (0, 0, 0, 0)
-    for name, inside, stop in _item_properties(data, start, end, primary):
-        body = data[inside:stop]
-        if name == b"ispe" and len(body) >= 12:
-            header.width, header.height = struct.unpack(">II", body[4:12])
-        elif name == b"clap" and len(body) >= 16:
-            crop = struct.unpack(">4I", body[:16])
-        elif name == b"irot" and body:
-            turn = body[0] & 3
-        elif name == b"imir" and body:
-            mirror = body[0] & 1
-        elif name == b"colr" and body[:4] in (b"prof", b"rICC"):
-            header.icc_profile = body[4:]
-        elif name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
-            header.primaries, header.transfer = struct.unpack(">HH", body[4:8])
-    header.colours_told = header.icc_profile is not None or header.primaries not in (None, 2)
-    if header.icc_profile is None and header.transfer not in (colours.PQ, colours.HLG):
-        header.told_profile, note = colours.profile_of_h273(header.primaries, header.transfer)
-        header.notes += [note] if note else []
-    if crop[1] and crop[3]:
-        header.cropped = crop[0] // crop[1], crop[2] // crop[3]
-    _check_av1_sizes(data, start, end)
-    header.bits = _av1_bits(data, start, end)
-    header.orientation = _TURNS[turn, mirror]
-    header.exif = _item_exif(data, start, end)
-    return header
-
-
-# A superblock's side: encoders may fill their last ones up.
-_AV1_PADDING: Final = 128
-
-
-def _check_av1_sizes(data: bytes, start: int, end: int) -> None:
-    """Raise Damaged where a coded picture is larger than its item says.
-
-    libavif finds out only when it has decoded the whole; libheif by itself refuses such pictures.
-    """
-    for item in _items_of_type(data, *_box(data, start, end, b"iinf"), b"av01"):
-        said = [
-            struct.unpack(">2I", data[inside + 4 : inside + 12])
-            for name, inside, stop in _item_properties(data, start, end, item)
-            if name == b"ispe" and stop - inside >= 12
-        ]
-        place = _place_of_item(data, start, end, item)
-        if not said or place is None:
-            continue
-        width, height = av1.largest_picture(data[place[0] : place[0] + place[1]])
-        if width * height > (said[0][0] + _AV1_PADDING) * (said[0][1] + _AV1_PADDING):
-            raise Damaged(
-                f"it says {said[0][0]} x {said[0][1]} pixels and holds {width} x {height}"
-            )
-
-
-def _item_properties(
-    data: bytes, start: int, end: int, item: int
-) -> Iterator[tuple[bytes, int, int]]:
-    properties_at, stop = _box(data, start, end, b"iprp")
-    container = _box(data, properties_at, stop, b"ipco")
-    properties = list(boxes(data, *container))
-    inside, stop = _box(data, properties_at, stop, b"ipma")
-    version, flags = data[inside], data[inside + 3]
-    id_size, index_size = (4 if version else 2), (2 if flags & 1 else 1)
-    count = int.from_bytes(_need(data, inside + 4, 4), "big")
-    place = inside + 8
-    for _ in range(min(count, 100_000)):
-        identity = int.from_bytes(_need(data, place, id_size), "big")
-        number = _need(data, place + id_size, 1)[0]
-        place += id_size + 1
-        if identity == item:
-            for k in range(number):
-                raw = int.from_bytes(_need(data, place + k * index_size, index_size), "big")
-                index = raw & (0x7FFF if index_size == 2 else 0x7F)
-                if 0 < index <= len(properties):
-                    yield properties[index - 1]
-            return
-        place += number * index_size
-
-
-def _av1_bits(data: bytes, start: int, end: int) -> int:
-    inside, stop = _box(data, *_box(data, start, end, b"iprp"), b"ipco")
-    for name, at, last in boxes(data, inside, stop):
-        if name == b"av1C" and last - at >= 3:
-            return {0: 8, 0x40: 10, 0x60: 12}.get(data[at + 2] & 0x60, 8)
-    return 8
-
-
-def _item_exif(data: bytes, start: int, end: int) -> bytes | None:
-    """The Exif item's bytes, None where there is none or its place is told in a rarer way."""
-    try:
-        item = next(_items_of_type(data, *_box(data, start, end, b"iinf"), b"Exif"), None)
-        place = _place_of_item(data, start, end, item) if item is not None else None
-    except (Damaged, struct.error, IndexError):
-        return None
-    if place is None:
-        return None
-    body = data[place[0] : place[0] + min(place[1], 1 << 20)]
-    skip = int.from_bytes(body[:4], "big")
-    return body[4 + skip :].removeprefix(b"Exif\0\0") or None
-
-
-def _items_of_type(data: bytes, start: int, end: int, wanted: bytes) -> Iterator[int]:
-    first = start + (6 if data[start] == 0 else 8)
-    for name, inside, _ in boxes(data, first, end):
-        wide = data[inside] >= 3
-        identity = int.from_bytes(_need(data, inside + 4, 4 if wide else 2), "big")
-        kind = _need(data, inside + (10 if wide else 8), 4)
-        if name == b"infe" and data[inside] >= 2 and kind == wanted:
-            yield identity
-
-
-def _place_of_item(data: bytes, start: int, end: int, item: int) -> tuple[int, int] | None:
-    """Where an item's bytes lie, by what a `meta` box holds between two offsets."""
-    inside = {name: begin for name, begin, _ in boxes(data, start, end)}.get(b"idat")
-    return item_place(data, *_box(data, start, end, b"iloc"), item, inside)
-
-
-def item_place(
-    data: bytes, start: int, end: int, item: int, data_box: int | None = None
-) -> tuple[int, int] | None:
-    """Where an item's bytes lie and how many there are, by the `iloc` box between two offsets.
-
-    data_box: where the `idat` box's content begins, for items that lie in it. None if not known.
-    """
-    version = data[start]
-    sizes = struct.unpack(">H", _need(data, start + 4, 2))[0]
-    offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
-    index_size = sizes & 15 if version else 0
-    id_size = 4 if version == 2 else 2
-    place = start + 6
-
-    def number(size: int) -> int:
-        nonlocal place
-        value = int.from_bytes(_need(data, place, size), "big")
-        place += size
-        return value
-
-    for _ in range(min(number(id_size), 10_000)):
-        identity = number(id_size)
-        method = number(2) & 15 if version else 0
-        number(2)
-        base = number(base_size)
-        extents = number(2)
-        if not extents:
-            continue
-        number(index_size)
-        offset, length = number(offset_size), number(length_size)
-        if identity == item and (method == 0 or (method == 1 and data_box)):
-            inside = data_box or 0 if method == 1 else 0
-            return inside + base + offset, length or len(data)
-        # Only the first extent is asked for. Others may take no bytes at all, and be many.
-        place += (extents - 1) * (index_size + offset_size + length_size)
-    return None
-
-
-# Radiance HDR -------------------------------------------------------------------------------------
 
 _RESOLUTION: Final = re.compile(rb"([+-])([XY]) +(\d{1,9}) +([+-])([XY]) +(\d{1,9})\s*$")
 # (first axis and sign, second axis and sign) to the Exif orientation that turns it upright.

@@ -24,23 +24,18 @@ from ..pixels.color import Transfer
 from ..pixels.stripes import for_each_stripe
 from . import icc
 from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273, UNSPECIFIED
-from .containers import Damaged, Format, Header, RadianceHeader
+from .containers import Format, RadianceHeader
 from .exr import rgb_to_xyz
+from .headers import Header
 from .jpegxl import JpegXLHeader, decode_jpegxl
+from .rgbe import decode_radiance
 from .tiff import decode_tiff, full_range
 
-_ROWS_AT_ONCE: Final = 256
 _ROTATIONS: Final = {
     3: cv2.ROTATE_180,
     6: cv2.ROTATE_90_CLOCKWISE,
     8: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
-# XYZ (equal-energy white, as Radiance has it) to linear sRGB primaries: the matrix of
-# IEC 61966-2-1 with its rows scaled so that equal XYZ gives equal RGB.
-_XYZ_TO_SRGB: Final = np.array(
-    [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560],
-     [0.0556434, -0.2040259, 1.0572252]], np.float32,
-)  # fmt: skip
 
 
 @dataclass
@@ -77,7 +72,7 @@ def decode(path: Path, kind: Format, header: Header) -> Samples:
         return _decode_jpeg(data, header)
     if kind == "hdr":
         assert isinstance(header, RadianceHeader)
-        return Samples(_decode_radiance(data, header), transfer="linear")
+        return Samples(decode_radiance(data, header), transfer="linear")
     if kind == "jxl":
         assert isinstance(header, JpegXLHeader)
         return _decode_jpegxl(data, header)
@@ -214,9 +209,6 @@ def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:
     return samples
 
 
-# HDR pictures in codes of 10 and 12 bits ----------------------------------------------------------
-
-
 def _from_pq(
     array: NDArray[Any], model: str, primaries: int | None, *, premultiplied: bool = False
 ) -> Samples:
@@ -282,74 +274,6 @@ def _to_srgb_primaries(samples: Samples, primaries: int | None) -> None:
 
         for_each_stripe(array.shape[0], array.shape[1], work)
     samples.array = changed
-
-
-# Radiance HDR -------------------------------------------------------------------------------------
-
-
-def _decode_radiance(data: bytes, header: RadianceHeader) -> NDArray[np.float32]:
-    """Decode RGBE: (H, W, 3) float32, mantissa / 256 * 2^exponent."""
-    width, height = header.width, header.height
-    body = data[header.pixels_at :]
-    if body[:4] == b"\2\2" + struct.pack(">H", width) and 8 <= width < 32768:
-        array = np.empty((height, width, 3), np.float32)
-        imagecodecs.rgbe_decode(body, header=False, rle=True, out=array)
-    else:
-        array = _rgbe_to_float(_old_runs(body, width * height).reshape(height, width, 4))
-    if header.xyz:
-        matrix = _XYZ_TO_SRGB / _XYZ_TO_SRGB.sum(axis=1, keepdims=True)
-        array = np.maximum(cv2.transform(array, matrix), 0)
-    return array
-
-
-def _old_runs(body: bytes, count: int) -> NDArray[np.uint8]:
-    """Undo the old run-length scheme: (1, 1, 1, n) repeats the pixel before n times.
-
-    Runs in a row shift their counts by 8 bits each. A file without runs is `count` plain pixels.
-    """
-    pixels = np.frombuffer(body, np.uint8, len(body) // 4 * 4).reshape(-1, 4)
-    marks = np.flatnonzero((pixels[:, :3] == 1).all(axis=1))
-    if marks.size == 0:
-        if len(pixels) < count:
-            raise Damaged(f"it ends after {len(pixels)} of {count} pixels")
-        return pixels[:count]
-    repeats = np.ones(len(pixels), np.int64)
-    shift, before = 0, -2
-    for mark in marks:
-        shift = shift + 8 if mark == before + 1 else 0
-        repeats[mark] = int(pixels[mark, 3]) << min(shift, 32)
-        before = int(mark)
-    is_run = np.zeros(len(pixels), bool)
-    is_run[marks] = True
-    if is_run[0]:
-        raise Damaged("it begins with a run")
-    source = np.maximum.accumulate(np.where(is_run, 0, np.arange(len(pixels))))
-    ends = np.cumsum(np.minimum(repeats, count))
-    if ends[-1] < count:
-        raise Damaged(f"it ends after {ends[-1]} of {count} pixels")
-    last = int(np.searchsorted(ends, count))
-    repeats = repeats[: last + 1]
-    repeats[last] = count - (int(ends[last - 1]) if last else 0)
-    whole = np.repeat(pixels.view(np.uint32).ravel()[source[: last + 1]], repeats)
-    return whole.view(np.uint8).reshape(-1, 4)
-
-
-def _rgbe_to_float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    light = np.empty((*pixels.shape[:2], 3), np.float32)
-    for start in range(0, len(pixels), _ROWS_AT_ONCE):
-        rows = pixels[start : start + _ROWS_AT_ONCE]
-        exponents = rows[:, :, 3].astype(np.int32)
-        scale = np.where(exponents > 0, np.ldexp(np.float32(1), exponents - 136), 0)
-        np.multiply(
-            rows[:, :, :3],
-            scale[:, :, None],
-            out=light[start : start + len(rows)],
-            casting="unsafe",
-        )
-    return light
-
-
-# What all formats have in common ------------------------------------------------------------------
 
 
 def finish(

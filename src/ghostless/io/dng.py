@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from ..errors import FileReadError
 from ..pixels.stripes import for_each_stripe
-from .containers import Damaged
 from .exif import (
     SUB_DIRECTORIES,
     Tags,
@@ -33,6 +32,7 @@ from .exif import (
     long,
     short,
 )
+from .headers import Damaged
 from .tiff import check_complete, check_parts, quiet_tifffile
 
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT, _BITS = 0x0103, 0x0106, 0x0115, 0x0153, 0x0102

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import FileReadError
 from .colours import BT709_CHROMATICITIES
-from .containers import Damaged, Header
 from .exif import build_exif
+from .headers import Damaged, Header
 from .metadata import block_from_facts
 from .quiet import captured_stderr
 
@@ -237,9 +237,6 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     With alpha, or where the data window leaves some of the display window out, (H, W, 4), the
     colours multiplied by alpha.
     """
-    import Imath
-    import OpenEXR
-
     data = path.read_bytes()
     head = _parse(data)
     channels = _channels(head)
@@ -258,9 +255,33 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
     del data
     left, top, right, bottom = head.window("dataWindow")
     shape = (bottom - top + 1, right - left + 1)
+    array, opaque = _read_planes(source, names, top, shape, names[-1] == alpha)
+    notes: list[str] = []
+    window = head.window("displayWindow")
+    if opaque is None and _leaves_out(window, (left, top, right, bottom)):
+        opaque = np.ones(shape, np.float32)
+    array = _to_display_window(array, left, top, window, notes)
+    matrix = _to_bt709(head.attributes.get("chromaticities", (b"", b""))[1])
+    if matrix is not None:
+        notes.append("its primaries were converted to those of sRGB")
+        for start in range(0, len(array), _ROWS_AT_ONCE):
+            rows = array[start : start + _ROWS_AT_ONCE]
+            rows[:] = cv2.transform(rows, matrix)
+    if opaque is not None:
+        array = np.dstack([array, _to_display_window(opaque, left, top, window, [])])
+    return np.asarray(array), notes
+
+
+def _read_planes(
+    source: bytes, names: list[str], top: int, shape: tuple[int, int], with_alpha: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Colours (H, W, 3), a single channel in all three, and alpha (H, W) if it is the last one."""
+    import Imath
+    import OpenEXR
+
     array = np.empty((*shape, 3), np.float32)
-    opaque = np.empty(shape, np.float32) if names[-1] == alpha else None
-    colours = names[:-1] if opaque is not None else names
+    opaque = np.empty(shape, np.float32) if with_alpha else None
+    colours = names[:-1] if with_alpha else names
     as_float = Imath.PixelType(Imath.PixelType.FLOAT)
     with captured_stderr():
         file = OpenEXR.InputFile(io.BytesIO(source))
@@ -278,20 +299,7 @@ def decode_exr(path: Path) -> tuple[NDArray[np.float32], list[str]]:
                     opaque[start : start + len(rows)] = plane.reshape(rows.shape[:2])
         finally:
             file.close()
-    notes: list[str] = []
-    window = head.window("displayWindow")
-    if opaque is None and _leaves_out(window, (left, top, right, bottom)):
-        opaque = np.ones(shape, np.float32)
-    array = _to_display_window(array, left, top, window, notes)
-    matrix = _to_bt709(head.attributes.get("chromaticities", (b"", b""))[1])
-    if matrix is not None:
-        notes.append("its primaries were converted to those of sRGB")
-        for start in range(0, len(array), _ROWS_AT_ONCE):
-            rows = array[start : start + _ROWS_AT_ONCE]
-            rows[:] = cv2.transform(rows, matrix)
-    if opaque is not None:
-        array = np.dstack([array, _to_display_window(opaque, left, top, window, [])])
-    return np.asarray(array), notes
+    return array, opaque
 
 
 def _leaves_out(window: tuple[int, int, int, int], data: tuple[int, int, int, int]) -> bool:

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import struct
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 
 import cv2
@@ -31,16 +30,28 @@ from numpy.typing import NDArray
 
 from ..errors import FileReadError
 from ..pixels.stripes import for_each_stripe
-from .containers import Damaged, check_pixels, read_header
+from .containers import read_header
+from .gainmap_facts import (
+    CONTAINER,
+    DENOMINATOR,
+    HDRGM,
+    ITEM,
+    OFFSET,
+    GainMapFacts,
+    iso_block,
+    iso_version,
+    parse_iso_block,
+    parse_xml,
+    parse_xmp_of_map,
+    xmp_of_map,
+    xmp_of_picture,
+)
+from .headers import Damaged, check_pixels
 from .jpeg import APP1, APP2, head_end, segment, segments
 
 ISO_NAME: Final = b"urn:iso:std:iso:ts:21496:-1\0"
 XMP_NAME: Final = b"http://ns.adobe.com/xap/1.0/\0"
 MPF_NAME: Final = b"MPF\0"
-_OFFSET: Final = 1 / 64
-# ISO 21496-1 stores fractions; with this denominator they are the decimals that XMP prints.
-_DENOMINATOR: Final = 1_000_000
-_MULTI_CHANNEL, _BASE_COLOUR_SPACE, _COMMON_DENOMINATOR = 0x80, 0x40, 0x08
 # JPEG qualities of the map, tried in turn until the HDR rendition comes back within this error
 # (relative, the median of the samples). Its errors multiply the picture's light.
 _MAP_QUALITIES: Final = (80, 85, 90, 95, 98, 100)
@@ -56,31 +67,7 @@ _HISTOGRAM_STOPS: Final = 16
 _BINS_PER_STOP: Final = 64
 
 _NO_MAP: Final = "expected a JPEG with a gain map, found an ordinary one; give an HDR picture"
-
-Triple = tuple[float, float, float]
 Codes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class GainMapFacts:
-    """What a gain map's numbers mean; a value per channel, red, green, blue.
-
-    min_stops, max_stops: log2 of the gains that codes 0 and 255 stand for. gamma: the power that
-        codes were raised to. offset_sdr, offset_hdr: added to both sides before they are divided.
-    sdr_headroom_stops: log2 of the headroom up to which the picture is shown as it is.
-    hdr_headroom_stops: the same from which on the map is applied in full.
-    """
-
-    min_stops: Triple
-    max_stops: Triple
-    hdr_headroom_stops: float
-    gamma: Triple = (1.0, 1.0, 1.0)
-    offset_sdr: Triple = (_OFFSET, _OFFSET, _OFFSET)
-    offset_hdr: Triple = (_OFFSET, _OFFSET, _OFFSET)
-    sdr_headroom_stops: float = 0.0
-
-
-# From two renditions to a map and back ------------------------------------------------------------
 
 
 def make_gain_map(
@@ -94,10 +81,10 @@ def make_gain_map(
     Returns the map's codes (H, W, 3) and their meaning.
     """
     height, width = picture.shape[:2]
-    base = np.log2(light_of_code + np.float32(_OFFSET)).astype(np.float32)
+    base = np.log2(light_of_code + np.float32(OFFSET)).astype(np.float32)
 
     def gains(start: int, stop: int) -> NDArray[np.float32]:
-        stops = np.log2(hdr[start:stop] + np.float32(_OFFSET))
+        stops = np.log2(hdr[start:stop] + np.float32(OFFSET))
         stops -= cv2.LUT(picture[start:stop], base)
         return np.asarray(stops)
 
@@ -138,7 +125,7 @@ def _range_of(
 
 
 def _in_decimals(number: float) -> float:
-    return round(number * _DENOMINATOR) / _DENOMINATOR
+    return round(number * DENOMINATOR) / DENOMINATOR
 
 
 def apply_gain_map(
@@ -184,212 +171,6 @@ def _share_of_map(facts: GainMapFacts, headroom_stops: float | None) -> float:
     if whole == 0:
         return 1.0
     return min(max((headroom_stops - facts.sdr_headroom_stops) / whole, 0.0), 1.0)
-
-
-# What the map means: ISO 21496-1 ------------------------------------------------------------------
-
-
-def iso_block(facts: GainMapFacts) -> bytes:
-    """The binary block of ISO 21496-1, annex C.2, in the picture's primaries.
-
-    Numbers that all three channels share are written once, as for a map of one channel.
-    """
-
-    def fraction(value: float) -> bytes:
-        kind = ">iI" if value < 0 else ">II"
-        return struct.pack(kind, round(value * _DENOMINATOR), _DENOMINATOR)
-
-    channels = list(
-        zip(
-            facts.min_stops,
-            facts.max_stops,
-            facts.gamma,
-            facts.offset_sdr,
-            facts.offset_hdr,
-            strict=True,
-        )
-    )
-    flags = _BASE_COLOUR_SPACE
-    if len(set(channels)) == 1:
-        channels = channels[:1]
-    else:
-        flags |= _MULTI_CHANNEL
-    numbers = [facts.sdr_headroom_stops, facts.hdr_headroom_stops]
-    numbers += [value for channel in channels for value in channel]
-    return iso_version() + bytes((flags,)) + b"".join(map(fraction, numbers))
-
-
-def iso_version() -> bytes:
-    """Least version that a reader must know, and the writer's: what stands in the first picture."""
-    return struct.pack(">HH", 0, 0)
-
-
-def parse_iso_block(block: bytes) -> GainMapFacts:
-    """Read the block of ISO 21496-1 (with libultrahdr's common denominator too).
-
-    Raises Damaged where it is cut off, of a later version, or divides by 0.
-    """
-    try:
-        version, _, flags = struct.unpack(">HHB", block[:5])
-        if version != 0:
-            raise Damaged(f"its gain map is of version {version} of ISO 21496-1; 0 is known")
-        numbers = _fractions(block[5:], flags)
-        headrooms = [next(numbers), next(numbers)]
-        count = 3 if flags & _MULTI_CHANNEL else 1
-        channels = [[next(numbers) for _ in range(5)] for _ in range(count)]
-    except (struct.error, StopIteration, ZeroDivisionError) as error:
-        raise Damaged("its gain map's block of ISO 21496-1 is damaged") from error
-    low, high, gamma, sdr, hdr = (_triple(values) for values in zip(*channels, strict=True))
-    return _checked(GainMapFacts(low, high, headrooms[1], gamma, sdr, hdr, headrooms[0]))
-
-
-def _fractions(block: bytes, flags: int) -> Iterator[float]:
-    """The block's numbers in order; only the channels' first two may be negative."""
-    shared = struct.unpack(">I", block[:4])[0] if flags & _COMMON_DENOMINATOR else None
-    place, index = (0 if shared is None else 4), 0
-    while True:
-        kind = ">i" if index >= 2 and (index - 2) % 5 < 2 else ">I"
-        numerator = struct.unpack(kind, block[place : place + 4])[0]
-        place, index = place + 4, index + 1
-        denominator = shared
-        if denominator is None:
-            denominator = struct.unpack(">I", block[place : place + 4])[0]
-            place += 4
-        yield numerator / denominator
-
-
-def _triple(values: tuple[float, ...]) -> Triple:
-    return (values[0], values[0], values[0]) if len(values) == 1 else values[:3]  # type: ignore
-
-
-def _checked(facts: GainMapFacts) -> GainMapFacts:
-    numbers = (*facts.min_stops, *facts.max_stops, *facts.gamma, facts.hdr_headroom_stops)
-    if not np.isfinite(numbers).all() or max(map(abs, numbers)) > 64 or min(facts.gamma) <= 0:
-        raise Damaged("its gain map's numbers make no sense")
-    return facts
-
-
-# What the map means: Ultra HDR's XMP --------------------------------------------------------------
-
-_RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_HDRGM: Final = "http://ns.adobe.com/hdr-gain-map/1.0/"
-_CONTAINER: Final = "http://ns.google.com/photos/1.0/container/"
-_ITEM: Final = _CONTAINER + "item/"
-# What each of hdrgm's numbers is when it is left out (Adobe's specification).
-_HDRGM_DEFAULTS: Final = {
-    "GainMapMin": 0.0,
-    "Gamma": 1.0,
-    "OffsetSDR": _OFFSET,
-    "OffsetHDR": _OFFSET,
-    "HDRCapacityMin": 0.0,
-}
-
-
-def xmp_of_picture(map_bytes: int, carried: bytes = b"") -> bytes:
-    """The XMP of the first picture: that there is a map, and how many bytes it takes.
-
-    carried: rdf:Description elements of what else is said of the picture.
-    """
-    return _xmp(
-        f'xmlns:Container="{_CONTAINER}" xmlns:Item="{_ITEM}" xmlns:hdrgm="{_HDRGM}"'
-        ' hdrgm:Version="1.0"',
-        "<Container:Directory><rdf:Seq>"
-        '<rdf:li rdf:parseType="Resource">'
-        '<Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/></rdf:li>'
-        '<rdf:li rdf:parseType="Resource">'
-        '<Container:Item Item:Semantic="GainMap" Item:Mime="image/jpeg"'
-        f' Item:Length="{map_bytes}"/></rdf:li>'
-        "</rdf:Seq></Container:Directory>",
-        carried.decode(),
-    )
-
-
-def xmp_of_map(facts: GainMapFacts) -> bytes:
-    """The XMP of the gain map; numbers that differ between the channels become lists of three.
-
-    Some readers know no lists.
-    """
-    attributes = (
-        ' hdrgm:Version="1.0" hdrgm:BaseRenditionIsHDR="False"'
-        f' hdrgm:HDRCapacityMin="{facts.sdr_headroom_stops:.6f}"'
-        f' hdrgm:HDRCapacityMax="{facts.hdr_headroom_stops:.6f}"'
-    )
-    lists = ""
-    for name, values in (
-        ("GainMapMin", facts.min_stops),
-        ("GainMapMax", facts.max_stops),
-        ("Gamma", facts.gamma),
-        ("OffsetSDR", facts.offset_sdr),
-        ("OffsetHDR", facts.offset_hdr),
-    ):
-        if len(set(values)) == 1:
-            attributes += f' hdrgm:{name}="{values[0]:.6f}"'
-        else:
-            items = "".join(f"<rdf:li>{value:.6f}</rdf:li>" for value in values)
-            lists += f"<hdrgm:{name}><rdf:Seq>{items}</rdf:Seq></hdrgm:{name}>"
-    return _xmp(f'xmlns:hdrgm="{_HDRGM}"{attributes}', lists)
-
-
-def _xmp(attributes: str, inside: str, beside: str = "") -> bytes:
-    return (
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        f'<rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description rdf:about="" {attributes}>'
-        f"{inside}</rdf:Description>{beside}</rdf:RDF></x:xmpmeta>"
-    ).encode()
-
-
-def parse_xmp_of_map(packet: bytes) -> GainMapFacts:
-    """Read a gain map's `hdrgm` numbers. Raises Damaged where they are missing or make no sense."""
-    try:
-        description = next(
-            node
-            for node in _parse_xml(packet).iter(f"{{{_RDF}}}Description")
-            if f"{{{_HDRGM}}}Version" in node.attrib
-        )
-        values = {
-            name: _hdrgm_numbers(description, name)
-            for name in ("GainMapMin", "GainMapMax", "Gamma", "OffsetSDR", "OffsetHDR",
-                         "HDRCapacityMin", "HDRCapacityMax")
-        }  # fmt: skip
-    except (ElementTree.ParseError, StopIteration, ValueError) as error:
-        raise Damaged("its gain map's XMP is damaged") from error
-    base_is_hdr = description.get(f"{{{_HDRGM}}}BaseRenditionIsHDR", "False")
-    if base_is_hdr.lower() == "true":
-        raise Damaged("its first picture is the HDR one, which is not known here")
-    return _checked(
-        GainMapFacts(
-            values["GainMapMin"],
-            values["GainMapMax"],
-            values["HDRCapacityMax"][0],
-            values["Gamma"],
-            values["OffsetSDR"],
-            values["OffsetHDR"],
-            values["HDRCapacityMin"][0],
-        )
-    )
-
-
-def _parse_xml(packet: bytes) -> ElementTree.Element:
-    if b"<!" in packet:  # no entities, which can blow a kilobyte up to gigabytes
-        raise ValueError("declarations in XMP")
-    return ElementTree.fromstring(packet.strip(b"\0 \n"))
-
-
-def _hdrgm_numbers(description: ElementTree.Element, name: str) -> Triple:
-    text = description.get(f"{{{_HDRGM}}}{name}")
-    node = description.find(f"{{{_HDRGM}}}{name}")
-    if text is not None:
-        texts = [text]
-    elif node is not None:
-        texts = [item.text or "" for item in node.iter(f"{{{_RDF}}}li")] or [node.text or ""]
-    elif name in _HDRGM_DEFAULTS:
-        texts = [str(_HDRGM_DEFAULTS[name])]
-    else:
-        raise ValueError(f"{name} is missing")
-    return _triple(tuple(float(text) for text in texts))
-
-
-# The file -----------------------------------------------------------------------------------------
 
 
 def join_jpegs(
@@ -490,7 +271,7 @@ def read_gain_map(data: bytes, max_pixels: int) -> tuple[Codes, GainMapFacts]:
     for marker, _, body in segments(second):
         if marker == APP2 and body.startswith(ISO_NAME) and len(body) > len(ISO_NAME) + 4:
             blocks.append(body[len(ISO_NAME) :])
-        elif marker == APP1 and body.startswith(XMP_NAME) and _HDRGM.encode() in body:
+        elif marker == APP1 and body.startswith(XMP_NAME) and HDRGM.encode() in body:
             packets.append(body[len(XMP_NAME) :])
     if not blocks and not packets:
         raise FileReadError(_NO_MAP)
@@ -533,9 +314,9 @@ def _mpf_offset(tiff: bytes) -> int:
 
 def _container_length(packet: bytes) -> int:
     try:
-        for item in _parse_xml(packet).iter(f"{{{_CONTAINER}}}Item"):
-            if item.get(f"{{{_ITEM}}}Semantic") == "GainMap":
-                return int(item.get(f"{{{_ITEM}}}Length", "0"))
+        for item in parse_xml(packet).iter(f"{{{CONTAINER}}}Item"):
+            if item.get(f"{{{ITEM}}}Semantic") == "GainMap":
+                return int(item.get(f"{{{ITEM}}}Length", "0"))
     except (ElementTree.ParseError, ValueError) as error:
         raise Damaged("its XMP is damaged") from error
     raise FileReadError(_NO_MAP)

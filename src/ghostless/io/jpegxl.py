@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from .containers import Damaged, Header
+from .headers import Damaged, Header
 
 _CODESTREAM_START: Final = b"\xff\x0a"
 # More than any header without an ICC profile takes.

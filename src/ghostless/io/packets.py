@@ -17,8 +17,10 @@ from typing import Final
 
 import imagecodecs
 
-from .containers import Damaged, Format, boxes, item_place
+from .base_media import boxes, item_place
+from .containers import Format
 from .exif import Tags, Value
+from .headers import Damaged
 from .jpeg import segments
 
 XMP_NAME: Final = b"http://ns.adobe.com/xap/1.0/\0"

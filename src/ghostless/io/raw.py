@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from .containers import Damaged, Header, check_size, read_jpeg_header
+from .containers import read_jpeg_header
 from .decode import check_floats, turn
 from .dng import (
     MAX_VALUE_BYTES,
@@ -31,6 +31,7 @@ from .dng import (
     stand_in,
 )
 from .exif import ExifBlock, build_exif
+from .headers import Damaged, Header, check_size
 from .metadata import block_from_facts, compact_block, facts_by_exifread
 from .quiet import captured_stderr
 from .tiff import file_reader

@@ -26,19 +26,10 @@ from ..pixels.holes import fill_holes
 from ..work.spill import settled
 from . import icc
 from .colours import HLG
-from .containers import (
-    FORMAT_NAMES,
-    HEAD_BYTES,
-    Damaged,
-    Format,
-    Header,
-    check_pixels,
-    read_header,
-    sniff,
-    what_it_seems,
-)
+from .containers import FORMAT_NAMES, HEAD_BYTES, Format, read_header, sniff, what_it_seems
 from .decode import Samples, decode, finish, require_heif, turn
 from .gainmap import apply_gain_map, read_gain_map
+from .headers import Damaged, Header, check_pixels
 from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
 from .packets import read_packets

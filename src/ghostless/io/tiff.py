@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileReadError
-from .containers import Damaged, Header, exif_orientation, read_webp_header, take_colours_of_exif
+from .containers import exif_orientation, read_webp_header, take_colours_of_exif
 from .exif import SUB_DIRECTORIES, Tags, TiffReader, build_exif, bytes_reader
+from .headers import Damaged, Header
 from .jpeg import segments
 from .jpegxl import read_jpegxl_header
 from .metadata import compact_block

@@ -27,7 +27,7 @@ from ..io.encode import FORMAT_BY_SUFFIX
 from ..io.regular import read_regular
 from ..methods import METHODS, Method
 from ..nn.settings import QUALITIES, NetworkSettings
-from ..tone.tonemap import OPERATORS
+from ..tone.operators import OPERATORS
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "files"
 _MOST_BYTES = 65_536

@@ -22,10 +22,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from ..demo import PHOTOS, REFERENCE, TRUTH
-from .data.camera import CameraModel, CameraSettings
+from .data.camera import CameraModel
+from .data.camera_settings import CameraSettings
 from .render.engine import Camera, Rendering, RenderSettings, World, render
-from .render.room import build_room, walker
+from .render.room import build_room
 from .render.shapes import Array, Vector
+from .render.walker import walker
 
 _EYE, _TURN_DEGREES = (2.35, 1.42, 0.25), (-1.5, 1.5, 0.0)
 _FOCAL_WIDTHS = 0.69

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import MissingPackageError, OutputError, unknown_name
-from ..io.write import WriteSettings, check_output, write_atomically
+from ..io.atomic import write_atomically
+from ..io.write import WriteSettings, check_output
 from ..methods.graphs import GRAPHS, Graph, Port
 
 if TYPE_CHECKING:
@@ -125,15 +126,8 @@ def export_onnx(
     graph = source.make(loaded)
     graph.module.eval().requires_grad_(False)
     data = _to_onnx(graph, network, info)
-    difference, sizes = None, _sizes(graph)
-    if settings.check:
-        difference = max(_difference(graph, data, size) for size in sizes)
-        if not difference <= TOLERANCE:  # NaN must not pass
-            raise OutputError(
-                f"{target}: expected onnxruntime to agree with torch to {TOLERANCE:g} of the "
-                f"largest value, found a difference of {difference:g}; nothing was written "
-                "(other versions of torch, onnx or onnxruntime may do better)"
-            )
+    sizes = _sizes(graph)
+    difference = _checked_difference(graph, data, sizes, target) if settings.check else None
     write_atomically(
         target,
         lambda scratch: _write(scratch, data),
@@ -154,6 +148,18 @@ def export_onnx(
         difference=difference,
         sizes=tuple(sizes) if settings.check else (),
     )
+
+
+def _checked_difference(graph: Any, data: bytes, sizes: Any, target: Path) -> float:
+    """How far onnxruntime and torch are apart; OutputError if that is too much."""
+    difference = max(_difference(graph, data, size) for size in sizes)
+    if not difference <= TOLERANCE:  # NaN must not pass
+        raise OutputError(
+            f"{target}: expected onnxruntime to agree with torch to {TOLERANCE:g} of the "
+            f"largest value, found a difference of {difference:g}; nothing was written "
+            "(other versions of torch, onnx or onnxruntime may do better)"
+        )
+    return difference
 
 
 def _need_packages(network: str, check: bool) -> None:

@@ -30,7 +30,8 @@ from ..nn.settings import NetworkSettings
 from ..nn.weights import has_weights
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
-from ..tone.tonemap import OPERATORS, ToneMapSettings, check_operator
+from ..tone.operators import OPERATORS
+from ..tone.tonemap import ToneMapSettings, check_operator
 from ..unused import check_unused, without_unused
 from .limits import Limits
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ..bracket import Fused, Metadata, Space, Stack
 from ..cli.show import bracket_facts
 from ..errors import GhostlessError
-from ..exposure.assign import choose_reference
+from ..exposure.reference import choose_reference
 from ..io.read import ReadSettings
 from ..io.write import space_of, write_hdr_image, write_image
 from ..methods.maps import ATTENTION, WEIGHT_MAPS, attention_map

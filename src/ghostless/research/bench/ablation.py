@@ -8,72 +8,37 @@ beside in the tables where a paper has them.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bracket import Frame, Stack
 from ...errors import FileReadError, OptionError, OutputError, unknown_name
 from ...io.write import WriteSettings, write_text
-from ...methods import METHODS, get_method
+from ...methods import get_method
 from ...nn.settings import needs_networks_extra
-from ..metrics import METRICS, Images, score
+from ..environment import environment
+from ..metrics import Images, score
 from ..metrics.radiance import scaled
+from ..metrics.table import METRICS
 from .networks import network_kind
-from .results import bootstrap
-from .run import environment
 
 if TYPE_CHECKING:
-    from ..train.samples import Batch, TrainingData
+    pass
+from .ablation_result import AblationResult
+from .ablations import ABLATIONS, Variant
+from .held_out import Scene
 
 _OVERWRITE = WriteSettings(overwrite=True)
 Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of a table.
-
-    architecture: switches of the network. recipe: changed numbers of the training. settings: of
-    the method when it fuses. published: the paper's own figures, by our metrics' names.
-    """
-
-    name: str
-    architecture: Mapping[str, Any] = field(default_factory=dict)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    published: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """All of a paper's ablations.
-
-    tables: names of variants by the title of their table. batch, patch: of the brief trainings.
-    scenes: makes the held-out scenes. first_stage: trained once for all variants, if there is one.
-    note: what a reader must know.
-    """
-
-    variants: tuple[Variant, ...]
-    tables: Mapping[str, tuple[str, ...]]
-    metrics: tuple[str, ...]
-    batch: int
-    patch: int
-    scenes: Callable[[TrainingData], list[_Scene]]
-    stage: str = "fusion"
-    first_stage: str | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,430 +67,6 @@ class AblationSettings:
             raise OptionError(
                 f"expected at least 1 step and 1 scene, found {self.steps} and {self.scenes}"
             )
-
-
-# ---- held-out scenes ----
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """Frames to fuse and what the result is compared with."""
-
-    name: str
-    stack: Stack
-    truth: NDArray[np.uint8] | None = None
-    radiance: NDArray[np.float32] | None = None
-
-
-def _pairs(data: TrainingData) -> list[_Scene]:
-    return [_pair_scene(number, batch) for number, batch in enumerate(data.held_out_pairs())]
-
-
-def _moved_pairs(data: TrainingData) -> list[_Scene]:
-    """The middle 256 pixels of each pair, the brighter one moved as in the training."""
-    import torch
-
-    from ...nn.homography import SIDE_PIXELS
-    from ..train.chen_chuang import UNREGISTERED, middle
-    from ..train.samples import make_homography_pairs, margin_of
-
-    side = SIDE_PIXELS + 2 * margin_of(UNREGISTERED)
-    scenes = []
-    for number, batch in enumerate(data.held_out_pairs()):
-        generator = torch.Generator(data.device).manual_seed(number)
-        under, over, target = (middle(batch[name], side) for name in ("under", "over", "target"))
-        offsets = UNREGISTERED.draw(1, generator)
-        made = make_homography_pairs(under, over, offsets, margin_of(UNREGISTERED))
-        moved = {"under": made.first, "over": made.second, "target": middle(target, SIDE_PIXELS)}
-        scenes.append(_pair_scene(number, moved))
-    return scenes
-
-
-def _pair_scene(number: int, batch: Batch) -> _Scene:
-    frames = tuple(Frame(_levels(batch[name])) for name in ("under", "over"))
-    radiance = _pixels(batch["radiance"]) if "radiance" in batch else None
-    return _Scene(f"{number:02d}", Stack(frames, reference=0), _levels(batch["target"]), radiance)
-
-
-def _brackets(data: TrainingData) -> list[_Scene]:
-    from ...pixels import color
-
-    scenes = []
-    for number, batch in enumerate(data.held_out_brackets()):
-        frames = []
-        for index in range(3):
-            # Linearised by its own camera, as a frame with a known curve would be.
-            light = np.clip(_pixels(batch["light"][:, index]), 0, 1)
-            codes = np.rint(color.linear_to_srgb(light) * 65535).astype(np.uint16)
-            frames.append(Frame(codes, stops=float(batch["stops"][0, index])))
-        scenes.append(
-            _Scene(
-                f"{number:02d}",
-                Stack(tuple(frames), reference=1),
-                radiance=_pixels(batch["radiance"]),
-            )
-        )
-    return scenes
-
-
-def _pixels(image: Any) -> NDArray[np.float32]:
-    """(1, 3, H, W) of a tensor as (H, W, 3)."""
-    return np.ascontiguousarray(image[0].permute(1, 2, 0).float().cpu().numpy())
-
-
-def _levels(image: Any) -> NDArray[np.uint8]:
-    return np.rint(np.clip(_pixels(image), 0, 1) * 255).astype(np.uint8)
-
-
-# ---- the table ----
-
-_LUMA_METRICS = ("MEF_SSIM", "PSNR", "MI", "CC")
-
-
-def _lcndr(*values: float) -> dict[str, float]:
-    return dict(zip(_LUMA_METRICS, values, strict=True))
-
-
-_HDR_METRICS = ("PSNR_mu", "PSNR_linear", "SSIM_mu", "SSIM_linear")
-
-
-def _hdr_gan(*values: float) -> dict[str, float]:
-    return dict(zip(_HDR_METRICS, values, strict=True))
-
-
-_TONE_METRICS = ("TMQI", "TMQI_fidelity", "TMQI_naturalness")
-
-
-def _dpgn(*values: float) -> dict[str, float]:
-    return dict(zip(_TONE_METRICS, values, strict=True))
-
-
-ABLATIONS: dict[str, Ablation] = {
-    "chen-chuang": Ablation(
-        variants=(
-            Variant("full", recipe={"registration": "network"}, settings={"homography": "on"}),
-            Variant(
-                "without homography",
-                recipe={"registration": "none"},
-                settings={"homography": "off"},
-            ),
-            Variant(
-                "without attention",
-                architecture={"attention": False},
-                recipe={"registration": "network"},
-                settings={"homography": "on"},
-            ),
-            Variant(
-                "added to a local fusion",
-                architecture={"adds_to": "local fusion"},
-                recipe={"registration": "network"},
-                settings={"homography": "on"},
-            ),
-        ),
-        tables={
-            "Components (figure 6)": ("full", "without homography", "without attention"),
-            "What the output is added to (ours)": ("added to a local fusion", "full"),
-        },
-        metrics=("PSNR", "SSIM", "MS_SSIM"),
-        batch=4,
-        patch=256,
-        scenes=_moved_pairs,
-        first_stage="homography",
-        note="Scored on pairs whose brighter frame is moved by up to 32 of 256 pixels at each "
-        "corner. The paper shows pictures only.",
-    ),
-    "mef-gan": Ablation(
-        variants=(
-            Variant("full"),
-            Variant("without local detail block", architecture={"local_block": False}),
-            Variant("without self-attention block", architecture={"attention_block": False}),
-            Variant("without gradient loss", recipe={"gradient_weight": 0.0}),
-        ),
-        tables={
-            "Blocks (table III)": (
-                "full",
-                "without local detail block",
-                "without self-attention block",
-            ),
-            "Gradient loss (figure 11)": ("full", "without gradient loss"),
-        },
-        metrics=("PSNR_I", "PSNR_S", "CC_I", "CC_S", "MSSIM", "SD"),
-        batch=8,
-        patch=144,
-        scenes=_pairs,
-        note="The figures of the paper's table are not at hand.",
-    ),
-    "lcndr": Ablation(
-        variants=(
-            Variant("full", published=_lcndr(0.936, 19.521, 7.176, 0.980)),
-            Variant(
-                "without extraction (CEM)",
-                architecture={"extraction": False},
-                published=_lcndr(0.916, 18.848, 6.890, 0.952),
-            ),
-            Variant(
-                "without edge revision (ERM)",
-                architecture={"edge_revision": False},
-                published=_lcndr(0.866, 13.787, 5.714, 0.948),
-            ),
-            Variant(
-                "without self-attention (SAM)",
-                architecture={"attention": False},
-                published=_lcndr(0.925, 19.153, 6.963, 0.957),
-            ),
-            Variant(
-                "1 coordinate-attention block",
-                architecture={"coordinate_blocks": 1},
-                published=_lcndr(0.930, 19.387, 7.025, 0.972),
-            ),
-            Variant(
-                "2 coordinate-attention blocks",
-                architecture={"coordinate_blocks": 2},
-                published=_lcndr(0.933, 19.493, 7.108, 0.976),
-            ),
-            Variant(
-                "add, add",
-                architecture={"tradeoff": "add_add"},
-                published=_lcndr(0.886, 13.787, 6.023, 0.864),
-            ),
-            Variant(
-                "add, multiply",
-                architecture={"tradeoff": "add_multiply"},
-                published=_lcndr(0.816, 10.706, 6.068, 0.801),
-            ),
-            Variant(
-                "multiply, multiply",
-                architecture={"tradeoff": "multiply_multiply"},
-                published=_lcndr(0.902, 18.753, 7.105, 0.912),
-            ),
-        ),
-        tables={
-            "Modules (table IV)": (
-                "full",
-                "without extraction (CEM)",
-                "without edge revision (ERM)",
-                "without self-attention (SAM)",
-            ),
-            "Coordinate-attention blocks (table V)": (
-                "1 coordinate-attention block",
-                "2 coordinate-attention blocks",
-                "full",
-            ),
-            "Feature trade-off, over then under (table VI)": (
-                "add, add",
-                "add, multiply",
-                "multiply, multiply",
-                "full",
-            ),
-        },
-        metrics=_LUMA_METRICS,
-        batch=8,
-        patch=128,
-        scenes=_pairs,
-        note="The marks of table IV cannot be read; its rows M1 to M3 are taken in the order of "
-        "its columns C, E, S.",
-    ),
-    "hdr-gan": Ablation(
-        variants=(
-            Variant("full", published=_hdr_gan(43.922, 41.572, 0.9905, 0.9865)),
-            Variant(
-                "two scales",
-                architecture={"scales": 2},
-                published=_hdr_gan(43.710, 41.139, 0.9904, 0.9855),
-            ),
-            Variant(
-                "four scales",
-                architecture={"scales": 4},
-                published=_hdr_gan(43.901, 41.416, 0.9906, 0.9865),
-            ),
-            Variant(
-                "without merging blocks",
-                architecture={"merging": False},
-                published=_hdr_gan(43.595, 41.009, 0.9900, 0.9854),
-            ),
-            Variant(
-                "one supervised output",
-                architecture={"auxiliary_outputs": False},
-                published=_hdr_gan(43.838, 41.381, 0.9905, 0.9857),
-            ),
-            Variant(
-                "without discriminator",
-                recipe={"adversarial_weight": 0.0},
-                published=_hdr_gan(43.729, 41.013, 0.9903, 0.9858),
-            ),
-            Variant("added to a merge", architecture={"adds_to": "merge"}),
-        ),
-        tables={
-            "Structure and supervision (table II)": (
-                "two scales",
-                "four scales",
-                "without merging blocks",
-                "one supervised output",
-                "full",
-            ),
-            "Discriminator (table III)": ("without discriminator", "full"),
-            "What the outputs are added to (ours)": ("added to a merge", "full"),
-        },
-        metrics=_HDR_METRICS,
-        batch=2,
-        patch=128,
-        scenes=_brackets,
-        stage="reconstruction",
-        note="Results are brought to the truth's exposure first. The second output is scored "
-        "(of two scales the only one), as in the paper's best rows.",
-    ),
-    "dpgn": Ablation(
-        variants=(
-            Variant("CPG encoder, DPG decoder", published=_dpgn(0.8056, 0.6618, 0.5618)),
-            Variant(
-                "plain encoder and decoder",
-                architecture={"content_priors": False, "detail_priors": False},
-                published=_dpgn(0.7272, 0.5755, 0.3300),
-            ),
-            Variant(
-                "CPG encoder only",
-                architecture={"detail_priors": False},
-                published=_dpgn(0.7781, 0.6105, 0.4515),
-            ),
-            Variant(
-                "DPG decoder only",
-                architecture={"content_priors": False},
-                published=_dpgn(0.8014, 0.6113, 0.5767),
-            ),
-            Variant("added to a local fusion", architecture={"adds_to": "local fusion"}),
-        ),
-        tables={
-            "Priors (table 2)": (
-                "plain encoder and decoder",
-                "CPG encoder only",
-                "DPG decoder only",
-                "CPG encoder, DPG decoder",
-            ),
-            "What the output is added to (ours)": (
-                "added to a local fusion",
-                "CPG encoder, DPG decoder",
-            ),
-        },
-        metrics=(*_TONE_METRICS, "PSNR", "SSIM", "MEF_SSIM"),
-        batch=4,
-        patch=128,
-        scenes=_pairs,
-        note="TMQI against the simulated scene's true radiance; the paper does not name its own.",
-    ),
-}
-
-
-# ---- what a run found ----
-
-
-@dataclass(frozen=True)
-class AblationResult:
-    """Values by variant, scene and metric; `missing` names the variants that are not done yet."""
-
-    method: str
-    out: Path
-    settings: Mapping[str, Any]
-    records: Mapping[str, Mapping[str, Any]]
-    missing: tuple[str, ...]
-
-    @property
-    def ablation(self) -> Ablation:
-        return ABLATIONS[self.method]
-
-    def mean(self, variant: str, metric: str) -> tuple[float, float, float] | None:
-        """Mean over scenes and its 95 % bootstrap interval."""
-        scenes = self.records.get(variant, {}).get("scenes", {})
-        values = [found[metric] for found in scenes.values() if found.get(metric) is not None]
-        if not values:
-            return None
-        low, high = bootstrap(np.array([values]), int(self.settings["seed"]))
-        return float(np.mean(values)), float(low[0]), float(high[0])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything in plain JSON types."""
-        return {
-            "method": self.method,
-            "paper": METHODS[self.method].paper,
-            "note": self.ablation.note,
-            "settings": dict(self.settings),
-            "tables": {title: list(names) for title, names in self.ablation.tables.items()},
-            "variants": {
-                variant.name: {
-                    "published": dict(variant.published),
-                    "architecture": dict(variant.architecture),
-                    "recipe": dict(variant.recipe),
-                    "fusing": dict(variant.settings),
-                    "means": {m: self.mean(variant.name, m) for m in self.ablation.metrics},
-                    **self.records.get(variant.name, {}),
-                }
-                for variant in self.ablation.variants
-            },
-            "missing": list(self.missing),
-        }
-
-    def as_csv(self) -> str:
-        """One line for each variant and metric."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["variant", "metric", "mean", "low", "high", "published"])
-        for variant in self.ablation.variants:
-            for metric in self.ablation.metrics:
-                found = self.mean(variant.name, metric) or ("", "", "")
-                published = variant.published.get(metric, "")
-                writer.writerow([variant.name, metric, *found, published])
-        return out.getvalue()
-
-    def as_text(self) -> str:
-        """The tables in Markdown, with what a reader must know."""
-        by_name = {variant.name: variant for variant in self.ablation.variants}
-        scenes = {len(record["scenes"]) for record in self.records.values()}
-        lines = [
-            f"# Ablation of {self.method}",
-            "",
-            f"{METHODS[self.method].paper}. Every variant trained alike: preset "
-            f"{self.settings['preset']}, {self.settings['steps']} steps of "
-            f"{self.settings['batch']} patches of {self.settings['patch']} pixels, seed "
-            f"{self.settings['seed']}; best weights by validation; scored on "
-            f"{max(scenes, default=0)} held-out scenes, 95 % intervals of the mean. The paper's "
-            "own figures (its data, its full training) stand beside: compare the order of the "
-            f"rows, not the values. {self.ablation.note}".rstrip(),
-        ]
-        for title, names in self.ablation.tables.items():
-            rows = [by_name[name] for name in names]
-            shown = [m for m in self.ablation.metrics if any(m in v.published for v in rows)]
-            header = ["variant", "parameters"]
-            header += [f"{m} {'↑' if METRICS[m].higher_is_better else '↓'}" for m in self._metrics]
-            header += [f"paper's {metric}" for metric in shown]
-            lines += ["", f"## {title}", "", f"| {' | '.join(header)} |"]
-            lines.append("|" + "---|" * len(header))
-            lines += [f"| {' | '.join(self._cells(row, names, shown))} |" for row in rows]
-        if self.missing:
-            lines += ["", f"Not done yet: {', '.join(self.missing)}."]
-        return "\n".join(lines) + "\n"
-
-    @property
-    def _metrics(self) -> tuple[str, ...]:
-        return self.ablation.metrics
-
-    def _cells(self, variant: Variant, names: Sequence[str], published: Sequence[str]) -> list[str]:
-        count = self.records.get(variant.name, {}).get("parameters")
-        cells = [variant.name, "-" if count is None else f"{count:,}"]
-        for metric in self._metrics:
-            found = self.mean(variant.name, metric)
-            if found is None:
-                cells.append("-")
-                continue
-            value, low, high = found
-            others = [other[0] for name in names if (other := self.mean(name, metric))]
-            best = max(others) if METRICS[metric].higher_is_better else min(others)
-            text = f"{value:.5g} ({low:.4g} to {high:.4g})"
-            cells.append(f"**{text}**" if value == best and len(others) > 1 else text)
-        return cells + [
-            f"{variant.published[m]:g}" if m in variant.published else "-" for m in published
-        ]
-
-
-# ---- running ----
 
 
 def run(
@@ -639,7 +180,7 @@ class _Session:
         self.ends = None
         if settings.minutes is not None:
             self.ends = time.monotonic() + 60 * settings.minutes
-        self._scenes: list[_Scene] | None = None
+        self._scenes: list[Scene] | None = None
 
     def finish(self, variant: Variant) -> bool:
         """Train and score a variant as far as the time lasts; whether it is done."""
@@ -747,7 +288,7 @@ class _Session:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(record, indent=1, default=str) + "\n", path, _OVERWRITE)
 
-    def _held_out(self) -> list[_Scene]:
+    def _held_out(self) -> list[Scene]:
         if self._scenes is None:
             from ...nn.settings import choose_device
             from ..train.sources import open_data
@@ -781,7 +322,7 @@ class _Session:
         return AblationResult(self.method, self.out, self.asked, records, missing)
 
 
-def _values(scene: _Scene, fused: NDArray[Any], metrics: Sequence[str]) -> dict[str, float | None]:
+def _values(scene: Scene, fused: NDArray[Any], metrics: Sequence[str]) -> dict[str, float | None]:
     if scene.truth is None:
         assert scene.radiance is not None
         linear = scaled(fused, scene.radiance).astype(np.float32)

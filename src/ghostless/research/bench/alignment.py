@@ -9,6 +9,7 @@ Deep Image Homography Estimation (2016), on pairs of different exposure.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,6 +298,20 @@ def _score(
     )
 
 
+def _methods(asked: Sequence[str] | None) -> tuple[str, ...]:
+    known = METHODS | NETWORK_METHODS
+    names = tuple(asked or (known if homography_net.is_ready() else METHODS))
+    for name in names:
+        if name not in known:
+            raise unknown_name("alignment method", name, known)
+    return names
+
+
+def _parts(used: Sequence[str]) -> dict[str, list[str]]:
+    """Pairs by half, every other one, and all of them."""
+    return {"tuned": [*used[::2]], "held out": [*used[1::2]], "all": [*used]}
+
+
 def run(
     data: Path,
     *,
@@ -315,50 +330,40 @@ def run(
     Pairs smaller than a patch and its largest motion are left out and named in the result.
     Raises FileReadError for missing data, OptionError for an unknown pair or method.
     """
-    known = METHODS | NETWORK_METHODS
-    names = tuple(methods or (known if homography_net.is_ready() else METHODS))
-    for name in names:
-        if name not in known:
-            raise unknown_name("alignment method", name, known)
+    names, known = _methods(methods), METHODS | NETWORK_METHODS
     images = read_pairs(data, pairs)
     need = PATCH_PIXELS + 2 * max(radii)
     used = tuple(n for n, pair in images.items() if min(pair[0].shape[:2]) >= need)
-    halves = {name: ("tuned", "held out")[index % 2] for index, name in enumerate(used)}
-    errors: dict[tuple[str, int, str], list[float]] = {}
-    seconds: dict[tuple[str, int, str], list[float]] = {}
-    still: dict[tuple[int, str], list[float]] = {}
-    for count, pair in enumerate(used):
+    errors: dict[tuple[str, int, str], list[float]] = defaultdict(list)
+    seconds: dict[tuple[str, int, str], list[float]] = defaultdict(list)
+    still: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for count, pair in enumerate(used, start=1):
         # Seeded by the pair's name too, so that a choice of pairs does not change the patches.
         random = np.random.default_rng([seed, *pair.encode()])
         for radius in radii:
             for _ in range(patches):
                 case = make_patch_pair(pair, images[pair], radius, random)
-                still.setdefault((radius, pair), []).append(corner_error(np.eye(3), case.truth))
+                still[radius, pair].append(corner_error(np.eye(3), case.truth))
                 for name in names:
                     start = time.perf_counter()
                     matrix = known[name](case.reference, case.moving)
-                    spent = time.perf_counter() - start
-                    seconds.setdefault((name, radius, pair), []).append(spent)
-                    errors.setdefault((name, radius, pair), []).append(
-                        corner_error(matrix, case.truth)
-                    )
+                    seconds[name, radius, pair].append(time.perf_counter() - start)
+                    errors[name, radius, pair].append(corner_error(matrix, case.truth))
         if progress is not None:
-            progress((count + 1) / len(used))
-    scores = []
-    for radius in radii:
-        for half in ("tuned", "held out", "all"):
-            chosen = [p for p in used if half in ("all", halves[p])]
-            for name in names if chosen else ():
-                scores.append(
-                    _score(
-                        name,
-                        radius,
-                        half,
-                        [e for p in chosen for e in errors[name, radius, p]],
-                        [e for p in chosen for e in still[radius, p]],
-                        [s for p in chosen for s in seconds[name, radius, p]],
-                    )
-                )
+            progress(count / len(used))
+    scores = [
+        _score(
+            name,
+            radius,
+            half,
+            [e for p in chosen for e in errors[name, radius, p]],
+            [e for p in chosen for e in still[radius, p]],
+            [s for p in chosen for s in seconds[name, radius, p]],
+        )
+        for radius in radii
+        for half, chosen in _parts(used).items()
+        for name in (names if chosen else ())
+    ]
     return AlignmentResult(
         scores=tuple(scores),
         pairs=used,

@@ -209,10 +209,11 @@ def _simulated(pictures: Path, kind: str, count: int, seed: int) -> Sequence[tup
     """Still pairs, dark and bright, photographed with one kind of camera."""
     import torch
 
-    from ..data.camera import CameraSettings
+    from ..data.camera_settings import CameraSettings
+    from ..data.draws import SimulationSettings
     from ..data.export import load_sources
     from ..data.panoramas import MANIFEST
-    from ..data.simulate import BracketSimulator, SimulationSettings
+    from ..data.simulate import BracketSimulator
     from ..data.splits import HDR_SUFFIXES, list_files
 
     sources = [pictures]

@@ -19,7 +19,8 @@ from ...methods import METHODS, get_method
 from ...methods.from_words import values_from_words
 from ...nn.weights import has_weights, read_info, shipped_path
 from ...pipeline import FuseOptions
-from ...tone.tonemap import OPERATORS, ToneMapSettings, check_operator
+from ...tone.operators import OPERATORS
+from ...tone.tonemap import ToneMapSettings, check_operator
 from .outside import OUTSIDE
 
 _LINE_SETTINGS = ("align", "deghost", "tone_map")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...align import AlignSettings
-from ...bracket import Frame, Metadata, Pixels
+from ...bracket import Metadata
 from ...errors import GhostlessError
 from ...exposure.assign import assign_stops
 from ...io.read import read_bracket
@@ -34,6 +34,7 @@ from ...io.write import write_frame
 from ...pipeline import FuseOptions
 from ...pixels import color
 from ..data.scenes import Scene
+from .pieces import Frames, differs, make_piece
 from .pool import map_in_processes
 from .with_and_without import (
     DEFAULT_DATA,
@@ -49,60 +50,11 @@ from .with_and_without import (
 )
 
 FILE = "pasted.json"
-# Longest side of a piece, as a share of the picture's shorter side.
-SIZES = (0.08, 0.30)
-EDGE_PIXELS = (1.0, 4.0)
-# How far a piece goes from one exposure to the next, in its own lengths: from half behind itself to
-# well away.
-STEPS = (0.3, 1.6)
-# Smaller differences between the moving and the still bracket, in codes of 8 bits, are not seen.
-VISIBLE_CODES = 4.0
-# A piece is taken if so much of it stands out from what it covers, in every exposure: a thing as
-# black as its surroundings makes no ghost.
-_VISIBLE_SHARE = 0.25
-_TRIES = 100
 # Two brackets are of one camera and one series of exposures if the codes of one exposure foretell
 # those of the others alike: mean difference in codes, over at least this share of the levels.
 _ALIKE_CODES, _ALIKE_LEVELS = 2.5, 0.5
 _LEVELS = 16
 _NEAR_PIXELS = 9  # what counts as inside around what moved
-
-Share = NDArray[np.float32]
-Place = tuple[int, int]
-Frames = tuple[Frame, ...]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Something cut out of a still bracket, and where each exposure shows it.
-
-    source: the bracket that it was cut out of.
-    views: (h, w, 3), how each exposure sees it, in the order of the frames.
-    cover: (h, w) float32, 1 inside, 0 outside, soft between.
-    places: left and top of it in each frame.
-    """
-
-    source: str
-    views: tuple[Pixels, ...]
-    cover: Share
-    places: tuple[Place, ...]
-
-    def lay(self, frame: Frame, index: int, place: Place) -> Frame:
-        """Return frame `index` of the bracket with its own view of the piece at a place.
-
-        The soft edge mixes light, as a lens does.
-        """
-        left, top = place
-        height, width = self.cover.shape
-        pixels = frame.pixels.copy()
-        under = pixels[top : top + height, left : left + width]
-        cover = self.cover[..., None]
-        light = cover * color.to_linear(self.views[index], frame.transfer)
-        light += (1 - cover) * color.to_linear(under, frame.transfer)
-        mixed = _coded(light, frame)
-        mixed = np.where(cover >= 1, self.views[index], np.where(cover <= 0, under, mixed))
-        pixels[top : top + height, left : left + width] = mixed
-        return replace(frame, pixels=pixels)
 
 
 @dataclass(frozen=True)
@@ -248,9 +200,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-# ---- the run ----
-
-
 @dataclass(frozen=True)
 class _Job:
     """A bracket to lay pieces into, and the brackets, itself first, to cut them out of."""
@@ -296,12 +245,8 @@ def run(
         sources = _sources(everything[suite], workers)
         jobs += [_Job(suite, scene, (scene, *sources[scene.name])) for scene in inside]
     tell(0.05)
-    scores = map_in_processes(
-        partial(score_bracket, options=options, pieces=pieces, seed=seed, out=out),
-        jobs,
-        workers,
-        lambda share: tell(0.05 + 0.95 * share),
-    )
+    work = partial(score_bracket, options=options, pieces=pieces, seed=seed, out=out)
+    scores = map_in_processes(work, jobs, workers, lambda share: tell(0.05 + 0.95 * share))
     result = PastedResult(
         tuple(score for some in scores for score in some),
         pieces,
@@ -336,32 +281,24 @@ def _score(
     frames = read_frames(job.scene)
     cut_from = frames if source is job.scene else read_frames(source)
     piece = make_piece(frames, cut_from, source.name, random)
-    moving = tuple(
-        piece.lay(frame, index, piece.places[index]) for index, frame in enumerate(frames)
-    )
-    with tempfile.TemporaryDirectory(prefix="ghostless-bench-") as folder:
-        files = [Path(folder) / f"{index:02d}.tif" for index in range(len(frames))]
-        for file, frame in zip(files, moving, strict=True):
-            write_frame(replace(frame, metadata=Metadata()), file)
-        line = run_line(files, replace(options, stops=_told_stops(frames)))
+    moving = tuple(piece.lay(f, index, piece.places[index]) for index, f in enumerate(frames))
+    line = _run_line(moving, replace(options, stops=_told_stops(frames)))
     # The line has its own order of frames and its own choice of the reference.
     order = [int(Path(frame.name).stem) for frame in line.aligned.frames]
     reference = line.deghosted.reference
     place = piece.places[order[reference]]
     still = [piece.lay(frames[index], index, place) for index in order]
-    true_stack = replace(
-        line.aligned,
-        reference=reference,
-        frames=tuple(
-            replace(frame, pixels=true.pixels)
-            for frame, true in zip(line.aligned.frames, still, strict=True)
-        ),
+    true_frames = tuple(
+        replace(frame, pixels=true.pixels)
+        for frame, true in zip(line.aligned.frames, still, strict=True)
     )
+    true_stack = replace(line.aligned, reference=reference, frames=true_frames)
     truth, without = picture_of(true_stack, options), picture_of(line.aligned, options)
     moved = [differs(moving[index], true) for index, true in zip(order, still, strict=True)]
-    beside = [index for index in range(len(order)) if index != reference]
-    was_moved = np.array([moved[index] for index in beside])
-    was_replaced = np.array([line.replaced[index] for index in beside])
+    was_moved, was_replaced = (
+        np.array([flags[index] for index in range(len(order)) if index != reference])
+        for flags in (moved, line.replaced)
+    )
     near = _near(was_moved)
     if out is not None:
         panels = (without, line.picture, truth, _found_and_moved(was_moved, was_replaced))
@@ -384,6 +321,15 @@ def _score(
         without_outside=_known(decibels(without, truth, ~near)),
         notes=line.notes,
     )
+
+
+def _run_line(frames: Frames, options: FuseOptions) -> Any:
+    """The line's result for frames that come as files without metadata."""
+    with tempfile.TemporaryDirectory(prefix="ghostless-bench-") as folder:
+        files = [Path(folder) / f"{index:02d}.tif" for index in range(len(frames))]
+        for file, frame in zip(files, frames, strict=True):
+            write_frame(replace(frame, metadata=Metadata()), file)
+        return run_line(files, options)
 
 
 def _share(part: Flags, whole: Flags) -> float:
@@ -410,9 +356,6 @@ def _found_and_moved(moved: Flags, replaced: Flags) -> Picture:
     """
     kinds = (moved & ~replaced, moved & replaced, replaced & ~moved)
     return np.stack([np.sqrt(kind.mean(axis=0, dtype=np.float32)) for kind in kinds], axis=-1)
-
-
-# ---- brackets ----
 
 
 def read_frames(scene: Scene) -> Frames:
@@ -477,116 +420,3 @@ def are_alike(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None
     apart = np.abs(one - other)
     known = np.isfinite(apart)
     return bool(known.mean() >= _ALIKE_LEVELS and apart[known].mean() <= _ALIKE_CODES)
-
-
-# ---- pieces ----
-
-
-def make_piece(frames: Frames, cut_from: Frames, source: str, random: np.random.Generator) -> Piece:
-    """Cut a random piece out of one bracket and find it a place in each frame of another.
-
-    frames, cut_from: two brackets alike, or the same one. Of several tries the first is taken that
-    stands out from what it covers, or else the one that stands out most.
-    """
-    shorter = min(frames[0].height, frames[0].width)
-    room = min(shorter, cut_from[0].height, cut_from[0].width)
-    best, most = None, -1.0
-    for _ in range(_TRIES):
-        length = min(random.uniform(*SIZES) * shorter, 0.6 * room)
-        cover = make_cover(length, random.uniform(*EDGE_PIXELS), random)
-        height, width = cover.shape
-        left, top = _random_place(cut_from[0], cover, random)
-        views = tuple(
-            frame.pixels[top : top + height, left : left + width].copy() for frame in cut_from
-        )
-        piece = Piece(source, views, cover, _path(frames[0], cover, len(frames), length, random))
-        seen = min(_visible_share(piece, frame, index) for index, frame in enumerate(frames))
-        if seen > most:
-            best, most = piece, seen
-        if most >= _VISIBLE_SHARE:
-            break
-    assert best is not None
-    return best
-
-
-def make_cover(length: float, edge_pixels: float, random: np.random.Generator) -> Share:
-    """Draw a random blob with a soft edge: (h, w) float32, 0 at the border.
-
-    length: its longest extent in pixels. edge_pixels: from inside to outside, about.
-    """
-    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
-    radius = np.ones_like(angles)
-    for wave in range(2, 8):
-        radius += random.uniform(0, 0.5 / wave) * np.cos(wave * angles + random.uniform(0, 7))
-    radius *= 1 + 0.03 * random.standard_normal(len(angles))
-    outline = np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
-    outline[:, 1] *= random.uniform(0.4, 1.0)
-    turn = random.uniform(0, 2 * np.pi)
-    outline = outline @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    outline -= outline.min(axis=0)
-    outline *= length / outline.max()
-    margin = math.ceil(edge_pixels) + 2
-    width, height = np.ceil(outline.max(axis=0)).astype(int) + 2 * margin + 1
-    inside = np.zeros((height, width), np.uint8)
-    fixed = np.rint((outline + margin) * 16).astype(np.int32)
-    cv2.fillPoly(inside, [fixed], 255, cv2.LINE_AA, 4)
-    # From 5 to 95 %, the edge of a blurred step is 3.3 standard deviations wide.
-    soft = cv2.GaussianBlur(inside.astype(np.float32) / 255, (0, 0), edge_pixels / 3.3)
-    soft = np.clip((soft - 0.01) / 0.98, 0, 1).astype(np.float32)
-    soft[[0, -1], :] = soft[:, [0, -1]] = 0
-    return np.asarray(soft)
-
-
-def _random_place(frame: Frame, cover: Share, random: np.random.Generator) -> Place:
-    return (
-        int(random.integers(0, frame.width - cover.shape[1] + 1)),
-        int(random.integers(0, frame.height - cover.shape[0] + 1)),
-    )
-
-
-def _path(
-    frame: Frame, cover: Share, count: int, length: float, random: np.random.Generator
-) -> tuple[Place, ...]:
-    """Walk through a picture: a place for each exposure, all of them inside."""
-    places = [_random_place(frame, cover, random)]
-    direction = random.uniform(0, 2 * np.pi)
-    most = np.array([frame.width - cover.shape[1], frame.height - cover.shape[0]])
-    while len(places) < count:
-        for _ in range(_TRIES):
-            turned = direction + random.normal(0, 0.5)
-            step = length * random.uniform(*STEPS)
-            to = np.rint(places[-1] + step * np.array([np.cos(turned), np.sin(turned)]))
-            if (to >= 0).all() and (to <= most).all():
-                break
-            direction = random.uniform(0, 2 * np.pi)
-        direction = turned
-        to = np.clip(to, 0, most).astype(int)
-        places.append((int(to[0]), int(to[1])))
-    return tuple(places)
-
-
-def _visible_share(piece: Piece, frame: Frame, index: int) -> float:
-    """Share of a piece that stands out from what it covers in a frame."""
-    left, top = piece.places[index]
-    height, width = piece.cover.shape
-    under = replace(frame, pixels=frame.pixels[top : top + height, left : left + width])
-    seen = differs(replace(under, pixels=piece.views[index]), under)
-    return float(seen[piece.cover > 0.5].mean())
-
-
-def differs(one: Frame, other: Frame) -> Flags:
-    """Where two frames visibly differ, (H, W): their codes, a little blurred, in any channel."""
-    codes = [
-        cv2.GaussianBlur(color.to_display(f.pixels, f.transfer) * 255, (0, 0), 1.0)
-        for f in (one, other)
-    ]
-    return np.asarray(np.abs(codes[0] - codes[1]).max(axis=2) > VISIBLE_CODES)
-
-
-def _coded(light: NDArray[np.float32], frame: Frame) -> Pixels:
-    """Linear light as pixels of a frame's own type and transfer."""
-    codes = light if frame.transfer == "linear" else color.linear_to_srgb(light)
-    if frame.pixels.dtype == np.float32:
-        return np.asarray(codes, np.float32)
-    kind: Any = frame.pixels.dtype
-    return np.asarray(np.rint(codes * np.iinfo(kind).max), kind)

@@ -111,25 +111,20 @@ def time_plot(title: str, quality: str, points: Sequence[Point]) -> str:
             f'<line x1="{at_x:.1f}" x2="{at_x:.1f}" y1="{y(point.low):.1f}" '
             f'y2="{y(point.high):.1f}"/><circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/></g>'
         )
-        free = (
-            at_y + 4 + step
-            for step in (0, 14, -14, 28, -28, 42, -42, 56, 70)
-            if 26 < at_y + 4 + step < height - bottom
-            and not any(abs(at_y + 4 + step - b) < 14 and abs(at_x - a) < 190 for a, b in taken)
-        )
-        label_y = next(free, at_y + 4)
+        label_y = _free_height(at_x, at_y + 4, height - bottom, taken)
         taken.append((at_x, label_y))
-        near_edge = at_x > width - 170
-        parts.append(
-            _text(
-                at_x - 10 if near_edge else at_x + 10,
-                label_y,
-                point.label,
-                "end" if near_edge else "start",
-                f"name {point.kind}",
-            )
-        )
+        place, anchor = (at_x - 10, "end") if at_x > width - 170 else (at_x + 10, "start")
+        parts.append(_text(place, label_y, point.label, anchor, f"name {point.kind}"))
     return "".join([*parts, "</svg>"])
+
+
+def _free_height(x: float, y: float, lowest: float, taken: list[tuple[float, float]]) -> float:
+    """A height near `y` at which a label at `x` lies over none of those at the places taken."""
+    for step in (0, 14, -14, 28, -28, 42, -42, 56, 70):
+        beside = any(abs(y + step - b) < 14 and abs(x - a) < 190 for a, b in taken)
+        if 26 < y + step < lowest and not beside:
+            return y + step
+    return y
 
 
 def _open(width: float, height: float, title: str) -> str:

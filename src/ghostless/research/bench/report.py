@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import quote
 
 from ...io.write import WriteSettings, write_text
-from ..metrics import METRICS
+from ..metrics.table import METRICS
 from .plots import Box, Point, box_plot, time_plot
 from .results import Results, Row, Table, higher_is_better, is_comparable
-from .speed import SpeedRow
+from .speed_results import SpeedRow
 
 _PREVIEW_PIXELS = 560
 _PREVIEW_QUALITY = 78

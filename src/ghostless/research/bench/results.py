@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import FileReadError
-from .speed import SpeedRow, load_rows
+from .speed_results import SpeedRow, load_rows
 from .suites import FOLDERS
 
 _RESAMPLES = 2000
@@ -304,13 +304,13 @@ def ranks(values: Any, higher_first: bool) -> Any:
 
 def is_comparable(metric: str) -> bool:
     """Whether means of a metric can be compared, by the table of metrics."""
-    from ..metrics import METRICS
+    from ..metrics.table import METRICS
 
     return METRICS[metric].comparable if metric in METRICS else True
 
 
 def higher_is_better(metric: str) -> bool:
     """Whether more is better, by the table of metrics."""
-    from ..metrics import METRICS
+    from ..metrics.table import METRICS
 
     return METRICS[metric].higher_is_better if metric in METRICS else True

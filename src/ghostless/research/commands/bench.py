@@ -1,4 +1,4 @@
-"""The commands `bench SUITE` and `bench report`."""
+"""The commands of the group `bench`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 import typer
 
 from ...cli.show import Bars, print_json, tell
-from ...cli.words import Deghost, Json, MethodName, Packed, Quiet, TrainedMethod, TrainingDevice
+from ...cli.words import (
+    Deghost,
+    Jobs,
+    Json,
+    MethodName,
+    Packed,
+    Quiet,
+    Seed,
+    TrainedMethod,
+    TrainingDevice,
+)
 from ...errors import OptionError
 
 if TYPE_CHECKING:
     from ...pipeline import FuseOptions
     from ..bench.results import Results
 
-_SUITES = {
-    "mefb": "MEFB's pairs of still scenes: twenty metrics, 21 published methods beside ours.",
-    "sice": "SICE's brackets of still scenes, against the reference that people picked.",
-    "kalantari": "Brackets of moving people, against true radiance where the folder has it.",
-    "simulated": "Brackets that 'ghostless simulate' wrote, against their true radiance.",
-    "folder": "Any folder of brackets; a true picture beside the photos is used where it is.",
-}
+
+def _suites(incomplete: str) -> list[str]:
+    from ..bench.suites import SUITES
+
+    return [name for name in SUITES if name.startswith(incomplete)]
+
 
 ResultsFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results; resumed if there.")
@@ -46,7 +55,31 @@ Metrics = Annotated[
     str | None, typer.Option(metavar="M,...", help="In place of the suite's own metrics.")
 ]
 Scenes = Annotated[str | None, typer.Option(metavar="S,...", help="Only these scenes.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes at a time, one thread each.")]
+Protocols = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P,...",
+        help="lossless, as-published (JPEG photos' results saved as JPEG 75 first).",
+    ),
+]
+Published = Annotated[
+    Path | None, typer.Option(help="CSV of published scores; else published.csv of DATA.")
+]
+FramesTaken = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|two|both",
+        help="All photos, the darkest and brightest, or a table of each; else as the suite says "
+        "(sice: both).",
+    ),
+]
+StillOrMoving = Annotated[
+    bool | None,
+    typer.Option(
+        "--still/--moving",
+        help="Fuse photos as they are, or through the whole line; else as the suite says.",
+    ),
+]
 MemoryGigabytes = Annotated[
     float | None,
     typer.Option(
@@ -70,82 +103,71 @@ Comparisons = Annotated[
 ]
 
 
-def add_commands(bench_app: typer.Typer) -> None:
-    """Add a command for each suite, and `report`, to the group `bench`."""
-    for name, summary in _SUITES.items():
-        bench_app.command(name, help=summary)(_command(name))
-    bench_app.command("report")(report)
-    bench_app.command("ablation")(ablation)
-    for comparison in (still, pasted):
-        bench_app.command(comparison.__name__)(_comparison(comparison))
+bench_app = typer.Typer(
+    rich_markup_mode=None, help="Measure methods on scenes, speed and alignment."
+)
 
 
-def _command(suite: str) -> Any:
-    """Make the command of one suite; suites share their options but for what only one has."""
-
-    def command(
-        out: ResultsFolder,
-        data: Data = None,
-        methods: Methods = "mertens,debevec,opencv-mertens",
-        metrics: Metrics = None,
-        scenes: Scenes = None,
-        protocol: Annotated[
-            str | None,
-            typer.Option(
-                metavar="P,...",
-                help="lossless, as-published (JPEG photos' results saved as JPEG 75 first).",
-            ),
-        ] = None,
-        published: Annotated[
-            Path | None,
-            typer.Option(
-                help="CSV of published scores; else published.csv of DATA.",
-            ),
-        ] = None,
-        frames: Annotated[
-            str | None,
-            typer.Option(
-                metavar="all|two|both",
-                help="All photos, the darkest and brightest, or a table of each; else as the suite "
-                "says (sice: both).",
-            ),
-        ] = None,
-        still: Annotated[
-            bool | None,
-            typer.Option(
-                "--still/--moving",
-                help="Fuse photos as they are, or through the whole line; else as the suite says.",
-            ),
-        ] = None,
-        workers: Workers = 2,
-        memory_gb: MemoryGigabytes = None,
-        seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
-        redo: Redo = False,
-        pictures: Pictures = True,
-        quiet: Quiet = False,
-        as_json: Json = False,
-    ) -> None:
-        from ..bench.run import BenchSettings, run
-
-        settings = BenchSettings(
-            metrics=_names("--metrics", metrics),
-            protocols=_names("--protocol", protocol),
-            frames=frames,
-            scenes=_names("--scenes", scenes),
-            published=published,
-            still=still,
-            workers=workers,
-            memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
-            seed=seed,
-            redo=redo,
-        )
-        with Bars(quiet) as bars:
-            run(suite, methods, out, data, settings, progress=bars)
-        _tell(out, pictures, quiet, as_json)
-
-    return command
+@bench_app.callback(invoke_without_command=True)
+def _start_bench(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
+@bench_app.command("run")
+def run_suite(
+    suite: Annotated[
+        str, typer.Argument(metavar="SUITE", autocompletion=_suites, help="One of those above.")
+    ],
+    out: ResultsFolder,
+    data: Data = None,
+    methods: Methods = "mertens,debevec,opencv-mertens",
+    metrics: Metrics = None,
+    scenes: Scenes = None,
+    protocol: Protocols = None,
+    published: Published = None,
+    frames: FramesTaken = None,
+    still: StillOrMoving = None,
+    jobs: Jobs = 2,
+    memory_gb: MemoryGigabytes = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    redo: Redo = False,
+    pictures: Pictures = True,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure methods on a suite of scenes.
+
+    mefb: MEFB's pairs of still scenes: twenty metrics, 21 published methods beside ours.
+
+    sice: SICE's brackets of still scenes, against the reference that people picked.
+
+    kalantari: brackets of moving people, against true radiance where the folder has it.
+
+    simulated: brackets that 'ghostless simulate' wrote, against their true radiance.
+
+    folder: any folder of brackets; a true picture beside the photos is used where it is.
+    """
+    from ..bench.run import BenchSettings, run
+
+    settings = BenchSettings(
+        metrics=_names("--metrics", metrics),
+        protocols=_names("--protocol", protocol),
+        frames=frames,
+        scenes=_names("--scenes", scenes),
+        published=published,
+        still=still,
+        workers=jobs,
+        memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+        seed=seed,
+        redo=redo,
+    )
+    with Bars(quiet) as bars:
+        run(suite, methods, out, data, settings, progress=bars)
+    _tell(out, pictures, quiet, as_json)
+
+
+@bench_app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of results.")],
     pictures: Pictures = True,
@@ -156,23 +178,29 @@ def report(
     _tell(folder, pictures, quiet, as_json)
 
 
+AblationPreset = Annotated[
+    str, typer.Option(help="Whose losses: the paper's, or the default ones.")
+]
+AblationMinutes = Annotated[
+    float | None,
+    typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
+]
+VariantNames = Annotated[
+    str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
+]
+
+
+@bench_app.command()
 def ablation(
     method: TrainedMethod,
     data: Packed,
     out: ResultsFolder,
-    preset: Annotated[
-        str, typer.Option(help="Whose losses: the paper's, or the default ones.")
-    ] = "paper",
+    preset: AblationPreset = "paper",
     steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
     patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
-    ] = None,
-    variants: Annotated[
-        str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
-    ] = None,
+    minutes: AblationMinutes = None,
+    variants: VariantNames = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
     device: TrainingDevice = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
@@ -210,7 +238,7 @@ def _compare(
     sensitivity: Sensitivity = 1.0,
     scenes: Scenes = None,
     out: Comparisons = None,
-    workers: Workers = 2,
+    jobs: Jobs = 2,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -223,7 +251,7 @@ def _compare(
             data or DEFAULT_DATA,
             _options(method, deghost, sensitivity),
             scenes=_names("--scenes", scenes),
-            workers=workers,
+            workers=jobs,
             out=out,
             progress=lambda share: bars("brackets", share),
             **further,
@@ -253,10 +281,6 @@ def _comparison(own: Callable[..., dict[str, Any]]) -> Any:
     return command
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(function, include_extras=True)
-
-
 def still() -> dict[str, Any]:
     """Measure what deghosting does to brackets in which nothing moves."""
     return {}
@@ -268,6 +292,162 @@ def pasted(
 ) -> dict[str, Any]:
     """Measure deghosting where the answer is known: pieces of photos that move through others."""
     return {"pieces": pieces, "seed": seed}
+
+
+for _benchmark in (still, pasted):
+    bench_app.command(_benchmark.__name__)(_comparison(_benchmark))
+
+
+@bench_app.command("align")
+def bench_align(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of folders with under.* and over.*")
+    ] = Path("../shared/data/mefb30"),
+    patches: Annotated[int, typer.Option(min=1, help="Patches of each pair and radius.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patches.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure alignment where the answer is known, against SIFT and ECC."""
+    from ..bench.alignment import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            data, patches=patches, seed=seed, progress=lambda share: bars("patches", share)
+        )
+    tell(result, quiet, as_json)
+
+
+@bench_app.command("batch")
+def bench_batch(
+    brackets: Annotated[int, typer.Option(min=1, help="Brackets in the simulated shoot.")] = 200,
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 0.3,
+    missing: Annotated[
+        list[float],
+        typer.Option(min=0, max=1, help="Share of photos without EXIF to group at; repeatable."),
+    ] = [0.0, 0.1],  # noqa: B006  typer copies it
+    jobs: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Brackets at a time, beside one; repeatable. Else one per core."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed takes the same photos.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure whole folders: brackets a minute, and brackets grouped wrongly."""
+    from ..bench.folders import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(brackets, megapixels, missing, jobs, seed, progress=bars)
+    tell(result, quiet, as_json)
+
+
+SpeedMethods = Annotated[
+    list[str], typer.Option("--method", help="A name from 'ghostless methods'; repeatable.")
+]
+SpeedPeers = Annotated[
+    list[str], typer.Option("--peer", help="A program of others to measure; repeatable.")
+]
+EveryMethod = Annotated[
+    bool, typer.Option("--all", help="All of 'ghostless methods', networks included.")
+]
+WholeCommand = Annotated[
+    bool, typer.Option(help="Also measure 'ghostless fuse' from files to file.")
+]
+SpeedFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Write speed.json there; in a suite's folder its report shows it.",
+    ),
+]
+
+
+@bench_app.command("speed")
+def bench_speed(
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Size of each photo.")] = 24.0,
+    frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in the bracket.")] = 3,
+    method: SpeedMethods = ["mertens"],  # noqa: B006  typer copies it
+    peer: SpeedPeers = ["opencv-mertens"],  # noqa: B006
+    every_method: EveryMethod = False,
+    whole_command: WholeCommand = True,
+    out: SpeedFolder = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 3,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure seconds and memory, side by side with other programs."""
+    from ...methods import METHODS
+    from ..bench.speed import run as run_bench
+    from ..bench.speed_results import check_folder, save
+
+    if out is not None:
+        check_folder(out)
+    with Bars(quiet) as bars:
+        result = run_bench(
+            megapixels,
+            frames,
+            list(METHODS) if every_method else method,
+            peer,
+            whole_command,
+            repeats,
+            progress=lambda share: bars("runs", share),
+        )
+    if out is not None:
+        save(result, out)
+    tell(result, quiet, as_json)
+
+
+@bench_app.command("cameras")
+def bench_cameras(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder of still brackets or pairs.")
+    ] = Path("../shared/data"),
+    pictures: Annotated[
+        Path, typer.Option("--hdr", help="HDR pictures, or a packed folder, to simulate from.")
+    ] = Path("../shared/data/hdri"),
+    count: Annotated[int, typer.Option(min=2, help="Simulated pairs of each kind.")] = 150,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how far real and simulated photos are from one curve per channel."""
+    from ...nn.settings import needs_networks_extra
+
+    with needs_networks_extra("bench cameras"):
+        from ..data import camera as _needed  # noqa: F401
+    from ..bench.cameras import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            data, pictures, count=count, seed=seed, progress=lambda share: bars("pairs", share)
+        )
+    tell(result, quiet, as_json)
+
+
+@bench_app.command("references")
+def bench_references(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Scenes with a label, laid out like SICE's.")
+    ] = Path("../shared/data/static/sice"),
+    side: Annotated[int, typer.Option(min=176, help="Longer side that is worked at.")] = 512,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how near the references chosen by TMQI come to what people picked."""
+    from ...nn.settings import needs_networks_extra
+
+    with needs_networks_extra("bench references"):
+        from ..data import references as _needed  # noqa: F401
+    from ..bench.references import run as run_bench
+
+    with Bars(quiet) as bars:
+        result = run_bench(
+            data, longer_side_pixels=side, progress=lambda share: bars("scenes", share)
+        )
+    tell(result, quiet, as_json)
 
 
 def _options(method: str, deghost: str, sensitivity: float) -> FuseOptions:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ...cli.show import Bars, print_json, tell
-from ...cli.words import Json, OutFolder, Overwrite, Quiet, Seed
+from ...cli.show import Bars, print_json
+from ...cli.words import Jobs, Json, OutFolder, Overwrite, Quiet, Seed
 from ...errors import OptionError
 
 data_app = typer.Typer(
@@ -22,43 +22,49 @@ def _start(ctx: typer.Context) -> None:
         print(ctx.get_help())
 
 
+HdrPictures = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="HDR",
+        help="HDR pictures, a folder of them, a packed folder, or scenes of 'render'.",
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Pixels of a photo; else 768x512, or the scenes' own."),
+]
+MotionPixels = Annotated[
+    float, typer.Option(min=0, help="Largest camera shift between photos, pixels.")
+]
+Camera = Annotated[
+    str,
+    typer.Option(
+        metavar="real|plain",
+        help="Cameras as people have them, or ones that only map each channel by a curve.",
+    ),
+]
+Suffix = Annotated[str, typer.Option("--format", metavar="jpg|png", help="Format of the photos.")]
+WithDisplay = Annotated[
+    bool, typer.Option("--display", help="Also write the picture a fusion should give.")
+]
+
+
 def simulate(
-    hdr: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="HDR",
-            help="HDR pictures, a folder of them, a packed folder, or scenes of 'render'.",
-        ),
-    ],
+    hdr: HdrPictures,
     out: OutFolder,
     frames: Annotated[int, typer.Option(min=2, max=20, help="Photos in a bracket.")] = 3,
     gap: Annotated[float, typer.Option(min=0.1, max=12, help="Stops between photos.")] = 2.0,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Pixels of a photo; else 768x512, or the scenes' own."),
-    ] = None,
+    size: Size = None,
     count: Annotated[int, typer.Option(min=1, help="How many brackets.")] = 1,
     seed: Seed = 0,
     static: Annotated[bool, typer.Option("--static", help="Nothing moves.")] = False,
-    motion: Annotated[
-        float, typer.Option(min=0, help="Largest camera shift between photos, pixels.")
-    ] = 6.0,
+    motion: MotionPixels = 6.0,
     objects: Annotated[int, typer.Option(min=0, max=32, help="Things in front, at most.")] = 3,
-    camera: Annotated[
-        str,
-        typer.Option(
-            metavar="real|plain",
-            help="Cameras as people have them, or ones that only map each channel by a curve.",
-        ),
-    ] = "real",
-    suffix: Annotated[
-        str, typer.Option("--format", metavar="jpg|png", help="Format of the photos.")
-    ] = "jpg",
+    camera: Camera = "real",
+    suffix: Suffix = "jpg",
     jpeg_quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG files.")] = 92,
     flow: Annotated[bool, typer.Option("--flow", help="Also write the true flow, .flo.")] = False,
-    display: Annotated[
-        bool, typer.Option("--display", help="Also write the picture a fusion should give.")
-    ] = False,
+    display: WithDisplay = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -68,9 +74,9 @@ def simulate(
     from ...nn.settings import needs_networks_extra
 
     with needs_networks_extra("simulate"):
-        from ..data.camera import CameraSettings
+        from ..data.camera_settings import CameraSettings
+        from ..data.draws import SimulationSettings
         from ..data.export import native_size, simulate_files
-        from ..data.simulate import SimulationSettings
     settings = SimulationSettings(
         size=pixels or native_size(hdr) or (512, 768),
         frames=(frames, frames),
@@ -101,21 +107,26 @@ def simulate(
         print(f"{len(folders)} bracket{'s' if len(folders) > 1 else ''} in {out}")
 
 
+_Panoramas = Annotated[
+    list[Path], typer.Argument(metavar="HDR", help="Panoramas for light, or folders of them.")
+]
+Surfaces = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Colour maps that things are covered with.")
+]
+Variant = Annotated[
+    str, typer.Option(help="Of Mitsuba: auto, llvm_ad_rgb, cuda_ad_rgb or scalar_rgb.")
+]
+
+
 def render(
-    panoramas: Annotated[
-        list[Path], typer.Argument(metavar="HDR", help="Panoramas for light, or folders of them.")
-    ],
+    panoramas: _Panoramas,
     out: OutFolder,
-    surfaces: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Colour maps that things are covered with.")
-    ] = None,
+    surfaces: Surfaces = None,
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 1,
     moments: Annotated[int, typer.Option(min=2, max=20, help="Pictures of a scene.")] = 3,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a picture.")] = "384x256",
     samples: Annotated[int, typer.Option(min=1, help="Light paths per pixel.")] = 16,
-    variant: Annotated[
-        str, typer.Option(help="Of Mitsuba: auto, llvm_ad_rgb, cuda_ad_rgb or scalar_rgb.")
-    ] = "auto",
+    variant: Variant = "auto",
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -173,7 +184,7 @@ def pack(
 
     with needs_networks_extra("data pack"):
         from ..data.panoramas import pack as pack_folders
-        from ..data.rendered import FOLDER, pack_rendered
+        from ..data.rendered_files import FOLDER, pack_rendered
     scenes: list[str] = []
     with Bars(quiet) as bars:
         entries = pack_folders(
@@ -209,7 +220,7 @@ def references(
     views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 8,
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a view.")] = "448x448",
     seed: Seed = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes to work in.")] = 1,
+    jobs: Jobs = 1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -226,58 +237,10 @@ def references(
             views,
             pixels,
             seed=seed,
-            workers=workers,
+            workers=jobs,
             progress=lambda share: bars("views", share),
         )
     if as_json:
         print_json({"output": str(out), "views": count})
     elif not quiet:
         print(f"{count} views in {out}")
-
-
-def bench_cameras(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder of still brackets or pairs.")
-    ] = Path("../shared/data"),
-    pictures: Annotated[
-        Path, typer.Option("--hdr", help="HDR pictures, or a packed folder, to simulate from.")
-    ] = Path("../shared/data/hdri"),
-    count: Annotated[int, typer.Option(min=2, help="Simulated pairs of each kind.")] = 150,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure how far real and simulated photos are from one curve per channel."""
-    from ...nn.settings import needs_networks_extra
-
-    with needs_networks_extra("bench cameras"):
-        from ..data import camera as _needed  # noqa: F401
-    from ..bench.cameras import run as run_bench
-
-    with Bars(quiet) as bars:
-        result = run_bench(
-            data, pictures, count=count, seed=seed, progress=lambda share: bars("pairs", share)
-        )
-    tell(result, quiet, as_json)
-
-
-def bench_references(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Scenes with a label, laid out like SICE's.")
-    ] = Path("../shared/data/static/sice"),
-    side: Annotated[int, typer.Option(min=176, help="Longer side that is worked at.")] = 512,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Measure how near the references chosen by TMQI come to what people picked."""
-    from ...nn.settings import needs_networks_extra
-
-    with needs_networks_extra("bench references"):
-        from ..data import references as _needed  # noqa: F401
-    from ..bench.references import run as run_bench
-
-    with Bars(quiet) as bars:
-        result = run_bench(
-            data, longer_side_pixels=side, progress=lambda share: bars("scenes", share)
-        )
-    tell(result, quiet, as_json)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...io.read import ReadSettings
-    from ..metrics import Images, Metric
+    from ..metrics import Images
+    from ..metrics.table import Metric
 
 _ALL_OF_MEFB = "MEFB"
 
@@ -56,46 +57,53 @@ class ScoreCommand(TyperCommand):
         return super().parse_args(ctx, spread_sources(args))
 
 
+SourceFiles = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="A B ...", help="The photos that were fused, or their folder."),
+]
+TruthFile = Annotated[
+    Path | None,
+    typer.Option(help="What the result should be: a picture; .exr or .hdr for such a result."),
+]
+RadianceFile = Annotated[
+    Path | None, typer.Option(help="The scene as .exr or .hdr, to score tone mapping.")
+]
+MetricNames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="M,...",
+        help="Names from 'ghostless metrics', or MEFB for its twenty; else all that apply.",
+    ),
+]
+MatchExposure = Annotated[
+    bool,
+    typer.Option("--match-exposure", help="First scale a linear result to the truth's exposure."),
+]
+ScoreDevice = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda or cuda:INDEX: work out with torch, there, what "
+        "'ghostless metrics' marks so; else everything with NumPy."
+    ),
+]
+
+
 def score(
     fused: Annotated[Path, typer.Argument(metavar="FUSED", help="The picture to score.")],
-    sources: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="A B ...", help="The photos that were fused, or their folder."),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="What the result should be: a picture; .exr or .hdr for such a result."),
-    ] = None,
-    radiance: Annotated[
-        Path | None, typer.Option(help="The scene as .exr or .hdr, to score tone mapping.")
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="M,...",
-            help="Names from 'ghostless metrics', or MEFB for its twenty; else all that apply.",
-        ),
-    ] = None,
-    match_exposure: Annotated[
-        bool,
-        typer.Option(
-            "--match-exposure", help="First scale a linear result to the truth's exposure."
-        ),
-    ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda or cuda:INDEX: work out with torch, there, what "
-            "'ghostless metrics' marks so; else everything with NumPy."
-        ),
-    ] = None,
+    sources: SourceFiles = None,
+    truth: TruthFile = None,
+    radiance: RadianceFile = None,
+    metrics: MetricNames = None,
+    match_exposure: MatchExposure = False,
+    device: ScoreDevice = None,
     max_pixels: MaxPixels = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """Score a result against its sources, a true picture, or the scene's radiance."""
-    from ..metrics import METRICS, get_metric
+    from ..metrics import get_metric
     from ..metrics import score as score_images
+    from ..metrics.table import METRICS
 
     names = None if metrics is None else _names(metrics)
     chosen = None if names is None else [get_metric(name) for name in names]
@@ -131,7 +139,7 @@ def score(
 
 def metrics(as_json: Json = False) -> None:
     """Print the table of metrics."""
-    from ..metrics import METRICS
+    from ..metrics.table import METRICS
 
     if as_json:
         print_json([_facts(metric) for metric in METRICS.values()])
@@ -258,7 +266,7 @@ def _as_bytes(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _names(text: str) -> list[str]:
     """Names in "M,N"; MEFB stands for its twenty."""
-    from ..metrics import METRICS
+    from ..metrics.table import METRICS
 
     names: list[str] = []
     for word in text.replace(",", " ").split():

@@ -10,56 +10,57 @@ import typer
 from ...cli.show import print_json
 from ...cli.words import Packed, TrainedMethod, TrainingDevice
 
+Preset = Annotated[
+    str, typer.Option(help="paper: as the paper trains; default: what we found better.")
+]
+Stage = Annotated[str | None, typer.Option(help="Only one phase of a method that has several.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Stop cleanly after these; go on with --resume.")
+]
+Devices = Annotated[int, typer.Option(help="How many on this machine; on several use torchrun.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Weights to start from: a file, or 'shipped'."),
+]
+CompileNetworks = Annotated[
+    bool | None, typer.Option("--compile/--no-compile", help="Default: yes on CUDA devices.")
+]
+ChannelsLast = Annotated[bool | None, typer.Option(help="Default: yes on CUDA devices.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a number of the recipe."),
+]
+Finish = Annotated[bool, typer.Option(help="Write usable weights and their card at the end.")]
+Ship = Annotated[bool, typer.Option("--ship", help="Copy weights and cards into the package.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, and no progress.")
+]
+
 
 def train(
     method: TrainedMethod,
     data: Packed,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="The run's folder.")],
-    preset: Annotated[
-        str, typer.Option(help="paper: as the paper trains; default: what we found better.")
-    ] = "default",
-    stage: Annotated[
-        str | None, typer.Option(help="Only one phase of a method that has several.")
-    ] = None,
+    preset: Preset = "default",
+    stage: Stage = None,
     steps: Annotated[int | None, typer.Option(help="Instead of the preset's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples a step and device.")] = None,
     patch: Annotated[int | None, typer.Option(help="Side of a sample in pixels.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop cleanly after these; go on with --resume.")
-    ] = None,
+    minutes: Minutes = None,
     device: TrainingDevice = "auto",
-    devices: Annotated[
-        int, typer.Option(help="How many on this machine; on several use torchrun.")
-    ] = 1,
+    devices: Devices = 1,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
-    ] = False,
-    start: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Weights to start from: a file, or 'shipped'."),
-    ] = None,
-    compile_networks: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="Default: yes on CUDA devices.")
-    ] = None,
-    channels_last: Annotated[
-        bool | None, typer.Option(help="Default: yes on CUDA devices.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a number of the recipe."),
-    ] = None,
-    finish: Annotated[
-        bool, typer.Option(help="Write usable weights and their card at the end.")
-    ] = True,
-    ship: Annotated[
-        bool, typer.Option("--ship", help="Copy weights and cards into the package.")
-    ] = False,
+    resume: Resume = False,
+    start: StartFrom = None,
+    compile_networks: CompileNetworks = None,
+    channels_last: ChannelsLast = None,
+    changes: Changes = None,
+    finish: Finish = True,
+    ship: Ship = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON on standard output, and no progress.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a network on packed HDR pictures and write its weights and card."""
     from ...errors import OptionError

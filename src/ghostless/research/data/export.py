@@ -14,6 +14,7 @@ from ...bracket import Fused
 from ...errors import FileReadError, OptionError, OutputError
 from ...io.write import WriteSettings, check_output, write_image, write_mask, write_text
 from .camera import CameraModel
+from .draws import SimulatedBatch, SimulationSettings
 from .panoramas import (
     MANIFEST,
     Panoramas,
@@ -23,16 +24,10 @@ from .panoramas import (
     store_bytes,
 )
 from .references import choose_reference
-from .rendered import (
-    RenderedScenes,
-    RenderedSimulator,
-    list_scenes,
-    load_rendered,
-    read_scene,
-    scene_size,
-)
+from .rendered import RenderedScenes, RenderedSimulator, load_rendered
+from .rendered_files import list_scenes, read_scene, scene_size
 from .scenes import ANSWERS
-from .simulate import BracketSimulator, SimulatedBatch, SimulationSettings
+from .simulate import BracketSimulator
 from .splits import HDR_SUFFIXES, list_files
 
 FRAME_SUFFIXES = (".jpg", ".png")

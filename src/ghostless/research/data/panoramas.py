@@ -131,7 +131,7 @@ def _settings(overwrite: bool) -> Any:
 
 def store_bytes(data: NDArray[np.uint8], path: Path, *, overwrite: bool) -> None:
     """Write encoded bytes atomically; the folder is made."""
-    from ...io.write import write_atomically
+    from ...io.atomic import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(

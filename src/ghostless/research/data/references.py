@@ -33,7 +33,9 @@ from ...methods.mertens import MertensSettings
 from ...methods.mertens import fuse as fuse_mertens
 from ...tone.tonemap import ToneMapSettings, tone_map
 from ..metrics.tone_mapping import ToneMappingQuality, tone_mapping_quality
-from .camera import CameraModel, CameraSettings, uniform
+from .camera import CameraModel, uniform
+from .camera_settings import CameraSettings
+from .draws import SimulationSettings
 from .panoramas import (
     FORMAT,
     MANIFEST,
@@ -44,7 +46,7 @@ from .panoramas import (
     load_packed,
     store_bytes,
 )
-from .simulate import BracketSimulator, SimulationSettings
+from .simulate import BracketSimulator
 from .splits import Split
 
 Radiance = NDArray[np.float32]

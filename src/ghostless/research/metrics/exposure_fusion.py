@@ -126,15 +126,7 @@ def mef_ssim_map(sources: Sequence[Plane], fused: Plane, power: float | None = N
             product = smooth_valid(sources[i] * sources[j], box)
             covariances[i, j] = product - means[i] * means[j]
     contrasts = [np.sqrt(np.maximum(121 * covariances[i, i], 0)) + 0.001 for i in range(count)]
-
-    if power is None:
-        weights = _weights_by_consistency(contrasts, covariances)
-    else:
-        weights = [contrast**power + 0.001 for contrast in contrasts]
-    total = sum(weights)
-    factors = [
-        weight / total / contrast for weight, contrast in zip(weights, contrasts, strict=True)
-    ]
+    factors = _factors(contrasts, covariances, power)
     length = np.zeros_like(means[0])
     for (i, j), covariance in covariances.items():
         length += (1 if i == j else 2) * factors[i] * factors[j] * 121 * covariance
@@ -158,6 +150,18 @@ def mef_ssim_map(sources: Sequence[Plane], fused: Plane, power: float | None = N
     above = 2 * scale * covariance_with_fused + constant
     below = scale**2 * wanted_variance + fused_variance + constant
     return np.asarray(above / below)
+
+
+def _factors(
+    contrasts: Sequence[Plane], covariances: Mapping[tuple[int, int], Plane], power: float | None
+) -> list[Plane]:
+    """What each source's patch counts for in the wanted structure."""
+    if power is None:
+        weights = _weights_by_consistency(contrasts, covariances)
+    else:
+        weights = [contrast**power + 0.001 for contrast in contrasts]
+    total = sum(weights)
+    return [weight / total / contrast for weight, contrast in zip(weights, contrasts, strict=True)]
 
 
 def _weights_by_consistency(

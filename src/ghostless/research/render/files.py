@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from ...errors import OptionError
+from ...io.atomic import write_atomically
 from ...io.read import read_image
-from ...io.write import WriteSettings, check_output, write_atomically, write_text
+from ...io.write import WriteSettings, check_output, write_text
 from ...pixels import color
 from ..data.splits import HDR_SUFFIXES, SURFACE_SUFFIXES, list_files, scene_of, split_of
 from .engine import Rendering, RenderSettings, render

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ...errors import OptionError
 from .engine import Camera, Surface, Thing, World
-from .room import walker
 from .shapes import (
     Array,
     Mesh,
@@ -30,6 +29,7 @@ from .shapes import (
     turned,
 )
 from .surfaces import books, brick, cloth, painting, plaster, rug, wood
+from .walker import walker
 
 Random = np.random.Generator
 Range = tuple[float, float]

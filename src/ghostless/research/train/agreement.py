@@ -58,28 +58,29 @@ class AgreementRecipe(Recipe):
 PRESETS: Mapping[str, AgreementRecipe] = {"default": AgreementRecipe()}
 
 
-def phases(recipe: AgreementRecipe) -> tuple[Phase, ...]:
-    """The one phase of this network."""
-    architecture = switched(AgreementArchitecture(), recipe)
-    check_patch(recipe, architecture.size_multiple, 64)
+class _Learner:
+    """What the network learns from, and how it is judged."""
 
-    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
-        pairs = data.comparisons(recipe.batch, recipe.patch_pixels, generator)
+    def __init__(self, recipe: AgreementRecipe) -> None:
+        self.recipe = recipe
+
+    def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+        pairs = data.comparisons(self.recipe.batch, self.recipe.patch_pixels, generator)
         return judged(flip(pairs, generator))
 
-    def losses(table: Table, batch: Batch) -> Losses:
+    def losses(self, table: Table, batch: Batch) -> Losses:
         logits = table.run("generator", batch["evidence"])
         found, moved = logits.sigmoid(), batch["moved"]
         terms = {"entropy": F.binary_cross_entropy_with_logits(logits, moved)}
-        if recipe.overlap_weight:
+        if self.recipe.overlap_weight:
             both = (found * moved).sum()
             either = (found + moved - found * moved).sum()
-            terms["overlap"] = recipe.overlap_weight * (1 - (both + 1) / (either + 1))
+            terms["overlap"] = self.recipe.overlap_weight * (1 - (both + 1) / (either + 1))
         return terms
 
-    def validate(table: Table, data: TrainingData) -> Validation:
+    def validate(self, table: Table, data: TrainingData) -> Validation:
         scores, pictures = [], {}
-        batches = [judged(pair) for pair in data.held_out_comparisons(recipe.patch_pixels)]
+        batches = [judged(pair) for pair in data.held_out_comparisons(self.recipe.patch_pixels)]
         for number, batch in enumerate(batches):
             logits = table.run("generator", batch["evidence"])
             scores.append(_score(logits, batch["moved"]))
@@ -98,6 +99,12 @@ def phases(recipe: AgreementRecipe) -> tuple[Phase, ...]:
             pictures,
         )
 
+
+def phases(recipe: AgreementRecipe) -> tuple[Phase, ...]:
+    """The one phase of this network."""
+    architecture = switched(AgreementArchitecture(), recipe)
+    check_patch(recipe, architecture.size_multiple, 64)
+    own = _Learner(recipe)
     return (
         Phase(
             name="agreement",
@@ -106,13 +113,13 @@ def phases(recipe: AgreementRecipe) -> tuple[Phase, ...]:
                 Player(
                     "generator",
                     lambda: AgreementNetwork(architecture),
-                    losses,
+                    own.losses,
                     schedule_of(recipe, recipe.steps),
                     clip_gradients=1.0,
                 ),
             ),
-            draw=draw,
-            validate=validate,
+            draw=own.draw,
+            validate=own.validate,
             best="iou",
             export=NETWORK,
             known_failures="What moves inside an area that is white or black in one of the frames "

@@ -103,3 +103,10 @@ def open_devices(
             found: Devices = fabric
             return found
     return PlainDevice(device, dtype)
+
+
+def hardware(device: torch.device) -> str:
+    """What a device is, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} thread(s)"

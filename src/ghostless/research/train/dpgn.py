@@ -61,51 +61,57 @@ PRESETS: Mapping[str, DpgnRecipe] = {
 }
 
 
-def phases(recipe: DpgnRecipe) -> tuple[Phase, ...]:
-    """The one phase of this method."""
-    architecture = switched(DpgnArchitecture(base=recipe.base, dropout=recipe.dropout), recipe)
-    check_patch(recipe, architecture.size_multiple, 128)
+class _Players:
+    """What the players learn from."""
 
-    def fuse(table: Table, batch: Batch) -> Outputs:
+    def __init__(self, recipe: DpgnRecipe) -> None:
+        self.recipe = recipe
+
+    def fuse(self, table: Table, batch: Batch) -> Outputs:
         outputs: Outputs = table.run("generator", over=batch["over"], under=batch["under"])
         return outputs
 
-    def generator_losses(table: Table, batch: Batch) -> Losses:
-        outputs, target = fuse(table, batch), batch["target"]
+    def generator_losses(self, table: Table, batch: Batch) -> Losses:
+        outputs, target = self.fuse(table, batch), batch["target"]
         losses = {"multi_scale": multi_scale_loss(outputs.final, outputs.sides, target)}
-        if recipe.adversarial_weight:
+        if self.recipe.adversarial_weight:
             scores = table.run("discriminator", outputs.final * 2 - 1)
-            losses["adversarial"] = recipe.adversarial_weight * bce_generator_loss(scores)
-        if recipe.likeness_weight:
-            losses["likeness"] = recipe.likeness_weight * likeness_loss(outputs.final, target)
-        if recipe.mef_ssim_weight:
+            losses["adversarial"] = self.recipe.adversarial_weight * bce_generator_loss(scores)
+        if self.recipe.likeness_weight:
+            losses["likeness"] = self.recipe.likeness_weight * likeness_loss(outputs.final, target)
+        if self.recipe.mef_ssim_weight:
             unlike = mef_ssim_loss(batch["under"], batch["over"], outputs.final)
-            losses["mef_ssim"] = recipe.mef_ssim_weight * unlike
+            losses["mef_ssim"] = self.recipe.mef_ssim_weight * unlike
         return losses
 
-    def discriminator_losses(table: Table, batch: Batch) -> Losses:
+    def discriminator_losses(self, table: Table, batch: Batch) -> Losses:
         with torch.no_grad():
-            fused = fuse(table, batch).final
+            fused = self.fuse(table, batch).final
         both = torch.cat([batch["target"], fused]) * 2 - 1
         real, fake = table.run("discriminator", both).chunk(2)
         return {"real_or_fused": bce_discriminator_loss(real, fake)}
 
+    def final(self, table: Table, batch: Batch) -> Tensor:
+        return self.fuse(table, batch).final
+
+
+def phases(recipe: DpgnRecipe) -> tuple[Phase, ...]:
+    """The one phase of this method."""
+    architecture = switched(DpgnArchitecture(base=recipe.base, dropout=recipe.dropout), recipe)
+    check_patch(recipe, architecture.size_multiple, 128)
+    own = _Players(recipe)
     rate = schedule_of(recipe, recipe.steps)
-    generator = Player("generator", lambda: Dpgn(architecture), generator_losses, rate)
+    generator = Player("generator", lambda: Dpgn(architecture), own.generator_losses, rate)
     discriminator = Player(
-        "discriminator", lambda: PatchGan(DISCRIMINATOR), discriminator_losses, rate
+        "discriminator", lambda: PatchGan(DISCRIMINATOR), own.discriminator_losses, rate
     )
-
-    def final(table: Table, batch: Batch) -> Tensor:
-        return fuse(table, batch).final
-
     return (
         Phase(
             name="fusion",
             steps=recipe.steps,
             players=(generator, discriminator) if recipe.adversarial_weight else (generator,),
             draw=draw_pairs(recipe.batch, recipe.patch_pixels),
-            validate=validate_pairs(final),
+            validate=validate_pairs(own.final),
             best="psnr",
             export=NETWORK,
             known_failures="Aligned pairs only: things that move leave ghosts. Its validation "

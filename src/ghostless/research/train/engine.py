@@ -22,25 +22,24 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...errors import FileReadError, OptionError, OutputError
-from ...nn.blocks import load_folded_state
+from ...io.write import WriteSettings, write_text
 from ...nn.settings import Precision
 from ...nn.weights import WeightsInfo, find_weights, load_weights, save_weights
+from ..environment import commit
 from .checkpoint import (
     CHECKPOINT,
     has_checkpoint,
@@ -49,9 +48,10 @@ from .checkpoint import (
     restore,
     save_checkpoint,
 )
-from .device import Devices, open_devices
+from .device import hardware, open_devices
 from .ema import Average
 from .log import Log
+from .players import PlayerTable, State, start_from
 from .recipe import Batch, Losses, Moment, Phase, Player, Recipe
 from .samples import TrainingData
 from .watch import (
@@ -89,73 +89,6 @@ class RunSettings:
     compile: bool | None = None
     channels_last: bool | None = None
     quiet: bool = False
-
-
-@dataclass
-class State:
-    """Where a run is.
-
-    interval_means: the exported player's loss at each interval of the log. started_from: how the
-    weights were trained that the run started from, if it did.
-    """
-
-    phase: int = 0
-    step: int = 0
-    updates: int = 0
-    seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
-    interval_means: list[float] = field(default_factory=list)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    started_from: dict[str, Any] = field(default_factory=dict)
-
-
-class PlayerTable:
-    """The networks of a phase. While one player moves, the others only look on."""
-
-    def __init__(self, devices: Devices, channels_last: bool) -> None:
-        self.devices = devices
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.networks: dict[str, nn.Module] = {}
-        self.wrapped: dict[str, Any] = {}
-        self.moving: str | None = None
-
-    def add(self, name: str, network: nn.Module, wrapped: Any = None) -> None:
-        self.networks[name] = network
-        self.wrapped[name] = network if wrapped is None else wrapped
-
-    def give_turn(self, name: str | None) -> None:
-        self.moving = name
-        for other, network in self.networks.items():
-            network.requires_grad_(other == name)
-
-    def run(self, player: str, *inputs: Tensor, **named: Any) -> Any:
-        # Through the wrapper of DDP only whoever moves: it waits for gradients from every call.
-        network = self.wrapped[player] if player == self.moving else self.networks[player]
-        with self.devices.autocast():
-            out = network(
-                *(self._laid_out(value) for value in inputs),
-                **{name: self._laid_out(value) for name, value in named.items()},
-            )
-        return _as_float(out)
-
-    def module(self, player: str) -> Any:
-        return self.networks[player]
-
-    def _laid_out(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and value.ndim == 4:
-            return value.contiguous(memory_format=self.memory_format)
-        return value
-
-
-def _as_float(out: Any) -> Any:
-    if isinstance(out, Tensor):
-        return out.float()
-    if isinstance(out, list | tuple):
-        return type(out)(_as_float(value) for value in out)
-    if dataclasses.is_dataclass(out) and not isinstance(out, type):
-        values = {f.name: _as_float(getattr(out, f.name)) for f in dataclasses.fields(out)}
-        return dataclasses.replace(out, **values)
-    return out
 
 
 class Run:
@@ -308,7 +241,7 @@ class Run:
             )
             if player.name == phase.export_player:
                 if saved is None and self.settings.start is not None:
-                    self.state.started_from = _start_from(
+                    self.state.started_from = start_from(
                         phase.exported(network), phase, self.settings.start
                     )
                 self.average = Average(network, self.recipe.ema_decay)
@@ -429,7 +362,7 @@ class Run:
                 **({"started_from": self.state.started_from} if self.state.started_from else {}),
             },
             data=self.data.description,
-            commit=program_commit(),
+            commit=commit(mark_changes=False) or "",
             scores=scores,
         )
 
@@ -456,7 +389,7 @@ class Run:
         if not has_checkpoint(self.folder):
             if self.devices.global_rank == 0:
                 text = json.dumps(self._asked(), indent=2) + "\n"
-                write_atomically(self.folder / "recipe.json", text.encode())
+                write_text(text, self.folder / "recipe.json", WriteSettings(overwrite=True))
             return None
         if not self.settings.resume:
             raise OptionError(
@@ -558,54 +491,3 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _start_from(network: nn.Module, phase: Phase, start: str) -> dict[str, Any]:
-    """Fill a network from weights of the same architecture; return how those were trained."""
-    path = find_weights(phase.export, None if start == "shipped" else start)
-    trained, info = load_weights(phase.export, path)
-    if hasattr(network, "architecture"):
-        wanted = dataclasses.asdict(cast(Any, network.architecture))
-        found = dataclasses.asdict(trained.architecture)
-        unlike = [name for name, value in wanted.items() if found[name] != value]
-        if unlike:
-            changes = ", ".join(f"{name} = {found[name]!r}" for name in unlike)
-            raise OptionError(
-                f"start: {path} has {changes}; set the same by --set or start from other weights"
-            )
-    load_folded_state(network, trained.state_dict())
-    kept = ("step", "batch", "patch_pixels", "rate", "seconds", "hardware", "started_from")
-    own_rate = f"{phase.name}_rate"  # of a stage that has its own
-    return {"commit": info.commit} | {
-        k: info.recipe[k] for k in (*kept, own_rate) if k in info.recipe
-    }
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def hardware(device: torch.device) -> str:
-    """What a device is, in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} thread(s)"
-
-
-def program_commit() -> str:
-    """The commit of this program, if it runs from a checkout; GHOSTLESS_COMMIT where git is not."""
-    import subprocess
-
-    given = os.environ.get("GHOSTLESS_COMMIT")
-    if given:
-        return given
-    try:
-        words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-        return subprocess.run(words, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -6,10 +6,12 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...errors import WeightsError
+from ...io.atomic import write_atomically
 from ...nn.blocks import count_parameters
 from ...nn.weights import WEIGHTS_FOLDER, WeightsInfo, load_weights, read_info, save_weights
 from .recipe import Phase
@@ -56,9 +58,7 @@ def ship(weights: list[Path], folder: Path = WEIGHTS_FOLDER) -> list[Path]:
         read_info(path)
         graph = path.with_suffix(".onnx")
         for file in (path, path.with_suffix(".md"), *([graph] if graph.is_file() else [])):
-            partial = folder / f".{file.name}.part"
-            shutil.copyfile(file, partial)
-            partial.replace(folder / file.name)
+            write_atomically(folder / file.name, partial(shutil.copyfile, file), overwrite=True)
         shipped.append(folder / path.name)
     return shipped
 

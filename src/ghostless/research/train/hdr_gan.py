@@ -90,45 +90,46 @@ def inputs_of(batch: Batch, architecture: HdrGanArchitecture) -> list[Tensor]:
     )
 
 
-def phases(recipe: HdrGanRecipe) -> tuple[Phase, ...]:
-    """The one phase of this method."""
-    architecture = switched(HdrGanArchitecture(), recipe)
-    check_patch(recipe, architecture.size_multiple, 64)
+class _Players:
+    """What the players learn from, and how the result is judged."""
 
-    def target_of(batch: Batch) -> Tensor:
+    def __init__(self, recipe: HdrGanRecipe, architecture: HdrGanArchitecture) -> None:
+        self.recipe, self.architecture = recipe, architecture
+
+    def target_of(self, batch: Batch) -> Tensor:
         return mu_law(batch["radiance"].clamp(0, 1)) * 2 - 1
 
-    def generate(table: Table, batch: Batch) -> list[Tensor]:
-        outputs = table.run("generator", *inputs_of(batch, architecture))
-        return [compressed_output(output, architecture) for output in outputs]
+    def generate(self, table: Table, batch: Batch) -> list[Tensor]:
+        outputs = table.run("generator", *inputs_of(batch, self.architecture))
+        return [compressed_output(output, self.architecture) for output in outputs]
 
-    def generator_losses(table: Table, batch: Batch) -> Losses:
-        outputs = generate(table, batch)
-        losses = {"mu_law": deep_supervision_loss(outputs, target_of(batch))}
-        if recipe.adversarial_weight:
+    def generator_losses(self, table: Table, batch: Batch) -> Losses:
+        outputs = self.generate(table, batch)
+        losses = {"mu_law": deep_supervision_loss(outputs, self.target_of(batch))}
+        if self.recipe.adversarial_weight:
             scores = [table.run("discriminator", output) for output in outputs]
-            losses["sphere"] = recipe.adversarial_weight * sphere_generator_loss(scores)
+            losses["sphere"] = self.recipe.adversarial_weight * sphere_generator_loss(scores)
         return losses
 
-    def discriminator_losses(table: Table, batch: Batch) -> Losses:
+    def discriminator_losses(self, table: Table, batch: Batch) -> Losses:
         with torch.no_grad():
-            outputs = generate(table, batch)
-        scores = table.run("discriminator", torch.cat([target_of(batch), *outputs]))
+            outputs = self.generate(table, batch)
+        scores = table.run("discriminator", torch.cat([self.target_of(batch), *outputs]))
         real, *fakes = scores.chunk(1 + len(outputs))
         return {"sphere": sphere_discriminator_loss(real, fakes)}
 
-    def rate(moment: Moment) -> float:
-        if not recipe.stepwise_rate:
-            return schedule_of(recipe, recipe.steps)(moment)
-        share = moment.step / recipe.steps
-        return float(recipe.rate * 0.1 ** sum(share >= fall for fall in _RATE_FALLS_AT))
+    def rate(self, moment: Moment) -> float:
+        if not self.recipe.stepwise_rate:
+            return schedule_of(self.recipe, self.recipe.steps)(moment)
+        share = moment.step / self.recipe.steps
+        return float(self.recipe.rate * 0.1 ** sum(share >= fall for fall in _RATE_FALLS_AT))
 
-    def validate(table: Table, data: TrainingData) -> Validation:
+    def validate(self, table: Table, data: TrainingData) -> Validation:
         scores, pictures = [], {}
         for number, batch in enumerate(data.held_out_brackets()):
             kept = table.module("generator").kept_output
-            output = table.run("generator", *inputs_of(batch, architecture))[kept]
-            radiance, truth = radiance_of_output(output, architecture), batch["radiance"]
+            output = table.run("generator", *inputs_of(batch, self.architecture))[kept]
+            radiance, truth = radiance_of_output(output, self.architecture), batch["radiance"]
             scores.append(
                 {
                     "psnr_mu": psnr(mu_law(radiance.clamp(0, 1)), mu_law(truth.clamp(0, 1))),
@@ -141,33 +142,38 @@ def phases(recipe: HdrGanRecipe) -> tuple[Phase, ...]:
                 pictures[f"scene {number}"] = torch.cat(shown, dim=3)[0]
         return Validation(mean_scores(scores), pictures)
 
+    def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+        return data.brackets(self.recipe.batch, self.recipe.patch_pixels, generator)
+
+
+def phases(recipe: HdrGanRecipe) -> tuple[Phase, ...]:
+    """The one phase of this method."""
+    architecture = switched(HdrGanArchitecture(), recipe)
+    check_patch(recipe, architecture.size_multiple, 64)
+    own = _Players(recipe, architecture)
     clip = _CLIP_GRADIENTS if recipe.adversarial_weight else None
     generator = Player(
         "generator",
         lambda: Generator(architecture),
-        generator_losses,
-        rate,
+        own.generator_losses,
+        own.rate,
         clip_gradients=clip,
     )
     discriminator = Player(
         "discriminator",
         Discriminator,
-        discriminator_losses,
-        rate,
+        own.discriminator_losses,
+        own.rate,
         clip_gradients=clip,
         fresh_batch=True,
     )
-
-    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
-        return data.brackets(recipe.batch, recipe.patch_pixels, generator)
-
     return (
         Phase(
             name="reconstruction",
             steps=recipe.steps,
             players=(generator, discriminator) if recipe.adversarial_weight else (generator,),
-            draw=draw,
-            validate=validate,
+            draw=own.draw,
+            validate=own.validate,
             best="psnr_mu",
             export=GENERATOR,
             known_failures="What clips in the darkest frame is clipped in the result. Motion "

@@ -93,58 +93,67 @@ PRESETS: Mapping[str, MefGanRecipe] = {
 }
 
 
-def phases(recipe: MefGanRecipe) -> tuple[Phase, ...]:
-    """The one phase of this method."""
-    check_patch(recipe, 8, 64)
+class _Players:
+    """What the players learn from."""
 
-    def fuse(table: Table, batch: Batch) -> Tensor:
+    def __init__(self, recipe: MefGanRecipe) -> None:
+        self.recipe = recipe
+
+    def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused: Tensor = table.run("generator", over=batch["over"], under=batch["under"])
         return fused
 
-    def rate(moment: Moment) -> float:
-        if recipe.adversarial:
+    def rate(self, moment: Moment) -> float:
+        if self.recipe.adversarial:
             epochs = moment.updates / _UPDATES_PER_EPOCH
-            return float(recipe.rate * _DECAY_PER_EPOCH**epochs)
-        return schedule_of(recipe, recipe.steps)(moment)
+            return float(self.recipe.rate * _DECAY_PER_EPOCH**epochs)
+        return schedule_of(self.recipe, self.recipe.steps)(moment)
 
-    def generator_losses(table: Table, batch: Batch) -> Losses:
-        fused, target = fuse(table, batch), batch["target"]
+    def generator_losses(self, table: Table, batch: Batch) -> Losses:
+        fused, target = self.fuse(table, batch), batch["target"]
         losses = {}
-        if recipe.adversarial:
+        if self.recipe.adversarial:
             scores = table.run("discriminator", fused)
             losses["adversarial"] = bce_generator_loss(scores, slope=TANH_SLOPE)
-        if recipe.content_weight:
-            content = mef_gan_content_loss(fused, target, gradient_weight=recipe.gradient_weight)
-            losses["content"] = recipe.content_weight * content
-        if recipe.likeness_weight:
-            losses["likeness"] = recipe.likeness_weight * likeness_loss(fused, target)
-        if recipe.mef_ssim_weight:
+        if self.recipe.content_weight:
+            content = mef_gan_content_loss(
+                fused, target, gradient_weight=self.recipe.gradient_weight
+            )
+            losses["content"] = self.recipe.content_weight * content
+        if self.recipe.likeness_weight:
+            losses["likeness"] = self.recipe.likeness_weight * likeness_loss(fused, target)
+        if self.recipe.mef_ssim_weight:
             unlike = mef_ssim_loss(batch["under"], batch["over"], fused)
-            losses["mef_ssim"] = recipe.mef_ssim_weight * unlike
+            losses["mef_ssim"] = self.recipe.mef_ssim_weight * unlike
         return losses
 
-    def discriminator_losses(table: Table, batch: Batch) -> Losses:
+    def discriminator_losses(self, table: Table, batch: Batch) -> Losses:
         with torch.no_grad():
-            fused = fuse(table, batch)
+            fused = self.fuse(table, batch)
         # One call for both: a wrapper of several devices counts calls.
         real, fake = table.run("discriminator", torch.cat([batch["target"], fused])).chunk(2)
         return {"real_or_fused": bce_discriminator_loss(real, fake, slope=TANH_SLOPE)}
 
+
+def phases(recipe: MefGanRecipe) -> tuple[Phase, ...]:
+    """The one phase of this method."""
+    check_patch(recipe, 8, 64)
+    own = _Players(recipe)
     architecture = switched(GeneratorArchitecture(norm_before_tanh=recipe.norm_before_tanh), recipe)
     clip = _CLIP_WEIGHTS if recipe.adversarial else None
     generator = Player(
         "generator",
         lambda: Generator(architecture),
-        generator_losses,
-        rate,
+        own.generator_losses,
+        own.rate,
         betas=(0.0, 0.9) if recipe.adversarial else (0.9, 0.999),
         clip_weights=clip,
     )
     discriminator = Player(
         "discriminator",
         lambda: Discriminator(DiscriminatorArchitecture(patch=recipe.patch_pixels)),
-        discriminator_losses,
-        lambda moment: _DISCRIMINATOR_RATE_FACTOR * rate(moment),
+        own.discriminator_losses,
+        lambda moment: _DISCRIMINATOR_RATE_FACTOR * own.rate(moment),
         optimiser="sgd",
         clip_weights=clip,
     )
@@ -154,7 +163,7 @@ def phases(recipe: MefGanRecipe) -> tuple[Phase, ...]:
             steps=recipe.steps,
             players=(discriminator, generator) if recipe.adversarial else (generator,),
             draw=draw_pairs(recipe.batch, recipe.patch_pixels),
-            validate=validate_pairs(fuse),
+            validate=validate_pairs(own.fuse),
             best="psnr",
             export=GENERATOR,
             extra=balance if recipe.adversarial else None,

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from ...nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from ...nn.srgb import linear_to_srgb
-from ..data.camera import REAL_CAMERAS, CameraSettings
+from ..data.camera_settings import REAL_CAMERAS, CameraSettings
+from ..data.draws import SimulatedBatch, SimulationSettings
 from ..data.panoramas import MANIFEST, Panoramas, check_split, load_packed
 from ..data.references import ReferenceBatch, ReferenceSettings, ReferenceViews
-from ..data.rendered import FOLDER as RENDERED_FOLDER
-from ..data.rendered import PACKED as RENDERED_MANIFEST
-from ..data.rendered import RenderedScenes, RenderedSimulator, load_rendered, read_packed
-from ..data.simulate import BracketSimulator, SimulatedBatch, SimulationSettings
+from ..data.rendered import RenderedScenes, RenderedSimulator, load_rendered
+from ..data.rendered_files import FOLDER as RENDERED_FOLDER
+from ..data.rendered_files import PACKED as RENDERED_MANIFEST
+from ..data.rendered_files import read_packed
+from ..data.simulate import BracketSimulator
 from ..data.splits import Split
 from .samples import Batch, TrainingData
 
