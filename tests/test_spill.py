@@ -86,7 +86,7 @@ def test_an_array_in_a_file_is_as_any_other(own_folder: Path) -> None:
 
 WALK = """
 import numpy as np
-from ghostless import memory, spill
+from ghostless.work import memory, spill
 from ghostless.pixels.stripes import every, for_each_stripe
 spill.IN_MEMORY_BYTES = 0
 before = memory.resident_bytes()
@@ -183,7 +183,7 @@ def test_the_folder_is_the_users_or_one_on_a_disk(
 @linux_only
 def test_a_killed_process_leaves_nothing(own_folder: Path) -> None:
     code = (
-        "import numpy as np; from ghostless import spill; spill.IN_MEMORY_BYTES = 0;"
+        "import numpy as np; from ghostless.work import spill; spill.IN_MEMORY_BYTES = 0;"
         "a = spill.empty((20_000_000,), np.uint8); a[:] = 1; print(flush=True); input()"
     )
     pipe = subprocess.PIPE
