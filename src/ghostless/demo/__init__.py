@@ -11,6 +11,6 @@ from pathlib import Path
 
 BRACKET = Path(__file__).parent / "bracket"
 PHOTOS = ("IMG_1.jpg", "IMG_2.jpg", "IMG_3.jpg")
-# Radiance of the moment of photo REFERENCE, 1 where that photo clips.
-TRUTH = "truth.exr"
+# The same exposures of the moment of photo REFERENCE by the same camera on a tripod, without noise.
+TRIPOD_PHOTOS = ("TRIPOD_1.jpg", "TRIPOD_2.jpg", "TRIPOD_3.jpg")
 REFERENCE = 1

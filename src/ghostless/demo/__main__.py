@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..align import AlignSettings
-from ..bracket import Frame, Stack
+from ..bracket import Stack
 from ..deghost import DeghostSettings
-from ..io.read import read_image
+from ..exposure.assign import assign_stops
+from ..io.read import read_bracket, read_image
 from ..io.write import WriteSettings, write_image
 from ..methods import fuse_stack
 from ..pipeline import FuseOptions, fuse_files
-from ..pixels import color
-from . import BRACKET, PHOTOS, REFERENCE, TRUTH
+from . import BRACKET, PHOTOS, REFERENCE, TRIPOD_PHOTOS
 
 Picture = NDArray[np.uint8]
 _GAP = 6
@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def make_demo(folder: Path, bracket: Path = BRACKET) -> dict[str, float]:
     """Write inputs, naive result, ours, the truth and comparisons; return the errors measured.
 
-    bracket: folder with the photos and the truth, as `photograph` writes it.
+    bracket: folder with the photos, by hand and from a tripod, as `photograph` writes it.
     """
     (folder / "inputs").mkdir(parents=True, exist_ok=True)
     files = [Path(shutil.copy(bracket / name, folder / "inputs")) for name in PHOTOS]
@@ -56,10 +56,7 @@ def make_demo(folder: Path, bracket: Path = BRACKET) -> dict[str, float]:
     # The truth is of the middle photo's moment.
     options = FuseOptions(method="mertens", reference=REFERENCE, write=write)
     report = fuse_files(files, ours, options)
-    radiance = read_image(bracket / TRUTH).pixels
-    stops = [frame.stops for frame in report.frames if frame.stops is not None]
-    stack = tripod_stack(radiance, stops)
-    write_image(fuse_stack(stack, "mertens"), truth, write)
+    write_image(fuse_stack(tripod_stack(bracket), "mertens"), truth, write)
 
     print(report.as_text())
     errors = {}
@@ -78,17 +75,10 @@ def make_demo(folder: Path, bracket: Path = BRACKET) -> dict[str, float]:
     return errors
 
 
-def tripod_stack(radiance: NDArray[np.float32], stops: Sequence[float]) -> Stack:
-    """The same exposures of one frozen moment on a tripod, without noise.
-
-    radiance: (H, W, 3), 1 where the reference clips. stops: of each photo.
-    """
-    frames = []
-    for exposure in stops:
-        light = radiance * np.float32(2.0 ** (exposure - stops[REFERENCE]))
-        codes = np.rint(color.linear_to_srgb(np.clip(light, 0, 1)) * 255).astype(np.uint8)
-        frames.append(Frame(codes, stops=exposure, stops_source="user"))
-    return Stack(tuple(frames), reference=REFERENCE)
+def tripod_stack(folder: Path = BRACKET) -> Stack:
+    """The same exposures of the reference's moment on a tripod, without noise."""
+    bracket = read_bracket([folder / name for name in TRIPOD_PHOTOS])
+    return Stack(assign_stops(bracket).frames, reference=REFERENCE)
 
 
 def compare(picture: Picture, truth: Picture) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Make the demo's bracket anew: render the room, photograph it by hand, and keep the truth.
+"""Make the demo's bracket anew: render the room, photograph it by hand and from a tripod.
 
     python -m ghostless.research.demo_bracket src/ghostless/demo/bracket
 
@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import OpenEXR
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from ..demo import PHOTOS, REFERENCE, TRUTH
+from ..demo import PHOTOS, REFERENCE, TRIPOD_PHOTOS
 from .data.camera import CameraModel
 from .data.camera_settings import CameraSettings
 from .render.engine import Camera, Rendering, RenderSettings, World, render
@@ -34,19 +33,44 @@ _FOCAL_WIDTHS = 0.69
 _WALKER_Z_METRES = 3.25
 # Radiance that the middle photo clips at is 1 / this.
 _SENSOR_GAIN = 2.4
-_SENSOR = CameraSettings.plain(
+# A camera as people have them, whose pictures are reduced; CameraSettings says what each does.
+_CAMERA = CameraSettings(
+    plain_share=0.0,
+    exposure_share=1.0,
+    exposure_stops=0.06,
+    flicker_share=0.0,
+    glare_share=1.0,
+    glare=(4e-3, 4e-3),
+    vignetting_share=0.0,
+    sensor_share=1.0,
+    red_gain=(2.0, 2.0),
+    blue_gain=(1.6, 1.6),
+    highlight_shares=(1.0, 0.0, 0.0),
+    compress_share=0.0,
+    tone_shares=(0.0, 0.0, 1.0),
+    local_share=0.0,
+    style_share=1.0,
+    saturation=(1.1, 1.1),
+    hue_degrees=0.0,
+    contrast=(0.2, 0.2),
+    fade=0.5,
+    black_share=0.0,
+    grain_share=1.0,
+    smooth_share=1.0,
+    smooth=(4e-3, 4e-3),
+    sharpen_share=1.0,
+    sharpen=(0.4, 0.4),
+    sharpen_pixels=(0.8, 0.8),
+    hot_share=0.0,
     responses=("srgb",),
     noise_share=1.0,
-    shot_noise=(9e-5, 9e-5),
-    read_noise=(1.5e-3, 1.5e-3),
-    red_gain=(1.0, 1.0),
-    blue_gain=(1.0, 1.0),
+    shot_noise=(2e-5, 2e-5),
+    read_noise=(4e-4, 4e-4),
     jpeg_share=0.0,
 )
+_CAMERA_SEED = 1
 _ISO, _APERTURE = 800, 4.0
-_JPEG_QUALITY = 93
-# Of OpenEXR's lossy DWAB: half a percent of the light, in a third of the bytes.
-_EXR_LEVEL = 20.0
+_JPEG_QUALITY, _TRIPOD_QUALITY = 93, 95
 
 
 @dataclass(frozen=True)
@@ -80,7 +104,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ghostless.research.demo_bracket")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--width", type=int, default=1200, help="width of the photos in pixels")
-    parser.add_argument("--samples", type=int, default=24, help="light paths per pixel")
+    parser.add_argument("--samples", type=int, default=64, help="light paths per pixel")
     given = parser.parse_args(words)
     settings = RenderSettings(samples=given.samples)
     lights = [seen.radiance for seen in render_shots(build_room(), given.width, settings)]
@@ -110,26 +134,33 @@ def _sum(a: Vector, b: Vector) -> Vector:
 
 
 def store(lights: Sequence[Array], folder: Path) -> list[Path]:
-    """Photograph one radiance (H, W, 3) per shot; write the photos and the reference's light."""
+    """Photograph one radiance (H, W, 3) per shot, and the reference's from a tripod; write all."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / name for name in (*PHOTOS, TRUTH)]
-    for number, (light, shot) in enumerate(zip(lights, SHOTS, strict=True)):
-        image = Image.fromarray(expose(light, shot.stops, seed=100 + number))
-        image.save(files[number], quality=_JPEG_QUALITY, subsampling=0, exif=_exif(shot, number))
-    truth = np.asarray(lights[REFERENCE] * np.float32(_SENSOR_GAIN), np.float16)
-    header = {"compression": OpenEXR.DWAB_COMPRESSION, "dwaCompressionLevel": _EXR_LEVEL}
-    OpenEXR.File(header, {"RGB": truth}).write(str(files[-1]))
+    still = [lights[REFERENCE]] * len(SHOTS)
+    taken = photograph(lights, _CAMERA), photograph(still, replace(_CAMERA, noise_share=0.0))
+    files = []
+    for pictures, names, quality in zip(
+        taken, (PHOTOS, TRIPOD_PHOTOS), (_JPEG_QUALITY, _TRIPOD_QUALITY), strict=True
+    ):
+        for number, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+            files.append(folder / name)
+            exif = _exif(SHOTS[number], number)
+            Image.fromarray(picture).save(files[-1], quality=quality, subsampling=0, exif=exif)
     return files
 
 
-def expose(light: Array, stops: float, seed: int) -> NDArray[np.uint8]:
-    """Photograph radiance (H, W, 3): sensor noise, clipping, sRGB curve, 8 bits."""
-    camera = CameraModel(_SENSOR)
-    generator = torch.Generator().manual_seed(seed)
-    exposed = torch.from_numpy(light * np.float32(_SENSOR_GAIN * 2.0**stops))
-    planes = exposed.permute(2, 0, 1)[None, None]
-    display = camera.photograph(planes, camera.draw(1, generator), generator)
-    return np.asarray((display[0, 0] * 255).round().byte().permute(1, 2, 0).numpy())
+def photograph(lights: Sequence[Array], settings: CameraSettings) -> list[NDArray[np.uint8]]:
+    """Photograph radiances (H, W, 3), one per shot, by the same camera each time."""
+    camera = CameraModel(settings)
+    drawn = camera.draw(1, torch.Generator().manual_seed(_CAMERA_SEED))
+    exposed = [
+        light * np.float32(_SENSOR_GAIN * 2.0**shot.stops)
+        for light, shot in zip(lights, SHOTS, strict=True)
+    ]
+    planes = torch.from_numpy(np.stack(exposed)).permute(0, 3, 1, 2)[None]
+    display = camera.photograph(planes, drawn, torch.Generator().manual_seed(_CAMERA_SEED))
+    codes = (display[0] * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return list(np.ascontiguousarray(codes))
 
 
 def _exif(shot: Shot, number: int) -> Image.Exif:
