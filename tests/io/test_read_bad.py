@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ghostless.errors import FileReadError, GhostlessError
-from ghostless.io.containers import item_place
+from ghostless.io.base_media import item_place
 from ghostless.io.read import read_frame, read_image
 
 from . import samples

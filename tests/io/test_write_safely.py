@@ -149,7 +149,7 @@ def test_a_killed_process_leaves_nothing(tmp_path: Path) -> None:
         pytest.skip("this file system has no nameless files")
     code = (
         "import os, signal, sys\n"
-        "from ghostless.io.write import write_atomically\n"
+        "from ghostless.io.atomic import write_atomically\n"
         "def die(scratch):\n"
         "    scratch.write_bytes(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

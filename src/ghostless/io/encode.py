@@ -1,6 +1,6 @@
 """From pixels to a file of each format, with the profile and the Exif block in their places.
 
-Every encoder writes to the path it is given; that it is a temporary one is `write.py`'s affair.
+Every encoder writes to the path it is given; that it is a temporary one is `atomic.py`'s affair.
 """
 
 from __future__ import annotations

@@ -1,1 +1,6 @@
-"""From radiance to a display: tone mapping, the colour of the light, pictures for HDR displays."""
+"""From radiance to a display.
+
+operators.py    the table of operators: curves, and maps of a small proxy
+tonemap.py      what all share, and the fusion of virtual photos
+light.py rendition.py   the colour of the light; pictures for HDR displays
+"""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -312,6 +312,27 @@ def _parts(used: Sequence[str]) -> dict[str, list[str]]:
     return {"tuned": [*used[::2]], "held out": [*used[1::2]], "all": [*used]}
 
 
+def _scores(
+    names: Sequence[str],
+    radii: Sequence[int],
+    used: Sequence[str],
+    errors: dict[tuple[str, int, str], list[float]],
+    still: dict[tuple[int, str], list[float]],
+    seconds: dict[tuple[str, int, str], list[float]],
+) -> Iterator[MethodScore]:
+    for radius in radii:
+        for half, chosen in _parts(used).items():
+            for name in names if chosen else ():
+                yield _score(
+                    name,
+                    radius,
+                    half,
+                    [e for p in chosen for e in errors[name, radius, p]],
+                    [e for p in chosen for e in still[radius, p]],
+                    [s for p in chosen for s in seconds[name, radius, p]],
+                )
+
+
 def run(
     data: Path,
     *,
@@ -351,21 +372,8 @@ def run(
                     errors[name, radius, pair].append(corner_error(matrix, case.truth))
         if progress is not None:
             progress(count / len(used))
-    scores = [
-        _score(
-            name,
-            radius,
-            half,
-            [e for p in chosen for e in errors[name, radius, p]],
-            [e for p in chosen for e in still[radius, p]],
-            [s for p in chosen for s in seconds[name, radius, p]],
-        )
-        for radius in radii
-        for half, chosen in _parts(used).items()
-        for name in (names if chosen else ())
-    ]
     return AlignmentResult(
-        scores=tuple(scores),
+        scores=tuple(_scores(names, radii, used, errors, still, seconds)),
         pairs=used,
         skipped=tuple(n for n in images if n not in used),
         patches_per_pair=patches,
