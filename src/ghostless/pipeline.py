@@ -14,11 +14,12 @@ import numpy as np
 
 from . import __version__
 from .align import AlignSettings, align_bracket
-from .bracket import MAX_FRAMES, Bracket, Fused, Mask, Stack, check_frame_count
+from .bracket import MAX_FRAMES, Bracket, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
+from .io.folder import check_folder, write_stack
 from .io.read import ReadSettings, read_bracket
 from .io.shots import choose_shots
 from .io.write import (
@@ -26,10 +27,8 @@ from .io.write import (
     check_output,
     holds_transparency,
     space_of,
-    write_frame,
     write_hdr_image,
     write_image,
-    write_mask,
     write_text,
 )
 from .methods import Method, fuse_stack, get_method
@@ -112,64 +111,24 @@ def fuse_files(
     """
     options = options or FuseOptions()
     files, target = [Path(path) for path in paths], Path(out)
-    check_frame_count(min(len(files), MAX_FRAMES))
-    method = choose_method(options.method, target)
-    check_operator(options.tone_map.operator)
-    check_unused(options, method, target)
-    method.check_ready(options.method_settings)
-    if options.gains is not None:
-        check_gains(options.gains)
-    check_output(target, options.write, files, hdr=options.hdr)
-    _check_report(options, files)
-    if options.save_stages is not None:
-        for stage in ("aligned", "deghosted"):
-            _check_folder(options.save_stages / stage, options.write, files, masks=True)
-    journal = Journal(progress)
-    observe = observe or _look_away
+    method = _check_fusing(files, target, options)
+    line = _Line(options, method, Journal(progress), observe, files)
+    display = space_of(target) == "display"
 
-    stack = _prepare(files, options, journal, method, observe, remarks)
-    with journal.stage("fuse") as tell:
-        fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
-    frames = describe_frames(stack, _looks_for_ghosts(method, options))
-    notes = (*stack.notes, *fused.notes, *_transparency_note(fused, target, options.hdr))
-    radiance = None
-    if options.hdr and space_of(target) == "display":
-        with journal.stage("merge") as tell:
-            radiance = _radiance(stack, fused, method, options, tell)
-        notes = tuple(dict.fromkeys((*notes, *radiance.notes)))
-    del stack  # a linear result needs the memory for its tone mapping
-    observe("fused", fused)
-    if fused.space == "linear" and space_of(target) == "display":
-        with journal.stage("tone map") as tell:
-            fused = tone_map(fused, options.tone_map, progress=tell)
-        observe("picture", fused)
-    if options.gains is not None:
-        fused = scale_light(fused, options.gains)
-    if radiance is None:
-        with journal.stage("write"):
-            write_image(fused, target, options.write, files)
-    else:
-        rendition = hdr_rendition(fused, radiance)
-        del radiance
-        observe("rendition", rendition)
-        with journal.stage("write"):
-            write_hdr_image(fused, rendition, target, options.write, files)
-
-    notes = tuple(dict.fromkeys((*notes, *take_remarks())))
-    report = Report(
-        output=str(target),
-        method=method.name,
-        space=fused.space,
-        width=fused.pixels.shape[1],
-        height=fused.pixels.shape[0],
-        frames=frames,
-        stages=tuple(journal.stages),
-        settings=_plain(asdict(options)),
-        versions=versions(),
-        notes=notes,
-    )
-    _save_report(report, options)
-    return report
+    # Photos, frames and radiance are let go of as soon as the next step has been: memory is dear.
+    stack = line.align(line.expose(line.read(files, remarks)))
+    stack = line.deghost(stack)
+    fused = line.fuse(stack)
+    line.journal.note(*_transparency_note(fused, target, options.hdr))
+    light = line.merge(stack, fused) if options.hdr and display else None
+    del stack
+    if display:
+        fused = line.tone_map(fused)
+    fused = line.balance(fused)
+    if light is not None:
+        light = line.render(fused, light)
+    line.write(fused, light, target, files)
+    return line.report(target, fused.space, fused.pixels.shape)
 
 
 def align_files(
@@ -182,7 +141,7 @@ def align_files(
 ) -> Report:
     """Register the photos of one bracket and write the aligned frames to a folder as TIFF."""
     options = replace(options or FuseOptions(), deghost=DeghostSettings(mode="off"))
-    return _frames_to_folder(paths, out_folder, options, False, progress, remarks)
+    return deghost_files(paths, out_folder, options, progress=progress, remarks=remarks)
 
 
 def deghost_files(
@@ -198,7 +157,20 @@ def deghost_files(
 
     masks: also write each frame's confidence mask (PNG; black where ghosts were replaced).
     """
-    return _frames_to_folder(paths, out_folder, options or FuseOptions(), masks, progress, remarks)
+    options = options or FuseOptions()
+    files, folder = [Path(path) for path in paths], Path(out_folder)
+    check_frame_count(min(len(files), MAX_FRAMES))
+    _check_sidelines(files, options)
+    check_folder(folder, options.write, files, masks)
+    line = _Line(options, None, Journal(progress), None, files)
+
+    stack = line.align(line.expose(line.read(files, remarks)))
+    stack = line.deghost(stack)
+    with line.journal.stage("write"):
+        write_stack(stack, folder, options.write, files, stack.confidence if masks else None)
+    first = stack.frames[0]
+    space: Space = "display" if first.transfer == "srgb" else "linear"
+    return line.report(folder, space, first.pixels.shape)
 
 
 def prepare_files(
@@ -206,32 +178,9 @@ def prepare_files(
 ) -> Bracket:
     """Read the photos of one bracket and find their exposures; frames sorted dark to bright."""
     options = options or FuseOptions()
-    bracket, options = _read([Path(path) for path in paths], options, remarks)
-    return assign_stops(bracket, options.stops, options.stops_file)
-
-
-def _read(
-    files: Sequence[Path], options: FuseOptions, remarks: Sequence[str]
-) -> tuple[Bracket, FuseOptions]:
-    """Read those of the files that make the bracket; the options' stops are left to be theirs."""
-    check_frame_count(min(len(files), MAX_FRAMES))
-    chosen = choose_shots(files, options.read)
-    check_frame_count(len(chosen.files))
-    if options.stops is not None and len(options.stops) == len(files):
-        options = replace(options, stops=tuple(options.stops[place] for place in chosen.places))
-    bracket = read_bracket(chosen.files, options.read)
-    return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes)), options
-
-
-def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]:
-    """Say what becomes of places that no photo shows."""
-    if fused.opaque is None:
-        return ()
-    share = 100 * float(np.mean(fused.opaque < 128))
-    shown = f"{share:.1f} % of the picture is transparent in all photos"
-    if holds_transparency(target, hdr=hdr):
-        return (f"{shown}, and in the result",)
-    return (f"{shown}: black in the result; write a .png or .tif to keep it so, or use --crop",)
+    line = _Line(options, None, Journal())
+    bracket = line.read([Path(path) for path in paths], remarks)
+    return assign_stops(bracket, line.stops, options.stops_file)
 
 
 def choose_method(name: str, out: Path) -> Method:
@@ -258,79 +207,195 @@ def versions() -> dict[str, str]:
     }
 
 
-def _look_away(moment: str, value: Stack | Fused) -> None:
-    """Observe nothing."""
+# ---- the steps ----
 
 
-def _prepare(
-    files: list[Path],
-    options: FuseOptions,
-    journal: Journal,
-    method: Method | None,
-    observe: Observer = _look_away,
-    remarks: Sequence[str] = (),
-) -> Stack:
-    """Read, align and deghost; the frames as read are let go of on the way."""
-    with journal.stage("read"):
-        bracket, options = _read(files, options, remarks)
-    with journal.stage("exposure"):
-        bracket = assign_stops(bracket, options.stops, options.stops_file)
-        reference = _reference_of(bracket, options.reference)
-        strange = [frame.name for frame in strangers_in(bracket)]
-    own_alignment = method is not None and method.aligns and options.align.model == "auto"
-    settings = AlignSettings(model="none") if own_alignment else options.align
-    with journal.stage("align") as tell:
-        stack = align_bracket(bracket, settings, reference, progress=tell)
-    del bracket
-    observe("aligned", stack)
-    if options.save_stages is not None:
-        with journal.stage("save"):
-            _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
-    if _looks_for_ghosts(method, options):
-        with journal.stage("deghost") as tell:
-            stack = deghost_stack(stack, options.deghost, progress=tell)
-        observe("deghosted", stack)
+class _Line:
+    """The steps of one run. Each is timed, tells how far it is, and shows what it made.
+
+    method: that will fuse; None where the frames themselves are wanted.
+    stops: those that were told of the frames that were read, in their order.
+    observe: called with (moment, value). files: the photos, which saved stages are named after.
+    """
+
+    def __init__(
+        self,
+        options: FuseOptions,
+        method: Method | None,
+        journal: Journal,
+        observe: Observer | None = None,
+        files: Sequence[Path] = (),
+    ) -> None:
+        self.journal = journal
+        self._options = options
+        self._method = method
+        self.stops = options.stops
+        self._reference = 0
+        self._strangers: list[str] = []
+        self._observers = [] if observe is None else [observe]
         if options.save_stages is not None:
-            with journal.stage("save"):
-                folder = options.save_stages / "deghosted"
-                _save_stack(stack, folder, options.write, files, stack.confidence)
-    return replace(stack, notes=_with_strangers(stack.notes, strange))
+            self._observers.append(_stage_saver(options.save_stages, options.write, files, journal))
 
+    def read(self, files: Sequence[Path], remarks: Sequence[str] = ()) -> Bracket:
+        """Read those of the files that make the bracket."""
+        with self.journal.stage("read"):
+            check_frame_count(min(len(files), MAX_FRAMES))
+            chosen = choose_shots(files, self._options.read)
+            check_frame_count(len(chosen.files))
+            if self.stops is not None and len(self.stops) == len(files):
+                self.stops = tuple(self.stops[place] for place in chosen.places)
+            bracket = read_bracket(chosen.files, self._options.read)
+        return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes))
 
-def _with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
-    """Notes, with one for each photo of something else that deghosting has not told of."""
-    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
-    return (
-        *notes,
-        *(
-            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
-            for name in strange
-            if name not in told
-        ),
-    )
+    def expose(self, bracket: Bracket) -> Bracket:
+        """Find every frame's exposure, sort them dark to bright, and choose the reference."""
+        with self.journal.stage("exposure"):
+            bracket = assign_stops(bracket, self.stops, self._options.stops_file)
+            self._reference = _reference_of(bracket, self._options.reference)
+            self._strangers = [frame.name for frame in strangers_in(bracket)]
+        return bracket
 
+    def align(self, bracket: Bracket) -> Stack:
+        """Lay every frame on the reference, unless the method does so by itself."""
+        settings = self._options.align
+        if self._method is not None and self._method.aligns and settings.model == "auto":
+            settings = AlignSettings(model="none")
+        with self.journal.stage("align") as tell:
+            stack = align_bracket(bracket, settings, self._reference, progress=tell)
+        del bracket
+        self._show("aligned", stack)
+        return stack
 
-def _looks_for_ghosts(method: Method | None, options: FuseOptions) -> bool:
-    return not _deghosts_itself(method, options) and options.deghost.mode != "off"
+    def deghost(self, stack: Stack) -> Stack:
+        """Replace what moved, where that is asked for; tell what became of every frame."""
+        looked = self._options.deghost.mode != "off" and not self._deghosts_itself()
+        if looked:
+            with self.journal.stage("deghost") as tell:
+                stack = deghost_stack(stack, self._options.deghost, progress=tell)
+            self._show("deghosted", stack)
+        self.journal.note(*_with_strangers(stack.notes, self._strangers))
+        self.journal.frames = describe_frames(stack, looked)
+        return stack
 
-
-def _deghosts_itself(method: Method | None, options: FuseOptions) -> bool:
-    return method is not None and method.deghosts and options.deghost.mode == "auto"
-
-
-def _radiance(
-    stack: Stack,
-    fused: Fused,
-    method: Method,
-    options: FuseOptions,
-    progress: Callable[[float], None],
-) -> Fused:
-    """The scene's radiance: the result itself if it is linear, else merged from the same frames."""
-    if fused.space == "linear":
+    def fuse(self, stack: Stack) -> Fused:
+        """Fuse the frames by the method."""
+        assert self._method is not None
+        with self.journal.stage("fuse") as tell:
+            fused = fuse_stack(
+                stack, self._method.name, self._options.method_settings, progress=tell
+            )
+        self.journal.note(*fused.notes)
+        self._show("fused", fused)
         return fused
-    if _deghosts_itself(method, options):
-        stack = deghost_stack(stack, options.deghost)
-    return fuse_stack(stack, "debevec", progress=progress)
+
+    def merge(self, stack: Stack, fused: Fused) -> Fused:
+        """The scene's radiance: the result itself if it is linear, else merged from the frames."""
+        with self.journal.stage("merge") as tell:
+            if fused.space == "linear":
+                return fused
+            if self._deghosts_itself():
+                stack = deghost_stack(stack, self._options.deghost)
+            light = fuse_stack(stack, "debevec", progress=tell)
+        self.journal.note(*light.notes)
+        return light
+
+    def tone_map(self, fused: Fused) -> Fused:
+        """Turn radiance into a picture; one that is a picture stays as it is."""
+        if fused.space == "display":
+            return fused
+        with self.journal.stage("tone map") as tell:
+            fused = tone_map(fused, self._options.tone_map, progress=tell)
+        self._show("picture", fused)
+        return fused
+
+    def balance(self, fused: Fused) -> Fused:
+        """Scale the light of the channels, where that is asked for."""
+        gains = self._options.gains
+        return fused if gains is None else scale_light(fused, gains)
+
+    def render(self, fused: Fused, light: Fused) -> Fused:
+        """What HDR displays show where others show `fused`."""
+        rendition = hdr_rendition(fused, light)
+        self._show("rendition", rendition)
+        return rendition
+
+    def write(
+        self, fused: Fused, rendition: Fused | None, out: Path, files: Sequence[Path]
+    ) -> None:
+        """Write the result, with what HDR displays show if there is that."""
+        with self.journal.stage("write"):
+            if rendition is None:
+                write_image(fused, out, self._options.write, files)
+            else:
+                write_hdr_image(fused, rendition, out, self._options.write, files)
+
+    def report(self, out: Path, space: Space, shape: tuple[int, ...]) -> Report:
+        """Tell what was done, in the file that was asked for too."""
+        self.journal.note(*take_remarks())
+        report = Report(
+            output=str(out),
+            method=None if self._method is None else self._method.name,
+            space=space,
+            width=shape[1],
+            height=shape[0],
+            frames=self.journal.frames,
+            stages=tuple(self.journal.stages),
+            settings=_plain(asdict(self._options)),
+            versions=versions(),
+            notes=tuple(self.journal.notes),
+        )
+        if self._options.report is not None:
+            text = json.dumps(report.as_dict(), indent=2) + "\n"
+            write_text(text, self._options.report, self._options.write)
+        return report
+
+    def _deghosts_itself(self) -> bool:
+        method = self._method
+        return method is not None and method.deghosts and self._options.deghost.mode == "auto"
+
+    def _show(self, moment: str, value: Stack | Fused) -> None:
+        for observe in self._observers:
+            observe(moment, value)
+
+
+def _stage_saver(
+    folder: Path, settings: WriteSettings, files: Sequence[Path], journal: Journal
+) -> Observer:
+    """An observer that writes every stack into a folder of its moment's name."""
+
+    def save(moment: str, value: Stack | Fused) -> None:
+        if isinstance(value, Stack):
+            masks = value.valid if moment == "aligned" else value.confidence
+            with journal.stage("save"):
+                write_stack(value, folder / moment, settings, files, masks)
+
+    return save
+
+
+# ---- the checks before it ----
+
+
+def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> Method:
+    """Raise, before any work, what would keep the result from being written; choose the method."""
+    check_frame_count(min(len(files), MAX_FRAMES))
+    method = choose_method(options.method, target)
+    check_operator(options.tone_map.operator)
+    check_unused(options, method, target)
+    method.check_ready(options.method_settings)
+    if options.gains is not None:
+        check_gains(options.gains)
+    check_output(target, options.write, files, hdr=options.hdr)
+    _check_sidelines(files, options)
+    return method
+
+
+def _check_sidelines(files: Sequence[Path], options: FuseOptions) -> None:
+    """Raise what would keep the report or the saved stages from being written."""
+    if options.report is not None:
+        check_output(options.report, options.write, files, suffixes=(".json",))
+    if options.save_stages is not None:
+        for stage in ("aligned", "deghosted"):
+            check_folder(options.save_stages / stage, options.write, files, masks=True)
 
 
 def _reference_of(bracket: Bracket, wanted: int | None) -> int:
@@ -344,83 +409,31 @@ def _reference_of(bracket: Bracket, wanted: int | None) -> int:
     return wanted
 
 
-def _frames_to_folder(
-    paths: Sequence[StrPath],
-    out_folder: StrPath,
-    options: FuseOptions,
-    masks: bool,
-    progress: Progress | None,
-    remarks: Sequence[str],
-) -> Report:
-    files, folder = [Path(path) for path in paths], Path(out_folder)
-    check_frame_count(min(len(files), MAX_FRAMES))
-    _check_report(options, files)
-    _check_folder(folder, options.write, files, masks)
-    journal = Journal(progress)
-    stack = _prepare(files, options, journal, None, remarks=remarks)
-    with journal.stage("write"):
-        _save_stack(stack, folder, options.write, files, stack.confidence if masks else None)
-    report = Report(
-        output=str(folder),
-        method=None,
-        space="display" if stack.frames[0].transfer == "srgb" else "linear",
-        width=stack.frames[0].width,
-        height=stack.frames[0].height,
-        frames=describe_frames(stack, _looks_for_ghosts(None, options)),
-        stages=tuple(journal.stages),
-        settings=_plain(asdict(options)),
-        versions=versions(),
-        notes=(*stack.notes, *take_remarks()),
+# ---- what is told of it ----
+
+
+def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]:
+    """Say what becomes of places that no photo shows."""
+    if fused.opaque is None:
+        return ()
+    share = 100 * float(np.mean(fused.opaque < 128))
+    shown = f"{share:.1f} % of the picture is transparent in all photos"
+    if holds_transparency(target, hdr=hdr):
+        return (f"{shown}, and in the result",)
+    return (f"{shown}: black in the result; write a .png or .tif to keep it so, or use --crop",)
+
+
+def _with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
+    """Notes, with one for each photo of something else that deghosting has not told of."""
+    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
+    return (
+        *notes,
+        *(
+            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
+            for name in strange
+            if name not in told
+        ),
     )
-    _save_report(report, options)
-    return report
-
-
-def _names_in_folder(files: Sequence[Path]) -> dict[Path, str]:
-    """Name every frame's file in an output folder; files of one name are told apart by number."""
-    stems = [file.stem for file in files]
-    return {
-        file: file.stem if stems.count(file.stem) == 1 else f"{number:02d}_{file.stem}"
-        for number, file in enumerate(files, start=1)
-    }
-
-
-def _check_folder(folder: Path, settings: WriteSettings, files: list[Path], masks: bool) -> None:
-    """Fail before any work if one of the frames could not be written later."""
-    for name in _names_in_folder(files).values():
-        check_output(folder / f"{name}.tif", settings, files, make_folder=True)
-        if masks:
-            check_output(folder / f"{name}_mask.png", settings, files, make_folder=True)
-
-
-def _save_stack(
-    stack: Stack,
-    folder: Path,
-    settings: WriteSettings,
-    files: list[Path],
-    masks: Sequence[Mask | None] | None,
-) -> None:
-    """Write frames as TIFF in their own depth and masks as PNG (a missing mask is all white)."""
-    names = _names_in_folder(files)
-    for index, frame in enumerate(stack.frames):
-        name = names[frame.path] if frame.path is not None else f"{index + 1:02d}"
-        write_frame(frame, folder / f"{name}.tif", settings, files)
-        if masks is not None:
-            mask = masks[index]
-            if mask is None:
-                mask = np.full((frame.height, frame.width), 255, np.uint8)
-            write_mask(mask, folder / f"{name}_mask.png", settings, files)
-
-
-def _check_report(options: FuseOptions, files: list[Path]) -> None:
-    if options.report is not None:
-        check_output(options.report, options.write, files, suffixes=(".json",))
-
-
-def _save_report(report: Report, options: FuseOptions) -> None:
-    if options.report is not None:
-        text = json.dumps(report.as_dict(), indent=2) + "\n"
-        write_text(text, options.report, options.write)
 
 
 def _plain(value: Any) -> Any:

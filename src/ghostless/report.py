@@ -163,11 +163,20 @@ def _share_below_half(mask: np.ndarray | None) -> float:
 
 
 class Journal:
-    """Times the stages of one run and passes their progress on."""
+    """Times the stages of one run, passes their progress on, and keeps what is told of the run.
+
+    frames: what became of each. notes: for the user, each of them once.
+    """
 
     def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
         self.stages: list[StageCost] = []
+        self.frames: tuple[FrameReport, ...] = ()
+        self.notes: list[str] = []
+
+    def note(self, *notes: str) -> None:
+        """Keep notes, as far as they are new."""
+        self.notes = list(dict.fromkeys((*self.notes, *notes)))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[float], None]]:
