@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from . import __version__
 from .align import AlignSettings, align_bracket
+from .arrays import Channels, Photos, as_bracket, paths_in
 from .bracket import MAX_FRAMES, Bracket, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
-from .errors import OptionError, SpaceError
+from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
 from .io.folder import check_folder, write_stack
@@ -32,6 +33,7 @@ from .io.write import (
     write_text,
 )
 from .methods import Method, fuse_stack, get_method
+from .pixels.color import Transfer
 from .report import Journal, Progress, Report, describe_frames
 from .tone.light import Gains, check_gains, scale_light
 from .tone.rendition import hdr_rendition
@@ -129,6 +131,50 @@ def fuse_files(
         light = line.render(fused, light)
     line.write(fused, light, target, files)
     return line.report(target, fused.space, fused.pixels.shape)
+
+
+def fuse(
+    photos: Photos,
+    options: FuseOptions | None = None,
+    *,
+    transfer: Transfer = "srgb",
+    channels: Channels = "rgb",
+    progress: Progress | None = None,
+    observe: Observer | None = None,
+    **changes: Any,
+) -> Fused:
+    """Fuse the photos of one bracket in memory: the line without a file to write.
+
+    photos: 2 to 20 shots of one scene, any order: arrays (H, W, 3) RGB or (H, W) grey of uint8,
+        uint16 or float 0..1, what has `__array__` (a torch tensor), or paths (`as_bracket`).
+    transfer: how arrays' numbers relate to light: "srgb" or "linear". channels: "rgb", or "bgr" as
+        OpenCV has them; the result is RGB.
+    progress, observe: as in `fuse_files`.
+    changes: fields of FuseOptions, in place of those in `options`: `stops=(-2, 0, 2)`. Of `align`,
+        `deghost` and `tone_map` a word will do: `align="none"`, `deghost="on"`,
+        `tone_map="reinhard"`.
+    Returns a Fused, whose pixels `np.asarray` gives: float32 (H, W, 3), a picture 0..1 with the
+    sRGB curve; of a linear method radiance, unless `tone_map` is given.
+    Raises GhostlessError, also for options that are about files (`hdr`, `write`, `report`, ...).
+    """
+    options = _changed(options or FuseOptions(), changes)
+    paths = paths_in(photos)
+    mapped = "tone_map" in changes or options.tone_map != ToneMapSettings()
+    method = _check_fusing_in_memory(options, arrays=not paths)
+    line = _Line(options, method, Journal(progress), observe)
+
+    if paths:
+        stack = line.align(line.expose(line.read(paths)))
+    else:
+        bracket = as_bracket(photos, transfer=transfer, channels=channels)
+        stack = line.align(line.expose(bracket))
+    stack = line.deghost(stack)
+    fused = line.fuse(stack)
+    del stack
+    if mapped:
+        fused = line.tone_map(fused)
+    line.journal.note(*take_remarks())
+    return replace(line.balance(fused), notes=tuple(line.journal.notes))
 
 
 def align_files(
@@ -386,6 +432,48 @@ def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> 
         check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)
     _check_sidelines(files, options)
+    return method
+
+
+# What is about the file of a result; and about files of photos.
+_ABOUT_RESULT = ("hdr", "write", "save_stages", "report")
+_ABOUT_PHOTOS = ("read", "stops_file")
+_WORDS = {"align": "model", "deghost": "mode", "tone_map": "operator"}
+
+
+def _changed(options: FuseOptions, changes: Mapping[str, Any]) -> FuseOptions:
+    """The options with some of their fields changed; words stand for settings."""
+    known = {item.name for item in fields(FuseOptions)}
+    values = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise unknown_name("option", name, known)
+        if name in _WORDS and isinstance(value, str):
+            value = replace(getattr(options, name), **{_WORDS[name]: value})
+        if name == "stops" and value is not None:
+            value = tuple(float(number) for number in value)
+        values[name] = value
+    return replace(options, **values)
+
+
+def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
+    """Raise what cannot be done without a file; choose the method."""
+    target = Path("array.tif")
+    plain = FuseOptions()
+    about_files = _ABOUT_RESULT + (_ABOUT_PHOTOS if arrays else ())
+    for name in about_files:
+        if getattr(options, name) != getattr(plain, name):
+            whose = "result" if name in _ABOUT_RESULT else "photos"
+            raise OptionError(
+                f"{name}: expected files, found that the {whose} is in memory only; leave the "
+                "option out or use fuse_files"
+            )
+    method = choose_method(options.method, target)
+    check_operator(options.tone_map.operator)
+    check_unused(options, method, target)
+    method.check_ready(options.method_settings)
+    if options.gains is not None:
+        check_gains(options.gains)
     return method
 
 

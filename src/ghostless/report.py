@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +56,10 @@ class FrameReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What one run did. `as_dict` gives plain JSON types, `as_text` a short summary."""
+    """What one run did. `as_dict` gives plain JSON types, `as_text` a short summary.
+
+    Notebooks show it as a table.
+    """
 
     output: str
     method: str | None
@@ -106,6 +110,31 @@ class Report:
         by = f" by {self.method}" if self.method else ""
         lines.append(f"{self.output}: {self.width} x {self.height}, {self.space}{by}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a row for each photo, the notes, what it cost."""
+        rows = "".join(_frame_row(frame) for frame in self.frames)
+        told = [*self.notes, *(f"{f.file}: {note}" for f in self.frames for note in f.notes)]
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in told)
+        head = "".join(f"<th>{name}</th>" for name in ("photo", "stops", "laid by", "deghosted"))
+        by = f" by {self.method}" if self.method else ""
+        made = f"{self.output}: {self.width} x {self.height}, {self.space}{by}"
+        cost = _cost_line("in all", self.seconds, self.peak_bytes)
+        return (
+            f"<p>{html.escape(made)}</p><table><tr>{head}</tr>{rows}</table>"
+            f"{f'<ul>{notes}</ul>' if notes else ''}<p>{html.escape(' '.join(cost.split()))}</p>"
+        )
+
+
+def _frame_row(frame: FrameReport) -> str:
+    share = frame.deghosted_share
+    cells = (
+        frame.file,
+        "?" if frame.stops is None else f"{frame.stops:+.2f} ({frame.stops_source or 'unknown'})",
+        "reference" if frame.reference else frame.model,
+        "" if share is None or frame.reference else f"{100 * share:.1f} %",
+    )
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _cost_line(name: str, seconds: float, peak_bytes: int) -> str:

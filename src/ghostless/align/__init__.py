@@ -22,8 +22,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..arrays import Photos
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
+from ..exposure.assign import assign_stops
 from ..exposure.reference import choose_reference
 from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
@@ -142,8 +144,18 @@ def _flow_of(pair: Pair, matrix: Matrix, full: tuple[int, ...]) -> Flow | None:
     return None if flow is None else to_full_flow(flow, full)
 
 
+def as_stack(photos: Stack | Photos) -> Stack:
+    """A Stack as it is; of photos one in which they are taken to lie on each other already.
+
+    photos: as `as_bracket` takes them, arrays or paths, in any order.
+    """
+    if isinstance(photos, Stack):
+        return photos
+    return align_bracket(photos, AlignSettings(model="none"))
+
+
 def align_bracket(
-    bracket: Bracket,
+    bracket: Bracket | Photos,
     settings: AlignSettings | None = None,
     reference: int | None = None,
     *,
@@ -151,7 +163,8 @@ def align_bracket(
 ) -> Stack:
     """Register the frames of a bracket to one of them.
 
-    bracket: frames sorted dark to bright; exposures need not be known.
+    bracket: frames sorted dark to bright; exposures need not be known. Of photos as `as_bracket`
+        takes them, arrays or paths in any order, they are found.
     reference: index of the frame that stays as it is; None for the one that loses least.
     progress: called with the fraction done, 0..1.
     Returns a Stack of frames of the same size and type. A frame that needs no motion keeps its
@@ -161,6 +174,8 @@ def align_bracket(
     Raises BracketError for a reference that is not there.
     """
     settings = settings or AlignSettings()
+    if not isinstance(bracket, Bracket):
+        bracket = assign_stops(bracket)
     frames = bracket.frames
     if reference is None:
         reference = choose_reference(bracket)
