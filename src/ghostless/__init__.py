@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .align import (
         align_bracket as align_bracket,
     )
-    from .arrays import as_bracket as as_bracket
     from .bracket import (
         Bracket as Bracket,
     )
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     )
     from .exposure.assign import assign_stops as assign_stops
     from .exposure.reference import choose_reference as choose_reference
+    from .io.arrays import as_bracket as as_bracket
     from .io.read import (
         ReadSettings as ReadSettings,
     )
@@ -142,7 +142,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlignSettings": "align",
     "align_bracket": "align",
-    "as_bracket": "arrays",
+    "as_bracket": "io.arrays",
     "Bracket": "bracket",
     "Frame": "bracket",
     "Fused": "bracket",

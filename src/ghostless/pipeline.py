@@ -14,12 +14,12 @@ import numpy as np
 
 from . import __version__
 from .align import AlignSettings, align_bracket
-from .arrays import Channels, Photos, as_bracket, paths_in
 from .bracket import MAX_FRAMES, Bracket, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
+from .io.arrays import Channels, Photos, as_bracket, paths_in
 from .io.folder import check_folder, write_stack
 from .io.read import ReadSettings, read_bracket
 from .io.shots import choose_shots
@@ -111,8 +111,7 @@ def fuse_files(
     Returns a Report. Raises GhostlessError; nothing is written then. An option that is set and
     would do nothing, such as a tone mapping of a display image, is an OptionError too.
     """
-    options = options or FuseOptions()
-    files, target = [Path(path) for path in paths], Path(out)
+    options, files, target = options or FuseOptions(), [Path(p) for p in paths], Path(out)
     method = _check_fusing(files, target, options)
     line = _Line(options, method, Journal(progress), observe, files)
     display = space_of(target) == "display"

@@ -22,11 +22,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..arrays import Photos
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
 from ..exposure.assign import assign_stops
 from ..exposure.reference import choose_reference
+from ..io.arrays import Photos
 from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
@@ -142,16 +142,6 @@ def _warped(
 def _flow_of(pair: Pair, matrix: Matrix, full: tuple[int, ...]) -> Flow | None:
     flow = residual_flow(gray_of(pair.reference), gray_of(pair.moving), pair.to_pixels(matrix))
     return None if flow is None else to_full_flow(flow, full)
-
-
-def as_stack(photos: Stack | Photos) -> Stack:
-    """A Stack as it is; of photos one in which they are taken to lie on each other already.
-
-    photos: as `as_bracket` takes them, arrays or paths, in any order.
-    """
-    if isinstance(photos, Stack):
-        return photos
-    return align_bracket(photos, AlignSettings(model="none"))
 
 
 def align_bracket(

@@ -19,10 +19,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..align import as_stack
-from ..arrays import Photos
 from ..bracket import Frame, Stack
 from ..errors import OptionError
+from ..exposure.stack import as_stack
+from ..io.arrays import Photos
 from ..pixels.seam import folded, unrolled
 from ..pixels.stripes import Progress, part
 from ..work.spill import trim

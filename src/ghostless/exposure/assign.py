@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Photos, as_bracket
 from ..bracket import Bracket, Frame
 from ..errors import BracketError, FileReadError, OptionError
+from ..io.arrays import Photos, as_bracket
 from .estimate import Estimate, Profile, estimate_all, profiles_of
 from .metadata import EQUAL_STOPS, bracket_metadata_stops
 from .stops_file import MAX_STOPS, find_stops_file, stops_from_file

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..arrays import Photos
 from ..bracket import MAX_FRAMES, Fused, Mask, Space, Stack
 from ..errors import BracketError, OptionError, unknown_name
+from ..io.arrays import Photos
 from ..nn.settings import needs_networks_extra
 from ..pixels.seam import folded, unrolled
 
@@ -300,7 +300,7 @@ def fuse_stack(
     Returns a Fused image in the method's output space, (H, W, 3) float32.
     Raises OptionError for an unknown method, BracketError for a stack that it cannot take.
     """
-    from ..align import as_stack
+    from ..exposure.stack import as_stack
 
     entry = get_method(method)
     stack = as_stack(stack)

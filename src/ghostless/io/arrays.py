@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .bracket import Bracket, Frame, Pixels, check_frame_count
-from .errors import BracketError, InputError, unknown_name
-from .pixels.color import Transfer
+from ..bracket import Bracket, Frame, Pixels, check_frame_count
+from ..errors import BracketError, InputError, unknown_name
+from ..pixels.color import Transfer
 
 Channels = Literal["rgb", "bgr"]
 # A Bracket, or 2 to 20 photos of one scene: arrays, what has `__array__`, frames, or else paths.
@@ -54,7 +54,7 @@ def as_bracket(
     check_frame_count(len(items))
     paths = paths_in(items)
     if paths:
-        from .io.read import read_bracket
+        from .read import read_bracket
 
         return read_bracket(paths)
     names = (f"photo {number}" for number in range(1, len(items) + 1))
