@@ -11,8 +11,10 @@ from __future__ import annotations
 import atexit
 import ctypes
 import importlib
+import math
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import socket
@@ -21,10 +23,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -52,12 +53,13 @@ class Failure:
     """Why there is no answer.
 
     reason: one line. died: whether the process ended without a word, or had to be ended. killed:
-    by the system or a person, rather than by a fault of its own.
+    by the system or a person, rather than by a fault of its own. error: what the work raised.
     """
 
     reason: str
     died: bool = False
     killed: bool = False
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
 
 class Child(Protocol):
@@ -74,9 +76,9 @@ class Child(Protocol):
         ...
 
 
-def start_child() -> Child:
-    """Start a process that waits for jobs."""
-    if not hasattr(os, "fork") or not sys.executable:
+def start_child(fresh: bool = False) -> Child:
+    """Start a process that waits for jobs; `fresh` as in `do_apart`."""
+    if fresh or not hasattr(os, "fork") or not sys.executable:
         return _Spawned()
     try:
         return _Forked(_server())
@@ -108,61 +110,92 @@ def answer_of(child: Child) -> Any:
 
 def do_apart(
     work: Callable[..., Answer],
-    jobs: Sequence[tuple[Any, ...]],
+    jobs: Iterable[tuple[Any, ...]],
     workers: int,
     *,
     seconds: float = _SECONDS_FOR_A_JOB,
+    needs: Callable[[int], float] | None = None,
+    budget: float = math.inf,
+    fresh: bool = False,
     progress: Callable[[float], None] | None = None,
-) -> Iterator[tuple[int, Answer | Failure]]:
+) -> Generator[tuple[int, Answer | Failure], None, None]:
     """Do jobs in processes of their own, and yield their places and answers as they come.
 
-    work: a function of a module. jobs: its arguments, one tuple each. seconds: that a job may take.
+    work: a function of a module. jobs: its arguments, one tuple each, taken as they are needed.
+    workers: processes at a time. seconds: that a job may take.
+    needs, budget: what the job at a place takes of what all may take together, such as bytes; one
+        job may always run. fresh: whether processes start from nothing, with the environment as it
+        is now, rather than as copies of one that has libraries loaded.
+    progress: called with the fraction done, of jobs that have a length.
+    Closed, or interrupted, it ends all of them at once; whoever is killed takes them along.
     A process that dies costs the job that it had. One that was killed may have died for others: its
     job is done once more, alone, when all others are done.
     """
-    waiting = deque(enumerate(jobs))
-    later: deque[tuple[int, tuple[Any, ...]]] = deque()
-    busy: dict[Connection, tuple[int, Child, float]] = {}
+    count = len(jobs) if isinstance(jobs, Sized) else 0
+    waiting: Iterator[tuple[int, tuple[Any, ...]]] = enumerate(jobs)
+    head = next(waiting, None)
+    later: list[tuple[int, tuple[Any, ...]]] = []
+    busy: dict[Connection, _Busy] = {}
     idle: list[Child] = []
+    alone = False
     done = 0
+
+    def has_room(place: int) -> bool:
+        if not busy:
+            return True
+        if alone or len(busy) >= workers:
+            return False
+        return needs is None or sum(needs(b.place) for b in busy.values()) + needs(place) <= budget
+
     try:
-        while waiting or busy or later:
-            if not waiting and not busy:
-                waiting, later, workers = later, deque(), 0
-            while waiting and len(busy) < max(workers, 1):
-                child = idle.pop() if idle else start_child()
-                place, job = waiting[0]
+        while head is not None or busy or later:
+            if head is None and not busy:
+                waiting, later, alone = iter(later), [], True
+                head = next(waiting, None)
+            while head is not None and has_room(head[0]):
+                child = idle.pop() if idle else start_child(fresh)
                 try:
-                    ask(child, work, *job)
+                    ask(child, work, *head[1])
                 except OSError:  # it has died in idleness
                     child.kill()
                     continue
-                waiting.popleft()
-                busy[child.pipe] = place, child, time.monotonic() + seconds
-            first_end = min(end for _, _, end in busy.values())
-            ready = set(wait(list(busy), max(0.0, first_end - time.monotonic())))
-            for pipe, (place, child, end) in list(busy.items()):
+                busy[child.pipe] = _Busy(*head, child, time.monotonic() + seconds)
+                head = next(waiting, None)
+            first_end = min(each.end for each in busy.values())
+            pause = None if math.isinf(first_end) else max(0.0, first_end - time.monotonic())
+            ready = set(wait(list(busy), pause))
+            for pipe, each in list(busy.items()):
                 if pipe in ready:
-                    answer = answer_of(child)
-                elif time.monotonic() >= end:
-                    child.kill()
+                    answer = answer_of(each.child)
+                elif time.monotonic() >= each.end:
+                    each.child.kill()
                     answer = Failure(f"it took longer than {seconds:g} s", died=True)
                 else:
                     continue
                 del busy[pipe]
                 died = isinstance(answer, Failure) and answer.died
                 if not died:
-                    idle.append(child)
-                elif answer.killed and workers:
-                    later.append((place, jobs[place]))
+                    idle.append(each.child)
+                elif answer.killed and not alone:
+                    later.append((each.place, each.job))
                     continue
                 done += 1
-                if progress is not None:
-                    progress(done / len(jobs))
-                yield place, answer
+                if progress is not None and count:
+                    progress(done / count)
+                yield each.place, answer
     finally:
-        for child in (*idle, *(child for _, child, _ in busy.values())):
+        for child in (*idle, *(each.child for each in busy.values())):
             child.kill()
+
+
+@dataclass(frozen=True)
+class _Busy:
+    """A process with the job that it does, and when it must have done it."""
+
+    place: int
+    job: tuple[Any, ...]
+    child: Child
+    end: float
 
 
 def _death(exit_code: int | None) -> Failure:
@@ -213,11 +246,20 @@ def _answer(work: Callable[..., Any], job: tuple[Any, ...]) -> Any:
     try:
         return work(*job)
     except GhostlessError as error:
-        return Failure(one_line(str(error)))
-    except MemoryError:
-        return Failure("expected enough memory, found too little")
+        return Failure(one_line(str(error)), error=error)
+    except MemoryError as error:
+        return Failure("expected enough memory, found too little", error=error)
     except Exception as error:
-        return Failure(one_line(f"unexpected error: {type(error).__name__}: {error}"))
+        text = one_line(f"unexpected error: {type(error).__name__}: {error}")
+        return Failure(text, error=error if _travels(error) else None)
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an error arrives at another process as it is."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
 
 
 def one_line(text: str) -> str:
