@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
 from .io.arrays import Channels, Photos, as_bracket, paths_in
-from .io.folder import check_folder, write_stack
+from .io.folder import check_folder, stage_saver, write_stack
 from .io.read import ReadSettings, read_bracket
 from .io.shots import choose_shots
 from .io.write import (
@@ -34,7 +34,7 @@ from .io.write import (
 )
 from .methods import Method, fuse_stack, get_method
 from .pixels.color import Transfer
-from .report import Journal, Progress, Report, describe_frames
+from .report import Journal, Observer, Progress, Report, describe_frames, plain, with_strangers
 from .tone.light import Gains, check_gains, scale_light
 from .tone.rendition import hdr_rendition
 from .tone.tonemap import ToneMapSettings, check_operator, tone_map
@@ -42,7 +42,6 @@ from .unused import check_unused
 from .work.spill import take_remarks
 
 StrPath = str | Path
-Observer = Callable[[str, Stack | Fused], None]
 
 
 @dataclass(frozen=True)
@@ -279,7 +278,7 @@ class _Line:
         self._strangers: list[str] = []
         self._observers = [] if observe is None else [observe]
         if options.save_stages is not None:
-            self._observers.append(_stage_saver(options.save_stages, options.write, files, journal))
+            self._observers.append(stage_saver(options.save_stages, options.write, files, journal))
 
     def read(self, files: Sequence[Path], remarks: Sequence[str] = ()) -> Bracket:
         """Read those of the files that make the bracket."""
@@ -318,7 +317,7 @@ class _Line:
             with self.journal.stage("deghost") as tell:
                 stack = deghost_stack(stack, self._options.deghost, progress=tell)
             self._show("deghosted", stack)
-        self.journal.note(*_with_strangers(stack.notes, self._strangers))
+        self.journal.note(*with_strangers(stack.notes, self._strangers))
         self.journal.frames = describe_frames(stack, looked)
         return stack
 
@@ -385,7 +384,7 @@ class _Line:
             height=shape[0],
             frames=self.journal.frames,
             stages=tuple(self.journal.stages),
-            settings=_plain(asdict(self._options)),
+            settings=plain(asdict(self._options)),
             versions=versions(),
             notes=tuple(self.journal.notes),
         )
@@ -401,20 +400,6 @@ class _Line:
     def _show(self, moment: str, value: Stack | Fused) -> None:
         for observe in self._observers:
             observe(moment, value)
-
-
-def _stage_saver(
-    folder: Path, settings: WriteSettings, files: Sequence[Path], journal: Journal
-) -> Observer:
-    """An observer that writes every stack into a folder of its moment's name."""
-
-    def save(moment: str, value: Stack | Fused) -> None:
-        if isinstance(value, Stack):
-            masks = value.valid if moment == "aligned" else value.confidence
-            with journal.stage("save"):
-                write_stack(value, folder / moment, settings, files, masks)
-
-    return save
 
 
 # ---- the checks before it ----
@@ -508,25 +493,3 @@ def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]
     if holds_transparency(target, hdr=hdr):
         return (f"{shown}, and in the result",)
     return (f"{shown}: black in the result; write a .png or .tif to keep it so, or use --crop",)
-
-
-def _with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
-    """Notes, with one for each photo of something else that deghosting has not told of."""
-    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
-    return (
-        *notes,
-        *(
-            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
-            for name in strange
-            if name not in told
-        ),
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Turn settings into plain JSON types."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else str(value)

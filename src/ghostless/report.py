@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .bracket import Stack
+from .bracket import Fused, Stack
 from .work.memory import forget_peak, peak_resident_bytes
 from .work.spill import trim
 
 Progress = Callable[[str, float], None]
+# Called with a moment of the line and what there is then.
+Observer = Callable[[str, Stack | Fused], None]
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,28 @@ def describe_frames(stack: Stack, deghosted: bool = True) -> tuple[FrameReport, 
 
 def _share_below_half(mask: np.ndarray | None) -> float:
     return 0.0 if mask is None else float(np.count_nonzero(mask < 128) / mask.size)
+
+
+def with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
+    """Notes, with one for each photo of something else that deghosting has not told of."""
+    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
+    return (
+        *notes,
+        *(
+            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
+            for name in strange
+            if name not in told
+        ),
+    )
+
+
+def plain(value: Any) -> Any:
+    """Turn settings into plain JSON types."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 class Journal:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bracket import Mask, Stack
+from ..bracket import Fused, Mask, Stack
+from ..report import Journal, Observer
 from .write import WriteSettings, check_output, write_frame, write_mask
 
 
@@ -42,6 +43,20 @@ def write_stack(
             if mask is None:
                 mask = np.full((frame.height, frame.width), 255, np.uint8)
             write_mask(mask, folder / f"{name}_mask.png", settings, files)
+
+
+def stage_saver(
+    folder: Path, settings: WriteSettings, files: Sequence[Path], journal: Journal
+) -> Observer:
+    """An observer that writes every stack into a folder of its moment's name."""
+
+    def save(moment: str, value: Stack | Fused) -> None:
+        if isinstance(value, Stack):
+            masks = value.valid if moment == "aligned" else value.confidence
+            with journal.stage("save"):
+                write_stack(value, folder / moment, settings, files, masks)
+
+    return save
 
 
 def _names(files: Sequence[Path]) -> dict[Path, str]:

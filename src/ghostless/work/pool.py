@@ -132,60 +132,14 @@ def do_apart(
     job is done once more, alone, when all others are done.
     """
     count = len(jobs) if isinstance(jobs, Sized) else 0
-    waiting: Iterator[tuple[int, tuple[Any, ...]]] = enumerate(jobs)
-    head = next(waiting, None)
-    later: list[tuple[int, tuple[Any, ...]]] = []
-    busy: dict[Connection, _Busy] = {}
-    idle: list[Child] = []
-    alone = False
-    done = 0
-
-    def has_room(place: int) -> bool:
-        if not busy:
-            return True
-        if alone or len(busy) >= workers:
-            return False
-        return needs is None or sum(needs(b.place) for b in busy.values()) + needs(place) <= budget
-
+    pool = _Pool(work, jobs, workers, seconds, needs, budget, fresh)
     try:
-        while head is not None or busy or later:
-            if head is None and not busy:
-                waiting, later, alone = iter(later), [], True
-                head = next(waiting, None)
-            while head is not None and has_room(head[0]):
-                child = idle.pop() if idle else start_child(fresh)
-                try:
-                    ask(child, work, *head[1])
-                except OSError:  # it has died in idleness
-                    child.kill()
-                    continue
-                busy[child.pipe] = _Busy(*head, child, time.monotonic() + seconds)
-                head = next(waiting, None)
-            first_end = min(each.end for each in busy.values())
-            pause = None if math.isinf(first_end) else max(0.0, first_end - time.monotonic())
-            ready = set(wait(list(busy), pause))
-            for pipe, each in list(busy.items()):
-                if pipe in ready:
-                    answer = answer_of(each.child)
-                elif time.monotonic() >= each.end:
-                    each.child.kill()
-                    answer = Failure(f"it took longer than {seconds:g} s", died=True)
-                else:
-                    continue
-                del busy[pipe]
-                died = isinstance(answer, Failure) and answer.died
-                if not died:
-                    idle.append(each.child)
-                elif answer.killed and not alone:
-                    later.append((each.place, each.job))
-                    continue
-                done += 1
-                if progress is not None and count:
-                    progress(done / count)
-                yield each.place, answer
+        for done, answer in enumerate(pool.answers(), start=1):
+            if progress is not None and count:
+                progress(done / count)
+            yield answer
     finally:
-        for child in (*idle, *(each.child for each in busy.values())):
-            child.kill()
+        pool.stop()
 
 
 @dataclass(frozen=True)
@@ -196,6 +150,89 @@ class _Busy:
     job: tuple[Any, ...]
     child: Child
     end: float
+
+
+class _Pool:
+    """The processes of one `do_apart`."""
+
+    def __init__(
+        self,
+        work: Callable[..., Any],
+        jobs: Iterable[tuple[Any, ...]],
+        workers: int,
+        seconds: float,
+        needs: Callable[[int], float] | None,
+        budget: float,
+        fresh: bool,
+    ) -> None:
+        self._work, self._workers, self._seconds, self._fresh = work, workers, seconds, fresh
+        self._needs, self._budget = needs or (lambda place: 0.0), budget
+        self._waiting: Iterator[tuple[int, tuple[Any, ...]]] = enumerate(jobs)
+        self._head = next(self._waiting, None)
+        self._later: list[tuple[int, tuple[Any, ...]]] = []
+        self._alone = False
+        self._busy: dict[Connection, _Busy] = {}
+        self._idle: list[Child] = []
+
+    def answers(self) -> Iterator[tuple[int, Any]]:
+        """Give jobs to processes, and yield places and answers, until there are none."""
+        while self._head is not None or self._busy or self._later:
+            if self._head is None and not self._busy:
+                self._waiting, self._later, self._alone = iter(self._later), [], True
+                self._head = next(self._waiting, None)
+            while self._head is not None and self._has_room(self._head[0]):
+                if self._begin(*self._head):
+                    self._head = next(self._waiting, None)
+            for each, answer in self._ended():
+                died = isinstance(answer, Failure) and answer.died
+                if not died:
+                    self._idle.append(each.child)
+                elif answer.killed and not self._alone:
+                    self._later.append((each.place, each.job))
+                    continue
+                yield each.place, answer
+
+    def _has_room(self, place: int) -> bool:
+        if not self._busy:
+            return True
+        if self._alone or len(self._busy) >= self._workers:
+            return False
+        taken = sum(self._needs(each.place) for each in self._busy.values())
+        return taken + self._needs(place) <= self._budget
+
+    def _begin(self, place: int, job: tuple[Any, ...]) -> bool:
+        """Give a job to a process; False if that one has died in idleness."""
+        child = self._idle.pop() if self._idle else start_child(self._fresh)
+        try:
+            ask(child, self._work, *job)
+        except OSError:
+            child.kill()
+            return False
+        self._busy[child.pipe] = _Busy(place, job, child, time.monotonic() + self._seconds)
+        return True
+
+    def _ended(self) -> list[tuple[_Busy, Any]]:
+        """Wait for the next processes that have answered, died or taken too long."""
+        first_end = min(each.end for each in self._busy.values())
+        pause = None if math.isinf(first_end) else max(0.0, first_end - time.monotonic())
+        ready = set(wait(list(self._busy), pause))
+        ended: list[tuple[_Busy, Any]] = []
+        for pipe, each in list(self._busy.items()):
+            if pipe in ready:
+                ended.append((each, answer_of(each.child)))
+            elif time.monotonic() >= each.end:
+                each.child.kill()
+                late = Failure(f"it took longer than {self._seconds:g} s", died=True)
+                ended.append((each, late))
+            else:
+                continue
+            del self._busy[pipe]
+        return ended
+
+    def stop(self) -> None:
+        """End all processes at once."""
+        for child in (*self._idle, *(each.child for each in self._busy.values())):
+            child.kill()
 
 
 def _death(exit_code: int | None) -> Failure:
