@@ -43,7 +43,6 @@ STILL_LARGE = {
     "research.train.chen_chuang",
     "cli.batch.batch",
     "cli.commands.fuse",
-    "pipeline.fuse_files",
     "research.train.chen_chuang.fusion_phase",
     "research.train.chen_chuang.homography_phase",
 }

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from ghostless.work import memory
+from tests import scenes
 
 
 def test_something_sensible_is_available() -> None:
@@ -60,6 +63,45 @@ def test_what_fusing_takes_grows_with_depth_networks_and_gain_maps() -> None:
 
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+FUSE = """
+import sys
+from ghostless import FuseOptions, fuse_files
+from ghostless.work.memory import peak_resident_bytes
+out, *files = sys.argv[1:]
+report = fuse_files(files, out, FuseOptions(stops=tuple(range(len(files)))))
+print(max(report.peak_bytes, peak_resident_bytes()))
+"""
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("frames", "megapixels", "suffix"),
+    [(2, 8, ".jpg"), (3, 8, ".jpg"), (3, 24, ".jpg")],
+)
+def test_what_fusing_takes_is_what_was_estimated(
+    frames: int, megapixels: int, suffix: str, tmp_path: Path
+) -> None:
+    """Photos of a scene in which a disc moves, fused by a process of its own."""
+    width = round((megapixels * 1e6 * 1.5) ** 0.5)
+    height = round(megapixels * 1e6 / width)
+    deep = suffix == ".tif"
+    base = cv2.resize(scenes.make_radiance(400, 600, seed=2, range_stops=6), (width, height))
+    files = []
+    for index in range(frames):
+        place = (width * (index + 1) // (frames + 2), height // 2)
+        radiance = scenes.add_disc(base, place, height // 8, (0.5, 0.35, 0.2))
+        codes = scenes.expose(radiance, index - frames / 2, depth=16 if deep else 8)
+        shifted = np.roll(codes, index * 5, axis=1)
+        files.append(tmp_path / f"IMG_{index}{suffix}")
+        cv2.imwrite(str(files[-1]), shifted[:, :, ::-1])
+    words = [sys.executable, "-c", FUSE, str(tmp_path / "out.jpg"), *map(str, files)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    measured = int(done.stdout)
+    estimate = memory.fusing_bytes(frames, width * height, 2 if deep else 1)
+    # Smooth scenes take less than photos, of which the estimate was made: more room on that side.
+    assert measured / 1.25 < estimate < measured * 1.35
 
 
 @linux_only

@@ -5,8 +5,9 @@
     files --read_bracket--> Bracket --align_bracket--> Stack --deghost_stack--> Stack
           --fuse_stack--> Fused --tone_map--> Fused --write_image--> file
 
-`fuse_files` is the whole line; every stage is also a function of its own. Names are loaded when
-first used, so that importing the package costs next to nothing.
+`fuse_files` is the whole line, and `fuse` the same from arrays to an array; every stage is also a
+function of its own. Names are loaded when first used, so that importing the package costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     )
     from .exposure.assign import assign_stops as assign_stops
     from .exposure.reference import choose_reference as choose_reference
+    from .io.arrays import as_bracket as as_bracket
     from .io.read import (
         ReadSettings as ReadSettings,
     )
@@ -120,6 +122,9 @@ if TYPE_CHECKING:
         deghost_files as deghost_files,
     )
     from .pipeline import (
+        fuse as fuse,
+    )
+    from .pipeline import (
         fuse_files as fuse_files,
     )
     from .pipeline import (
@@ -137,6 +142,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlignSettings": "align",
     "align_bracket": "align",
+    "as_bracket": "io.arrays",
     "Bracket": "bracket",
     "Frame": "bracket",
     "Fused": "bracket",
@@ -155,7 +161,7 @@ _HOMES = {
     "SpaceError": "errors",
     "WeightsError": "errors",
     "assign_stops": "exposure.assign",
-    "choose_reference": "exposure.assign",
+    "choose_reference": "exposure.reference",
     "ReadSettings": "io.read",
     "read_bracket": "io.read",
     "read_frame": "io.read",
@@ -171,6 +177,7 @@ _HOMES = {
     "FuseOptions": "pipeline",
     "align_files": "pipeline",
     "deghost_files": "pipeline",
+    "fuse": "pipeline",
     "fuse_files": "pipeline",
     "prepare_files": "pipeline",
     "hdr_rendition": "tone.rendition",

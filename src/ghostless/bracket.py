@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .errors import BracketError, SpaceError
 from .pixels import color
@@ -38,8 +38,8 @@ class Metadata:
     window: which part of the upright photo its pixels show; None for all of it.
     """
 
-    exif: bytes | None = None
-    icc_profile: bytes | None = None
+    exif: bytes | None = field(default=None, repr=False)
+    icc_profile: bytes | None = field(default=None, repr=False)
     shutter_seconds: float | None = None
     aperture_f_number: float | None = None
     iso: float | None = None
@@ -48,8 +48,8 @@ class Metadata:
     camera: str | None = None
     lens: str | None = None
     focal_length_mm: float | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
+    xmp: bytes | None = field(default=None, repr=False)
+    iptc: bytes | None = field(default=None, repr=False)
     window: Window | None = None
     flash_fired: bool | None = None
 
@@ -66,6 +66,7 @@ class Frame:
     opaque: (H, W) uint8, 0 where the photo is transparent and shows nothing, 255 where it shows the
         scene; None where it does everywhere. Pixels under 0 hold no more than a filling.
     stops_source: where `stops` comes from: "exif", "user", "file" or "pixels".
+    label: what to call pixels that come from no file.
     """
 
     pixels: Pixels
@@ -75,6 +76,7 @@ class Frame:
     path: Path | None = None
     metadata: Metadata = field(default_factory=Metadata)
     opaque: Mask | None = None
+    label: str = "frame"
 
     def __post_init__(self) -> None:
         if self.opaque is not None and (
@@ -97,8 +99,8 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """The file's name, or "frame" for pixels that come from no file."""
-        return self.path.name if self.path is not None else "frame"
+        """The file's name, or the label of pixels that come from no file."""
+        return self.path.name if self.path is not None else self.label
 
     @property
     def height(self) -> int:
@@ -107,6 +109,9 @@ class Frame:
     @property
     def width(self) -> int:
         return int(self.pixels.shape[1])
+
+    def __repr__(self) -> str:
+        return f"<Frame {self.name}: {_kind(self)}, {_stops_text((self,))}>"
 
     def unit(self, rows: slice = slice(None)) -> NDArray[np.float32]:
         """Rows of the frame as float32 in its own coding, integers scaled to 0..1."""
@@ -150,10 +155,34 @@ class Bracket:
                     "give the frames of one bracket only"
                 )
 
+    def __repr__(self) -> str:
+        turning = ", all the way round" if self.wraps else ""
+        return (
+            f"<Bracket of {len(self.frames)} photos: {_kind(self.frames[0])}{turning}, "
+            f"{_stops_text(self.frames)}>"
+        )
+
     @property
     def stops(self) -> tuple[float, ...]:
         """Every frame's exposure in stops; raises BracketError where one is unknown."""
         return _known_stops(self.frames)
+
+
+def _kind(frame: Frame) -> str:
+    """Size, type and coding of a frame in a few words."""
+    return f"{frame.width} x {frame.height}, {frame.pixels.dtype} {frame.transfer}"
+
+
+def _stops_text(frames: tuple[Frame, ...]) -> str:
+    """Exposures in a few words.
+
+    >>> _stops_text((Frame(np.zeros((1, 1, 3), np.uint8), stops=-2.0),))
+    'stops -2'
+    """
+    known = [frame.stops for frame in frames if frame.stops is not None]
+    if len(known) < len(frames):
+        return "stops unknown"
+    return f"stops {' '.join(f'{stops:.3g}' for stops in known)}"
 
 
 def check_frame_count(count: int) -> None:
@@ -256,6 +285,14 @@ class Stack:
                         f"found {mask.shape} and {mask.dtype}"
                     )
 
+    def __repr__(self) -> str:
+        ghosts = sum(mask is not None for mask in self.confidence)
+        told = f", ghosts replaced in {ghosts}" if ghosts else ""
+        return (
+            f"<Stack of {len(self.frames)} frames: {_kind(self.frames[0])}, "
+            f"{_stops_text(self.frames)}, reference {self.reference}{told}>"
+        )
+
     @property
     def stops(self) -> tuple[float, ...]:
         """Every frame's exposure in stops; raises BracketError where one is unknown."""
@@ -286,7 +323,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Fused:
-    """One image that knows its space.
+    """One image that knows its space. `np.asarray` of it is its pixels; notebooks show it.
 
     pixels: (H, W, 3) float32 RGB. In space "display" 0..1 with the sRGB curve (or that of the
         input's ICC profile); in space "linear" scene radiance, >= 0, where 1.0 is diffuse white
@@ -312,6 +349,23 @@ class Fused:
                 "expected a fused image of shape (height, width, 3) and type float32, "
                 f"found {self.pixels.shape} and {self.pixels.dtype}"
             )
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        # NumPy 1 knows no `copy`, and calls this without it.
+        if copy is False and dtype is not None and np.dtype(dtype) != self.pixels.dtype:
+            raise ValueError(f"pixels of type float32 cannot be {np.dtype(dtype)} without a copy")
+        return np.array(self.pixels, dtype) if copy else np.asarray(self.pixels, dtype)
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        return f"<Fused: {width} x {height}, {self.space}>"
+
+    def _repr_png_(self) -> bytes:
+        """What notebooks show: the picture, reduced; radiance as far as 1.0."""
+        from .pixels.thumbnail import png_thumbnail
+
+        transfer: color.Transfer = "srgb" if self.space == "display" else "linear"
+        return png_thumbnail(self.pixels, transfer, self.opaque)
 
     def require(self, space: Space) -> Fused:
         """Return self if it is in `space`; raise SpaceError otherwise."""

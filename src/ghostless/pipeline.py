@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 
 from . import __version__
 from .align import AlignSettings, align_bracket
-from .bracket import MAX_FRAMES, Bracket, Fused, Mask, Stack, check_frame_count
+from .bracket import MAX_FRAMES, Bracket, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
-from .errors import OptionError, SpaceError
+from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
+from .io.arrays import Channels, Photos, as_bracket, paths_in
+from .io.folder import check_folder, stage_saver, write_stack
 from .io.read import ReadSettings, read_bracket
 from .io.shots import choose_shots
 from .io.write import (
@@ -26,14 +28,13 @@ from .io.write import (
     check_output,
     holds_transparency,
     space_of,
-    write_frame,
     write_hdr_image,
     write_image,
-    write_mask,
     write_text,
 )
 from .methods import Method, fuse_stack, get_method
-from .report import Journal, Progress, Report, describe_frames
+from .pixels.color import Transfer
+from .report import Journal, Observer, Progress, Report, describe_frames, plain, with_strangers
 from .tone.light import Gains, check_gains, scale_light
 from .tone.rendition import hdr_rendition
 from .tone.tonemap import ToneMapSettings, check_operator, tone_map
@@ -41,7 +42,6 @@ from .unused import check_unused
 from .work.spill import take_remarks
 
 StrPath = str | Path
-Observer = Callable[[str, Stack | Fused], None]
 
 
 @dataclass(frozen=True)
@@ -110,66 +110,69 @@ def fuse_files(
     Returns a Report. Raises GhostlessError; nothing is written then. An option that is set and
     would do nothing, such as a tone mapping of a display image, is an OptionError too.
     """
-    options = options or FuseOptions()
-    files, target = [Path(path) for path in paths], Path(out)
-    check_frame_count(min(len(files), MAX_FRAMES))
-    method = choose_method(options.method, target)
-    check_operator(options.tone_map.operator)
-    check_unused(options, method, target)
-    method.check_ready(options.method_settings)
-    if options.gains is not None:
-        check_gains(options.gains)
-    check_output(target, options.write, files, hdr=options.hdr)
-    _check_report(options, files)
-    if options.save_stages is not None:
-        for stage in ("aligned", "deghosted"):
-            _check_folder(options.save_stages / stage, options.write, files, masks=True)
-    journal = Journal(progress)
-    observe = observe or _look_away
+    options, files, target = options or FuseOptions(), [Path(p) for p in paths], Path(out)
+    method = _check_fusing(files, target, options)
+    line = _Line(options, method, Journal(progress), observe, files)
+    display = space_of(target) == "display"
 
-    stack = _prepare(files, options, journal, method, observe, remarks)
-    with journal.stage("fuse") as tell:
-        fused = fuse_stack(stack, method.name, options.method_settings, progress=tell)
-    frames = describe_frames(stack, _looks_for_ghosts(method, options))
-    notes = (*stack.notes, *fused.notes, *_transparency_note(fused, target, options.hdr))
-    radiance = None
-    if options.hdr and space_of(target) == "display":
-        with journal.stage("merge") as tell:
-            radiance = _radiance(stack, fused, method, options, tell)
-        notes = tuple(dict.fromkeys((*notes, *radiance.notes)))
-    del stack  # a linear result needs the memory for its tone mapping
-    observe("fused", fused)
-    if fused.space == "linear" and space_of(target) == "display":
-        with journal.stage("tone map") as tell:
-            fused = tone_map(fused, options.tone_map, progress=tell)
-        observe("picture", fused)
-    if options.gains is not None:
-        fused = scale_light(fused, options.gains)
-    if radiance is None:
-        with journal.stage("write"):
-            write_image(fused, target, options.write, files)
+    # Photos, frames and radiance are let go of as soon as the next step has been: memory is dear.
+    stack = line.align(line.expose(line.read(files, remarks)))
+    stack = line.deghost(stack)
+    fused = line.fuse(stack)
+    line.journal.note(*_transparency_note(fused, target, options.hdr))
+    light = line.merge(stack, fused) if options.hdr and display else None
+    del stack
+    if display:
+        fused = line.tone_map(fused)
+    fused = line.balance(fused)
+    if light is not None:
+        light = line.render(fused, light)
+    line.write(fused, light, target, files)
+    return line.report(target, fused.space, fused.pixels.shape)
+
+
+def fuse(
+    photos: Photos,
+    options: FuseOptions | None = None,
+    *,
+    transfer: Transfer = "srgb",
+    channels: Channels = "rgb",
+    progress: Progress | None = None,
+    observe: Observer | None = None,
+    **changes: Any,
+) -> Fused:
+    """Fuse the photos of one bracket in memory: the line without a file to write.
+
+    photos: 2 to 20 shots of one scene, any order: arrays (H, W, 3) RGB or (H, W) grey of uint8,
+        uint16 or float 0..1, what has `__array__` (a torch tensor), or paths (`as_bracket`).
+    transfer: how arrays' numbers relate to light: "srgb" or "linear". channels: "rgb", or "bgr" as
+        OpenCV has them; the result is RGB.
+    progress, observe: as in `fuse_files`.
+    changes: fields of FuseOptions, in place of those in `options`: `stops=(-2, 0, 2)`. Of `align`,
+        `deghost` and `tone_map` a word will do: `align="none"`, `deghost="on"`,
+        `tone_map="reinhard"`.
+    Returns a Fused, whose pixels `np.asarray` gives: float32 (H, W, 3), a picture 0..1 with the
+    sRGB curve; of a linear method radiance, unless `tone_map` is given.
+    Raises GhostlessError, also for options that are about files (`hdr`, `write`, `report`, ...).
+    """
+    options = _changed(options or FuseOptions(), changes)
+    paths = paths_in(photos)
+    mapped = "tone_map" in changes or options.tone_map != ToneMapSettings()
+    method = _check_fusing_in_memory(options, arrays=not paths)
+    line = _Line(options, method, Journal(progress), observe)
+
+    if paths:
+        stack = line.align(line.expose(line.read(paths)))
     else:
-        rendition = hdr_rendition(fused, radiance)
-        del radiance
-        observe("rendition", rendition)
-        with journal.stage("write"):
-            write_hdr_image(fused, rendition, target, options.write, files)
-
-    notes = tuple(dict.fromkeys((*notes, *take_remarks())))
-    report = Report(
-        output=str(target),
-        method=method.name,
-        space=fused.space,
-        width=fused.pixels.shape[1],
-        height=fused.pixels.shape[0],
-        frames=frames,
-        stages=tuple(journal.stages),
-        settings=_plain(asdict(options)),
-        versions=versions(),
-        notes=notes,
-    )
-    _save_report(report, options)
-    return report
+        bracket = as_bracket(photos, transfer=transfer, channels=channels)
+        stack = line.align(line.expose(bracket))
+    stack = line.deghost(stack)
+    fused = line.fuse(stack)
+    del stack
+    if mapped:
+        fused = line.tone_map(fused)
+    line.journal.note(*take_remarks())
+    return replace(line.balance(fused), notes=tuple(line.journal.notes))
 
 
 def align_files(
@@ -182,7 +185,7 @@ def align_files(
 ) -> Report:
     """Register the photos of one bracket and write the aligned frames to a folder as TIFF."""
     options = replace(options or FuseOptions(), deghost=DeghostSettings(mode="off"))
-    return _frames_to_folder(paths, out_folder, options, False, progress, remarks)
+    return deghost_files(paths, out_folder, options, progress=progress, remarks=remarks)
 
 
 def deghost_files(
@@ -198,7 +201,20 @@ def deghost_files(
 
     masks: also write each frame's confidence mask (PNG; black where ghosts were replaced).
     """
-    return _frames_to_folder(paths, out_folder, options or FuseOptions(), masks, progress, remarks)
+    options = options or FuseOptions()
+    files, folder = [Path(path) for path in paths], Path(out_folder)
+    check_frame_count(min(len(files), MAX_FRAMES))
+    _check_sidelines(files, options)
+    check_folder(folder, options.write, files, masks)
+    line = _Line(options, None, Journal(progress), None, files)
+
+    stack = line.align(line.expose(line.read(files, remarks)))
+    stack = line.deghost(stack)
+    with line.journal.stage("write"):
+        write_stack(stack, folder, options.write, files, stack.confidence if masks else None)
+    first = stack.frames[0]
+    space: Space = "display" if first.transfer == "srgb" else "linear"
+    return line.report(folder, space, first.pixels.shape)
 
 
 def prepare_files(
@@ -206,32 +222,9 @@ def prepare_files(
 ) -> Bracket:
     """Read the photos of one bracket and find their exposures; frames sorted dark to bright."""
     options = options or FuseOptions()
-    bracket, options = _read([Path(path) for path in paths], options, remarks)
-    return assign_stops(bracket, options.stops, options.stops_file)
-
-
-def _read(
-    files: Sequence[Path], options: FuseOptions, remarks: Sequence[str]
-) -> tuple[Bracket, FuseOptions]:
-    """Read those of the files that make the bracket; the options' stops are left to be theirs."""
-    check_frame_count(min(len(files), MAX_FRAMES))
-    chosen = choose_shots(files, options.read)
-    check_frame_count(len(chosen.files))
-    if options.stops is not None and len(options.stops) == len(files):
-        options = replace(options, stops=tuple(options.stops[place] for place in chosen.places))
-    bracket = read_bracket(chosen.files, options.read)
-    return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes)), options
-
-
-def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]:
-    """Say what becomes of places that no photo shows."""
-    if fused.opaque is None:
-        return ()
-    share = 100 * float(np.mean(fused.opaque < 128))
-    shown = f"{share:.1f} % of the picture is transparent in all photos"
-    if holds_transparency(target, hdr=hdr):
-        return (f"{shown}, and in the result",)
-    return (f"{shown}: black in the result; write a .png or .tif to keep it so, or use --crop",)
+    line = _Line(options, None, Journal())
+    bracket = line.read([Path(path) for path in paths], remarks)
+    return assign_stops(bracket, line.stops, options.stops_file)
 
 
 def choose_method(name: str, out: Path) -> Method:
@@ -258,79 +251,223 @@ def versions() -> dict[str, str]:
     }
 
 
-def _look_away(moment: str, value: Stack | Fused) -> None:
-    """Observe nothing."""
+# ---- the steps ----
 
 
-def _prepare(
-    files: list[Path],
-    options: FuseOptions,
-    journal: Journal,
-    method: Method | None,
-    observe: Observer = _look_away,
-    remarks: Sequence[str] = (),
-) -> Stack:
-    """Read, align and deghost; the frames as read are let go of on the way."""
-    with journal.stage("read"):
-        bracket, options = _read(files, options, remarks)
-    with journal.stage("exposure"):
-        bracket = assign_stops(bracket, options.stops, options.stops_file)
-        reference = _reference_of(bracket, options.reference)
-        strange = [frame.name for frame in strangers_in(bracket)]
-    own_alignment = method is not None and method.aligns and options.align.model == "auto"
-    settings = AlignSettings(model="none") if own_alignment else options.align
-    with journal.stage("align") as tell:
-        stack = align_bracket(bracket, settings, reference, progress=tell)
-    del bracket
-    observe("aligned", stack)
-    if options.save_stages is not None:
-        with journal.stage("save"):
-            _save_stack(stack, options.save_stages / "aligned", options.write, files, stack.valid)
-    if _looks_for_ghosts(method, options):
-        with journal.stage("deghost") as tell:
-            stack = deghost_stack(stack, options.deghost, progress=tell)
-        observe("deghosted", stack)
+class _Line:
+    """The steps of one run. Each is timed, tells how far it is, and shows what it made.
+
+    method: that will fuse; None where the frames themselves are wanted.
+    stops: those that were told of the frames that were read, in their order.
+    observe: called with (moment, value). files: the photos, which saved stages are named after.
+    """
+
+    def __init__(
+        self,
+        options: FuseOptions,
+        method: Method | None,
+        journal: Journal,
+        observe: Observer | None = None,
+        files: Sequence[Path] = (),
+    ) -> None:
+        self.journal = journal
+        self._options = options
+        self._method = method
+        self.stops = options.stops
+        self._reference = 0
+        self._strangers: list[str] = []
+        self._observers = [] if observe is None else [observe]
         if options.save_stages is not None:
-            with journal.stage("save"):
-                folder = options.save_stages / "deghosted"
-                _save_stack(stack, folder, options.write, files, stack.confidence)
-    return replace(stack, notes=_with_strangers(stack.notes, strange))
+            self._observers.append(stage_saver(options.save_stages, options.write, files, journal))
 
+    def read(self, files: Sequence[Path], remarks: Sequence[str] = ()) -> Bracket:
+        """Read those of the files that make the bracket."""
+        with self.journal.stage("read"):
+            check_frame_count(min(len(files), MAX_FRAMES))
+            chosen = choose_shots(files, self._options.read)
+            check_frame_count(len(chosen.files))
+            if self.stops is not None and len(self.stops) == len(files):
+                self.stops = tuple(self.stops[place] for place in chosen.places)
+            bracket = read_bracket(chosen.files, self._options.read)
+        return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes))
 
-def _with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
-    """Notes, with one for each photo of something else that deghosting has not told of."""
-    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
-    return (
-        *notes,
-        *(
-            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
-            for name in strange
-            if name not in told
-        ),
-    )
+    def expose(self, bracket: Bracket) -> Bracket:
+        """Find every frame's exposure, sort them dark to bright, and choose the reference."""
+        with self.journal.stage("exposure"):
+            bracket = assign_stops(bracket, self.stops, self._options.stops_file)
+            self._reference = _reference_of(bracket, self._options.reference)
+            self._strangers = [frame.name for frame in strangers_in(bracket)]
+        return bracket
 
+    def align(self, bracket: Bracket) -> Stack:
+        """Lay every frame on the reference, unless the method does so by itself."""
+        settings = self._options.align
+        if self._method is not None and self._method.aligns and settings.model == "auto":
+            settings = AlignSettings(model="none")
+        with self.journal.stage("align") as tell:
+            stack = align_bracket(bracket, settings, self._reference, progress=tell)
+        del bracket
+        self._show("aligned", stack)
+        return stack
 
-def _looks_for_ghosts(method: Method | None, options: FuseOptions) -> bool:
-    return not _deghosts_itself(method, options) and options.deghost.mode != "off"
+    def deghost(self, stack: Stack) -> Stack:
+        """Replace what moved, where that is asked for; tell what became of every frame."""
+        looked = self._options.deghost.mode != "off" and not self._deghosts_itself()
+        if looked:
+            with self.journal.stage("deghost") as tell:
+                stack = deghost_stack(stack, self._options.deghost, progress=tell)
+            self._show("deghosted", stack)
+        self.journal.note(*with_strangers(stack.notes, self._strangers))
+        self.journal.frames = describe_frames(stack, looked)
+        return stack
 
-
-def _deghosts_itself(method: Method | None, options: FuseOptions) -> bool:
-    return method is not None and method.deghosts and options.deghost.mode == "auto"
-
-
-def _radiance(
-    stack: Stack,
-    fused: Fused,
-    method: Method,
-    options: FuseOptions,
-    progress: Callable[[float], None],
-) -> Fused:
-    """The scene's radiance: the result itself if it is linear, else merged from the same frames."""
-    if fused.space == "linear":
+    def fuse(self, stack: Stack) -> Fused:
+        """Fuse the frames by the method."""
+        assert self._method is not None
+        with self.journal.stage("fuse") as tell:
+            fused = fuse_stack(
+                stack, self._method.name, self._options.method_settings, progress=tell
+            )
+        self.journal.note(*fused.notes)
+        self._show("fused", fused)
         return fused
-    if _deghosts_itself(method, options):
-        stack = deghost_stack(stack, options.deghost)
-    return fuse_stack(stack, "debevec", progress=progress)
+
+    def merge(self, stack: Stack, fused: Fused) -> Fused:
+        """The scene's radiance: the result itself if it is linear, else merged from the frames."""
+        with self.journal.stage("merge") as tell:
+            if fused.space == "linear":
+                return fused
+            if self._deghosts_itself():
+                stack = deghost_stack(stack, self._options.deghost)
+            light = fuse_stack(stack, "debevec", progress=tell)
+        self.journal.note(*light.notes)
+        return light
+
+    def tone_map(self, fused: Fused) -> Fused:
+        """Turn radiance into a picture; one that is a picture stays as it is."""
+        if fused.space == "display":
+            return fused
+        with self.journal.stage("tone map") as tell:
+            fused = tone_map(fused, self._options.tone_map, progress=tell)
+        self._show("picture", fused)
+        return fused
+
+    def balance(self, fused: Fused) -> Fused:
+        """Scale the light of the channels, where that is asked for."""
+        gains = self._options.gains
+        return fused if gains is None else scale_light(fused, gains)
+
+    def render(self, fused: Fused, light: Fused) -> Fused:
+        """What HDR displays show where others show `fused`."""
+        rendition = hdr_rendition(fused, light)
+        self._show("rendition", rendition)
+        return rendition
+
+    def write(
+        self, fused: Fused, rendition: Fused | None, out: Path, files: Sequence[Path]
+    ) -> None:
+        """Write the result, with what HDR displays show if there is that."""
+        with self.journal.stage("write"):
+            if rendition is None:
+                write_image(fused, out, self._options.write, files)
+            else:
+                write_hdr_image(fused, rendition, out, self._options.write, files)
+
+    def report(self, out: Path, space: Space, shape: tuple[int, ...]) -> Report:
+        """Tell what was done, in the file that was asked for too."""
+        self.journal.note(*take_remarks())
+        report = Report(
+            output=str(out),
+            method=None if self._method is None else self._method.name,
+            space=space,
+            width=shape[1],
+            height=shape[0],
+            frames=self.journal.frames,
+            stages=tuple(self.journal.stages),
+            settings=plain(asdict(self._options)),
+            versions=versions(),
+            notes=tuple(self.journal.notes),
+        )
+        if self._options.report is not None:
+            text = json.dumps(report.as_dict(), indent=2) + "\n"
+            write_text(text, self._options.report, self._options.write)
+        return report
+
+    def _deghosts_itself(self) -> bool:
+        method = self._method
+        return method is not None and method.deghosts and self._options.deghost.mode == "auto"
+
+    def _show(self, moment: str, value: Stack | Fused) -> None:
+        for observe in self._observers:
+            observe(moment, value)
+
+
+# ---- the checks before it ----
+
+
+def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> Method:
+    """Raise, before any work, what would keep the result from being written; choose the method."""
+    check_frame_count(min(len(files), MAX_FRAMES))
+    method = choose_method(options.method, target)
+    check_operator(options.tone_map.operator)
+    check_unused(options, method, target)
+    method.check_ready(options.method_settings)
+    if options.gains is not None:
+        check_gains(options.gains)
+    check_output(target, options.write, files, hdr=options.hdr)
+    _check_sidelines(files, options)
+    return method
+
+
+# What is about the file of a result; and about files of photos.
+_ABOUT_RESULT = ("hdr", "write", "save_stages", "report")
+_ABOUT_PHOTOS = ("read", "stops_file")
+_WORDS = {"align": "model", "deghost": "mode", "tone_map": "operator"}
+
+
+def _changed(options: FuseOptions, changes: Mapping[str, Any]) -> FuseOptions:
+    """The options with some of their fields changed; words stand for settings."""
+    known = {item.name for item in fields(FuseOptions)}
+    values = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise unknown_name("option", name, known)
+        if name in _WORDS and isinstance(value, str):
+            value = replace(getattr(options, name), **{_WORDS[name]: value})
+        if name == "stops" and value is not None:
+            value = tuple(float(number) for number in value)
+        values[name] = value
+    return replace(options, **values)
+
+
+def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
+    """Raise what cannot be done without a file; choose the method."""
+    target = Path("array.tif")
+    plain = FuseOptions()
+    about_files = _ABOUT_RESULT + (_ABOUT_PHOTOS if arrays else ())
+    for name in about_files:
+        if getattr(options, name) != getattr(plain, name):
+            whose = "result" if name in _ABOUT_RESULT else "photos"
+            raise OptionError(
+                f"{name}: expected files, found that the {whose} is in memory only; leave the "
+                "option out or use fuse_files"
+            )
+    method = choose_method(options.method, target)
+    check_operator(options.tone_map.operator)
+    check_unused(options, method, target)
+    method.check_ready(options.method_settings)
+    if options.gains is not None:
+        check_gains(options.gains)
+    return method
+
+
+def _check_sidelines(files: Sequence[Path], options: FuseOptions) -> None:
+    """Raise what would keep the report or the saved stages from being written."""
+    if options.report is not None:
+        check_output(options.report, options.write, files, suffixes=(".json",))
+    if options.save_stages is not None:
+        for stage in ("aligned", "deghosted"):
+            check_folder(options.save_stages / stage, options.write, files, masks=True)
 
 
 def _reference_of(bracket: Bracket, wanted: int | None) -> int:
@@ -344,89 +481,15 @@ def _reference_of(bracket: Bracket, wanted: int | None) -> int:
     return wanted
 
 
-def _frames_to_folder(
-    paths: Sequence[StrPath],
-    out_folder: StrPath,
-    options: FuseOptions,
-    masks: bool,
-    progress: Progress | None,
-    remarks: Sequence[str],
-) -> Report:
-    files, folder = [Path(path) for path in paths], Path(out_folder)
-    check_frame_count(min(len(files), MAX_FRAMES))
-    _check_report(options, files)
-    _check_folder(folder, options.write, files, masks)
-    journal = Journal(progress)
-    stack = _prepare(files, options, journal, None, remarks=remarks)
-    with journal.stage("write"):
-        _save_stack(stack, folder, options.write, files, stack.confidence if masks else None)
-    report = Report(
-        output=str(folder),
-        method=None,
-        space="display" if stack.frames[0].transfer == "srgb" else "linear",
-        width=stack.frames[0].width,
-        height=stack.frames[0].height,
-        frames=describe_frames(stack, _looks_for_ghosts(None, options)),
-        stages=tuple(journal.stages),
-        settings=_plain(asdict(options)),
-        versions=versions(),
-        notes=(*stack.notes, *take_remarks()),
-    )
-    _save_report(report, options)
-    return report
+# ---- what is told of it ----
 
 
-def _names_in_folder(files: Sequence[Path]) -> dict[Path, str]:
-    """Name every frame's file in an output folder; files of one name are told apart by number."""
-    stems = [file.stem for file in files]
-    return {
-        file: file.stem if stems.count(file.stem) == 1 else f"{number:02d}_{file.stem}"
-        for number, file in enumerate(files, start=1)
-    }
-
-
-def _check_folder(folder: Path, settings: WriteSettings, files: list[Path], masks: bool) -> None:
-    """Fail before any work if one of the frames could not be written later."""
-    for name in _names_in_folder(files).values():
-        check_output(folder / f"{name}.tif", settings, files, make_folder=True)
-        if masks:
-            check_output(folder / f"{name}_mask.png", settings, files, make_folder=True)
-
-
-def _save_stack(
-    stack: Stack,
-    folder: Path,
-    settings: WriteSettings,
-    files: list[Path],
-    masks: Sequence[Mask | None] | None,
-) -> None:
-    """Write frames as TIFF in their own depth and masks as PNG (a missing mask is all white)."""
-    names = _names_in_folder(files)
-    for index, frame in enumerate(stack.frames):
-        name = names[frame.path] if frame.path is not None else f"{index + 1:02d}"
-        write_frame(frame, folder / f"{name}.tif", settings, files)
-        if masks is not None:
-            mask = masks[index]
-            if mask is None:
-                mask = np.full((frame.height, frame.width), 255, np.uint8)
-            write_mask(mask, folder / f"{name}_mask.png", settings, files)
-
-
-def _check_report(options: FuseOptions, files: list[Path]) -> None:
-    if options.report is not None:
-        check_output(options.report, options.write, files, suffixes=(".json",))
-
-
-def _save_report(report: Report, options: FuseOptions) -> None:
-    if options.report is not None:
-        text = json.dumps(report.as_dict(), indent=2) + "\n"
-        write_text(text, options.report, options.write)
-
-
-def _plain(value: Any) -> Any:
-    """Turn settings into plain JSON types."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+def _transparency_note(fused: Fused, target: Path, hdr: bool) -> tuple[str, ...]:
+    """Say what becomes of places that no photo shows."""
+    if fused.opaque is None:
+        return ()
+    share = 100 * float(np.mean(fused.opaque < 128))
+    shown = f"{share:.1f} % of the picture is transparent in all photos"
+    if holds_transparency(target, hdr=hdr):
+        return (f"{shown}, and in the result",)
+    return (f"{shown}: black in the result; write a .png or .tif to keep it so, or use --crop",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .bracket import Stack
+from .bracket import Fused, Stack
 from .work.memory import forget_peak, peak_resident_bytes
 from .work.spill import trim
 
 Progress = Callable[[str, float], None]
+# Called with a moment of the line and what there is then.
+Observer = Callable[[str, Stack | Fused], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ class FrameReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What one run did. `as_dict` gives plain JSON types, `as_text` a short summary."""
+    """What one run did. `as_dict` gives plain JSON types, `as_text` a short summary.
+
+    Notebooks show it as a table.
+    """
 
     output: str
     method: str | None
@@ -106,6 +112,31 @@ class Report:
         by = f" by {self.method}" if self.method else ""
         lines.append(f"{self.output}: {self.width} x {self.height}, {self.space}{by}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a row for each photo, the notes, what it cost."""
+        rows = "".join(_frame_row(frame) for frame in self.frames)
+        told = [*self.notes, *(f"{f.file}: {note}" for f in self.frames for note in f.notes)]
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in told)
+        head = "".join(f"<th>{name}</th>" for name in ("photo", "stops", "laid by", "deghosted"))
+        by = f" by {self.method}" if self.method else ""
+        made = f"{self.output}: {self.width} x {self.height}, {self.space}{by}"
+        cost = _cost_line("in all", self.seconds, self.peak_bytes)
+        return (
+            f"<p>{html.escape(made)}</p><table><tr>{head}</tr>{rows}</table>"
+            f"{f'<ul>{notes}</ul>' if notes else ''}<p>{html.escape(' '.join(cost.split()))}</p>"
+        )
+
+
+def _frame_row(frame: FrameReport) -> str:
+    share = frame.deghosted_share
+    cells = (
+        frame.file,
+        "?" if frame.stops is None else f"{frame.stops:+.2f} ({frame.stops_source or 'unknown'})",
+        "reference" if frame.reference else frame.model,
+        "" if share is None or frame.reference else f"{100 * share:.1f} %",
+    )
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _cost_line(name: str, seconds: float, peak_bytes: int) -> str:
@@ -162,12 +193,43 @@ def _share_below_half(mask: np.ndarray | None) -> float:
     return 0.0 if mask is None else float(np.count_nonzero(mask < 128) / mask.size)
 
 
+def with_strangers(notes: tuple[str, ...], strange: list[str]) -> tuple[str, ...]:
+    """Notes, with one for each photo of something else that deghosting has not told of."""
+    told = [name for name in strange if any(note.startswith(f"{name} shows") for note in notes)]
+    return (
+        *notes,
+        *(
+            f"{name} shows something else than the other photos, so it adds nothing; leave it out"
+            for name in strange
+            if name not in told
+        ),
+    )
+
+
+def plain(value: Any) -> Any:
+    """Turn settings into plain JSON types."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
 class Journal:
-    """Times the stages of one run and passes their progress on."""
+    """Times the stages of one run, passes their progress on, and keeps what is told of the run.
+
+    frames: what became of each. notes: for the user, each of them once.
+    """
 
     def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
         self.stages: list[StageCost] = []
+        self.frames: tuple[FrameReport, ...] = ()
+        self.notes: list[str] = []
+
+    def note(self, *notes: str) -> None:
+        """Keep notes, as far as they are new."""
+        self.notes = list(dict.fromkeys((*self.notes, *notes)))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[float], None]]:

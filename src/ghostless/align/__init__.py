@@ -24,7 +24,9 @@ import numpy as np
 
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
 from ..errors import BracketError, OptionError, unknown_name
+from ..exposure.assign import assign_stops
 from ..exposure.reference import choose_reference
+from ..io.arrays import Photos
 from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
@@ -143,7 +145,7 @@ def _flow_of(pair: Pair, matrix: Matrix, full: tuple[int, ...]) -> Flow | None:
 
 
 def align_bracket(
-    bracket: Bracket,
+    bracket: Bracket | Photos,
     settings: AlignSettings | None = None,
     reference: int | None = None,
     *,
@@ -151,7 +153,8 @@ def align_bracket(
 ) -> Stack:
     """Register the frames of a bracket to one of them.
 
-    bracket: frames sorted dark to bright; exposures need not be known.
+    bracket: frames sorted dark to bright; exposures need not be known. Of photos as `as_bracket`
+        takes them, arrays or paths in any order, they are found.
     reference: index of the frame that stays as it is; None for the one that loses least.
     progress: called with the fraction done, 0..1.
     Returns a Stack of frames of the same size and type. A frame that needs no motion keeps its
@@ -161,6 +164,8 @@ def align_bracket(
     Raises BracketError for a reference that is not there.
     """
     settings = settings or AlignSettings()
+    if not isinstance(bracket, Bracket):
+        bracket = assign_stops(bracket)
     frames = bracket.frames
     if reference is None:
         reference = choose_reference(bracket)

@@ -32,7 +32,7 @@ from ..pipeline import FuseOptions, choose_method
 from ..pixels import color
 from ..tone.light import Gains
 from ..tone.tonemap import tone_map
-from .apart import Failure, do_apart
+from ..work.pool import Failure, do_apart
 from .likeness import readers, small_copy
 from .patterns import SAME_STOPS
 from .photos import Folder, PhotoFile

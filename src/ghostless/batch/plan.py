@@ -16,7 +16,7 @@ from ..io.photo_files import natural_key
 from ..io.read import ReadSettings
 from ..io.regular import read_regular
 from ..io.write import WriteSettings, check_output, write_text
-from .apart import Failure, do_apart
+from ..work.pool import Failure, do_apart
 from .grouping import group_photos, open_questions
 from .likeness import bare_copy, compare, readers
 from .order import Evidence, Pair, lit_photos

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from ..errors import GhostlessError, InputError, MissingPackageError, OutputError
 from ..io.atomic import before_naming
 from ..pipeline import FuseOptions, fuse_files
-from .apart import Child, Failure, answer_of, ask, one_line, start_child
+from ..work.pool import Child, Failure, answer_of, ask, one_line, start_child
 from .journal import Known, Stamp, announce, stamp_of
 
 # How often Ray starts a bracket again whose worker or machine was lost.

@@ -126,7 +126,7 @@ def batch(
     options = options_from(
         None, None, max_pixels, reference, align, crop, deghost, deghost_by, wrap
     )
-    from ..batch.apart import start_server
+    from ..work.pool import start_server
 
     start_server()  # it loads its libraries while this process loads what it needs
     from ..batch.photos import scan_folder

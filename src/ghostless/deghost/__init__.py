@@ -21,6 +21,8 @@ import numpy as np
 
 from ..bracket import Frame, Stack
 from ..errors import OptionError
+from ..exposure.stack import as_stack
+from ..io.arrays import Photos
 from ..pixels.seam import folded, unrolled
 from ..pixels.stripes import Progress, part
 from ..work.spill import trim
@@ -117,7 +119,7 @@ class _Told:
 
 
 def deghost_stack(
-    stack: Stack,
+    stack: Stack | Photos,
     settings: DeghostSettings = DeghostSettings(),
     *,
     progress: Progress | None = None,
@@ -125,12 +127,14 @@ def deghost_stack(
     """Make every frame of a stack show what its reference shows.
 
     stack: registered frames, dark to bright, of any type, transfer and number; exposures need not
-        be known. Borders that `valid` marks as filled are neither judged nor used.
+        be known. Borders that `valid` marks as filled are neither judged nor used. Or photos as
+        `as_bracket` takes them, arrays or paths, that lie on each other already.
     progress: called with the fraction done, 0..1.
     Returns the stack with ghosted regions replaced by the reference's content at the frame's own
     exposure, a confidence mask for each frame so changed (0 replaced, 255 its own, soft between),
     and notes. Frames in which nothing was found are the same objects as before, mask None.
     """
+    stack = as_stack(stack)
     if settings.mode == "off" or len(stack.frames) < 2:
         return stack
     return _Deghoster(stack, settings, progress).run()

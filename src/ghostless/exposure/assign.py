@@ -11,15 +11,18 @@ import numpy as np
 
 from ..bracket import Bracket, Frame
 from ..errors import BracketError, FileReadError, OptionError
+from ..io.arrays import Photos, as_bracket
 from .estimate import Estimate, Profile, estimate_all, profiles_of
 from .metadata import EQUAL_STOPS, bracket_metadata_stops
 from .stops_file import MAX_STOPS, find_stops_file, stops_from_file
 
 
 def assign_stops(
-    bracket: Bracket, stops: Sequence[float] | None = None, side_file: Path | None = None
+    bracket: Bracket | Photos, stops: Sequence[float] | None = None, side_file: Path | None = None
 ) -> Bracket:
     """Give every frame its exposure in stops and sort the frames dark to bright.
+
+    bracket: or photos as `as_bracket` takes them, arrays or paths.
 
     What the user says is believed first (`stops`, in the order of the frames), then `side_file`
     or one that `find_stops_file` finds beside the frames, then EXIF, then the pixels. EXIF, or a
@@ -31,6 +34,7 @@ def assign_stops(
     FileReadError for a bad side file, and BracketError if all frames are equally exposed, or all
     are black or white.
     """
+    bracket = as_bracket(bracket)
     frames = bracket.frames
     profiles = profiles_of(frames)
     _check_usable(frames, profiles)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Mask, Space, Stack
 from ..errors import BracketError, OptionError, unknown_name
+from ..io.arrays import Photos
 from ..nn.settings import needs_networks_extra
 from ..pixels.seam import folded, unrolled
 
@@ -283,7 +284,7 @@ def get_method(name: str) -> Method:
 
 
 def fuse_stack(
-    stack: Stack,
+    stack: Stack | Photos,
     method: str = "mertens",
     settings: Any = None,
     *,
@@ -291,14 +292,18 @@ def fuse_stack(
 ) -> Fused:
     """Fuse an aligned (and, for moving scenes, deghosted) stack into one image.
 
-    stack: frames registered to one reference; masks are honoured.
+    stack: frames registered to one reference; masks are honoured. Or photos as `as_bracket` takes
+        them, arrays or paths, that lie on each other already.
     method: a name from the table (`ghostless methods`).
     settings: the method's own settings dataclass; None for its defaults.
     progress: called with the fraction done, 0..1.
     Returns a Fused image in the method's output space, (H, W, 3) float32.
     Raises OptionError for an unknown method, BracketError for a stack that it cannot take.
     """
+    from ..exposure.stack import as_stack
+
     entry = get_method(method)
+    stack = as_stack(stack)
     entry.check(stack)
     run, settings_class = entry.load()
     chosen = settings if settings is not None else settings_class()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import math
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import closing, contextmanager
+from typing import Any, NoReturn, TypeVar
 
 import cv2
 
+from ...errors import GhostlessError
 from ...pixels.stripes import limit_threads
+from ...work.pool import Failure, do_apart
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -35,15 +35,11 @@ def one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def start_process() -> None:
-    """What a process of a pool begins with."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupted process ends without a word
+def on_one_core(work: Callable[..., Answer], *job: Any) -> Answer:
+    """Do a job of a pool with one thread, OpenCV's too."""
     cv2.setNumThreads(1)
-
-
-def _start_on_one_core() -> None:
-    start_process()
     limit_threads(1)
+    return work(*job)
 
 
 def map_in_processes(
@@ -65,17 +61,17 @@ def map_in_processes(
             answers.append(work(job))
             tell(count / len(jobs))
         return answers
-    context = multiprocessing.get_context("spawn")
-    with (
-        one_thread_each(),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_start_on_one_core) as pool,
-    ):
-        futures = [pool.submit(work, job) for job in jobs]
-        try:
-            for count, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                tell(count / len(jobs))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
+    found: dict[int, Answer] = {}
+    calls = [(work, job) for job in jobs]
+    answers_apart = do_apart(
+        on_one_core, calls, workers, seconds=math.inf, fresh=True, progress=tell
+    )
+    with one_thread_each(), closing(answers_apart):
+        for place, answer in answers_apart:
+            found[place] = raise_failure(answer) if isinstance(answer, Failure) else answer
+    return [found[place] for place in range(len(jobs))]
+
+
+def raise_failure(failure: Failure) -> NoReturn:
+    """Raise what a job raised, or that its process died."""
+    raise failure.error or GhostlessError(f"a job has no answer: {failure.reason}")

@@ -9,11 +9,10 @@ the hash of all that its result depends on. A scene that fails is a recorded err
 from __future__ import annotations
 
 import json
-import multiprocessing
+import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -21,13 +20,14 @@ from typing import Any, cast, get_args
 from ...errors import OptionError, OutputError, unknown_name
 from ...io.write import check_output
 from ...methods import METHODS
-from ...work.memory import available_bytes
+from ...work.memory import available_bytes, fusing_bytes
+from ...work.pool import Failure, do_apart
 from ..data.scenes import Scene
 from ..environment import environment
 from .contenders import Contender, parse_contenders
 from .jobs import OVERWRITE, Job, Place, is_done, load_record, record_error, save_record
 from .outside import OUTSIDE
-from .pool import one_thread_each, start_process
+from .pool import one_thread_each
 from .steps import do_job
 from .suites import (
     FOLDERS,
@@ -40,11 +40,9 @@ from .suites import (
     read_published,
 )
 
-# Estimates of what a job holds, to keep the pool within its memory: an interpreter with the
-# libraries loaded, then bytes for each pixel of each frame (fusing) or of the result (scoring).
+# Estimate of what scoring holds, to keep the pool within its memory: an interpreter with the
+# libraries loaded, then bytes for each pixel of the result.
 _BASE_BYTES = 250_000_000
-_NETWORK_BYTES = 2_000_000_000  # torch, a network and the tensors of a tile
-_FUSE_BYTES_PER_PIXEL = 70
 _SCORE_BYTES_PER_PIXEL = 900
 
 
@@ -239,25 +237,31 @@ def _loops(
     where["workers"] = settings.workers
     sizes = {scene.name: _pixels(scene) for scene in scenes}
 
-    def job(work: str, scene: Scene, contender: Contender | None, per_pixel: int) -> Job:
-        frames = len(scene.files) if work != "score" else 1
+    def job(work: str, scene: Scene, contender: Contender | None) -> Job:
         place = Place(out, scene.name, contender.slug if contender else "")
-        network = work == "fuse" and contender is not None and contender.is_network
-        needed = _NETWORK_BYTES if network else _BASE_BYTES
-        needed += per_pixel * frames * sizes[scene.name]
+        pixels = sizes[scene.name]
+        needed = _BASE_BYTES + _SCORE_BYTES_PER_PIXEL * pixels
+        if work != "score":
+            network = contender is not None and contender.is_network
+            needed = fusing_bytes(len(scene.files), pixels, _sample_bytes(scene), network=network)
         return Job(work, suite, scene, place, contender, settings.redo, where, needed)
 
     pairs = [(scene, contender) for scene in scenes for contender in contenders]
     loops = {
-        "prepare": [job("prepare", scene, None, _FUSE_BYTES_PER_PIXEL) for scene in scenes],
-        "fuse": [job("fuse", scene, who, _FUSE_BYTES_PER_PIXEL) for scene, who in pairs],
-        "score": [job("score", scene, who, _SCORE_BYTES_PER_PIXEL) for scene, who in pairs],
+        "prepare": [job("prepare", scene, None) for scene in scenes],
+        "fuse": [job("fuse", scene, who) for scene, who in pairs],
+        "score": [job("score", scene, who) for scene, who in pairs],
     }
     budget = settings.memory_bytes or available_bytes() // 2
     with one_thread_each():
         for name, jobs in loops.items():
             told = None if progress is None else (lambda share, n=name: progress(n, share))
             _run_jobs(jobs, settings.workers, budget, told)
+
+
+def _sample_bytes(scene: Scene) -> int:
+    """Of one channel of a photo, at most."""
+    return 1 if scene.files[0].suffix.lower() in (".jpg", ".jpeg") else 2
 
 
 def _pixels(scene: Scene) -> int:
@@ -279,49 +283,21 @@ def _run_jobs(
 ) -> None:
     """Run jobs in processes, as many at a time as the memory allows, at least one.
 
-    A process that dies (out of memory, a crash in a library) takes its pool along: what was under
-    way is then run again one at a time, and a job that dies alone is recorded as an error.
+    A process that dies (out of memory, a crash in a library) is its job's error; one that was
+    killed, perhaps for others' sake, has its job done again alone.
     """
-    waiting = [job for job in jobs if not is_done(job)]
-    total, alone = len(waiting), set[int]()
-    while waiting:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_process)
-        running: dict[Future[None], Job] = {}
-        broken = False
-        try:
-            while (waiting or running) and not broken:
-                while waiting and _fits(waiting[0], list(running.values()), workers, budget, alone):
-                    job = waiting.pop(0)
-                    running[pool.submit(do_job, job)] = job
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    job = running.pop(future)
-                    try:
-                        future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        if id(job) in alone:
-                            record_error(job, "its process died (out of memory, or a crash)")
-                        else:
-                            alone.add(id(job))
-                            waiting.insert(0, job)
-                if progress is not None:
-                    progress((total - len(waiting) - len(running)) / total)
-            for job in running.values():
-                alone.add(id(job))
-                waiting.insert(0, job)
-            pool.shutdown(cancel_futures=True)
-        except BaseException:
-            for process in multiprocessing.active_children():
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _fits(job: Job, running: list[Job], workers: int, budget: int, alone: set[int]) -> bool:
-    if not running:
-        return True
-    if len(running) >= workers or id(job) in alone or any(id(j) in alone for j in running):
-        return False
-    return sum(j.bytes_needed for j in running) + job.bytes_needed <= budget
+    todo = [job for job in jobs if not is_done(job)]
+    answers = do_apart(
+        do_job,
+        [(job,) for job in todo],
+        workers,
+        seconds=math.inf,
+        needs=lambda place: todo[place].bytes_needed,
+        budget=budget,
+        fresh=True,
+        progress=progress,
+    )
+    with closing(answers):
+        for place, answer in answers:
+            if isinstance(answer, Failure):
+                record_error(todo[place], f"{answer.reason} (out of memory, or a crash)")

@@ -28,6 +28,7 @@ _PREVIEW_PIXELS = 2048
 
 def do_job(job: Job) -> None:
     """Do one job and write its record; runs in a process of the pool."""
+    cv2.setNumThreads(1)
     try:
         {"prepare": _prepare, "fuse": _fuse, "score": _score}[job.work](job)
     except GhostlessError as error:

@@ -10,10 +10,9 @@ people picked than what TMQI likes best, and easier to learn.
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections import deque
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
@@ -32,6 +31,8 @@ from ...exposure.curves import display_values
 from ...methods.mertens import MertensSettings
 from ...methods.mertens import fuse as fuse_mertens
 from ...tone.tonemap import ToneMapSettings, tone_map
+from ...work.pool import Failure, do_apart
+from ..bench.pool import on_one_core, raise_failure
 from ..metrics.tone_mapping import ToneMappingQuality, tone_mapping_quality
 from .camera import CameraModel, uniform
 from .camera_settings import CameraSettings
@@ -285,19 +286,18 @@ def _each_stored(jobs: Iterator[_Job], workers: int) -> Iterator[_Stored]:
     if workers == 1:
         yield from map(_store_view, jobs)
         return
-    # Fresh processes: a copy of one that has run torch's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        waiting: deque[Future[_Stored]] = deque()
-        for job in jobs:
-            waiting.append(pool.submit(_store_view, job))
-            # Views are made as they are needed, for all at once would fill the memory.
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    # Fresh processes: a copy of one that has run torch's threads may hang. Views are made as they
+    # are needed, for all at once would fill the memory.
+    calls = ((_store_view, job) for job in jobs)
+    answers = do_apart(on_one_core, calls, workers, seconds=math.inf, fresh=True)
+    stored: dict[int, _Stored] = {}
+    given = 0
+    with closing(answers):
+        for place, answer in answers:
+            stored[place] = raise_failure(answer) if isinstance(answer, Failure) else answer
+            while given in stored:
+                yield stored.pop(given)
+                given += 1
 
 
 def _store_view(job: _Job) -> _Stored:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import atexit
 import ctypes
 import importlib
+import math
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import socket
@@ -21,10 +23,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -52,12 +53,13 @@ class Failure:
     """Why there is no answer.
 
     reason: one line. died: whether the process ended without a word, or had to be ended. killed:
-    by the system or a person, rather than by a fault of its own.
+    by the system or a person, rather than by a fault of its own. error: what the work raised.
     """
 
     reason: str
     died: bool = False
     killed: bool = False
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
 
 class Child(Protocol):
@@ -74,9 +76,9 @@ class Child(Protocol):
         ...
 
 
-def start_child() -> Child:
-    """Start a process that waits for jobs."""
-    if not hasattr(os, "fork") or not sys.executable:
+def start_child(fresh: bool = False) -> Child:
+    """Start a process that waits for jobs; `fresh` as in `do_apart`."""
+    if fresh or not hasattr(os, "fork") or not sys.executable:
         return _Spawned()
     try:
         return _Forked(_server())
@@ -108,60 +110,128 @@ def answer_of(child: Child) -> Any:
 
 def do_apart(
     work: Callable[..., Answer],
-    jobs: Sequence[tuple[Any, ...]],
+    jobs: Iterable[tuple[Any, ...]],
     workers: int,
     *,
     seconds: float = _SECONDS_FOR_A_JOB,
+    needs: Callable[[int], float] | None = None,
+    budget: float = math.inf,
+    fresh: bool = False,
     progress: Callable[[float], None] | None = None,
-) -> Iterator[tuple[int, Answer | Failure]]:
+) -> Generator[tuple[int, Answer | Failure], None, None]:
     """Do jobs in processes of their own, and yield their places and answers as they come.
 
-    work: a function of a module. jobs: its arguments, one tuple each. seconds: that a job may take.
+    work: a function of a module. jobs: its arguments, one tuple each, taken as they are needed.
+    workers: processes at a time. seconds: that a job may take.
+    needs, budget: what the job at a place takes of what all may take together, such as bytes; one
+        job may always run. fresh: whether processes start from nothing, with the environment as it
+        is now, rather than as copies of one that has libraries loaded.
+    progress: called with the fraction done, of jobs that have a length.
+    Closed, or interrupted, it ends all of them at once; whoever is killed takes them along.
     A process that dies costs the job that it had. One that was killed may have died for others: its
     job is done once more, alone, when all others are done.
     """
-    waiting = deque(enumerate(jobs))
-    later: deque[tuple[int, tuple[Any, ...]]] = deque()
-    busy: dict[Connection, tuple[int, Child, float]] = {}
-    idle: list[Child] = []
-    done = 0
+    count = len(jobs) if isinstance(jobs, Sized) else 0
+    pool = _Pool(work, jobs, workers, seconds, needs, budget, fresh)
     try:
-        while waiting or busy or later:
-            if not waiting and not busy:
-                waiting, later, workers = later, deque(), 0
-            while waiting and len(busy) < max(workers, 1):
-                child = idle.pop() if idle else start_child()
-                place, job = waiting[0]
-                try:
-                    ask(child, work, *job)
-                except OSError:  # it has died in idleness
-                    child.kill()
-                    continue
-                waiting.popleft()
-                busy[child.pipe] = place, child, time.monotonic() + seconds
-            first_end = min(end for _, _, end in busy.values())
-            ready = set(wait(list(busy), max(0.0, first_end - time.monotonic())))
-            for pipe, (place, child, end) in list(busy.items()):
-                if pipe in ready:
-                    answer = answer_of(child)
-                elif time.monotonic() >= end:
-                    child.kill()
-                    answer = Failure(f"it took longer than {seconds:g} s", died=True)
-                else:
-                    continue
-                del busy[pipe]
+        for done, answer in enumerate(pool.answers(), start=1):
+            if progress is not None and count:
+                progress(done / count)
+            yield answer
+    finally:
+        pool.stop()
+
+
+@dataclass(frozen=True)
+class _Busy:
+    """A process with the job that it does, and when it must have done it."""
+
+    place: int
+    job: tuple[Any, ...]
+    child: Child
+    end: float
+
+
+class _Pool:
+    """The processes of one `do_apart`."""
+
+    def __init__(
+        self,
+        work: Callable[..., Any],
+        jobs: Iterable[tuple[Any, ...]],
+        workers: int,
+        seconds: float,
+        needs: Callable[[int], float] | None,
+        budget: float,
+        fresh: bool,
+    ) -> None:
+        self._work, self._workers, self._seconds, self._fresh = work, workers, seconds, fresh
+        self._needs, self._budget = needs or (lambda place: 0.0), budget
+        self._waiting: Iterator[tuple[int, tuple[Any, ...]]] = enumerate(jobs)
+        self._head = next(self._waiting, None)
+        self._later: list[tuple[int, tuple[Any, ...]]] = []
+        self._alone = False
+        self._busy: dict[Connection, _Busy] = {}
+        self._idle: list[Child] = []
+
+    def answers(self) -> Iterator[tuple[int, Any]]:
+        """Give jobs to processes, and yield places and answers, until there are none."""
+        while self._head is not None or self._busy or self._later:
+            if self._head is None and not self._busy:
+                self._waiting, self._later, self._alone = iter(self._later), [], True
+                self._head = next(self._waiting, None)
+            while self._head is not None and self._has_room(self._head[0]):
+                if self._begin(*self._head):
+                    self._head = next(self._waiting, None)
+            for each, answer in self._ended():
                 died = isinstance(answer, Failure) and answer.died
                 if not died:
-                    idle.append(child)
-                elif answer.killed and workers:
-                    later.append((place, jobs[place]))
+                    self._idle.append(each.child)
+                elif answer.killed and not self._alone:
+                    self._later.append((each.place, each.job))
                     continue
-                done += 1
-                if progress is not None:
-                    progress(done / len(jobs))
-                yield place, answer
-    finally:
-        for child in (*idle, *(child for _, child, _ in busy.values())):
+                yield each.place, answer
+
+    def _has_room(self, place: int) -> bool:
+        if not self._busy:
+            return True
+        if self._alone or len(self._busy) >= self._workers:
+            return False
+        taken = sum(self._needs(each.place) for each in self._busy.values())
+        return taken + self._needs(place) <= self._budget
+
+    def _begin(self, place: int, job: tuple[Any, ...]) -> bool:
+        """Give a job to a process; False if that one has died in idleness."""
+        child = self._idle.pop() if self._idle else start_child(self._fresh)
+        try:
+            ask(child, self._work, *job)
+        except OSError:
+            child.kill()
+            return False
+        self._busy[child.pipe] = _Busy(place, job, child, time.monotonic() + self._seconds)
+        return True
+
+    def _ended(self) -> list[tuple[_Busy, Any]]:
+        """Wait for the next processes that have answered, died or taken too long."""
+        first_end = min(each.end for each in self._busy.values())
+        pause = None if math.isinf(first_end) else max(0.0, first_end - time.monotonic())
+        ready = set(wait(list(self._busy), pause))
+        ended: list[tuple[_Busy, Any]] = []
+        for pipe, each in list(self._busy.items()):
+            if pipe in ready:
+                ended.append((each, answer_of(each.child)))
+            elif time.monotonic() >= each.end:
+                each.child.kill()
+                late = Failure(f"it took longer than {self._seconds:g} s", died=True)
+                ended.append((each, late))
+            else:
+                continue
+            del self._busy[pipe]
+        return ended
+
+    def stop(self) -> None:
+        """End all processes at once."""
+        for child in (*self._idle, *(each.child for each in self._busy.values())):
             child.kill()
 
 
@@ -213,11 +283,20 @@ def _answer(work: Callable[..., Any], job: tuple[Any, ...]) -> Any:
     try:
         return work(*job)
     except GhostlessError as error:
-        return Failure(one_line(str(error)))
-    except MemoryError:
-        return Failure("expected enough memory, found too little")
+        return Failure(one_line(str(error)), error=error)
+    except MemoryError as error:
+        return Failure("expected enough memory, found too little", error=error)
     except Exception as error:
-        return Failure(one_line(f"unexpected error: {type(error).__name__}: {error}"))
+        text = one_line(f"unexpected error: {type(error).__name__}: {error}")
+        return Failure(text, error=error if _travels(error) else None)
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an error arrives at another process as it is."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
 
 
 def one_line(text: str) -> str:

@@ -7,13 +7,14 @@ import multiprocessing.spawn
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ghostless.batch import apart
-from ghostless.batch.apart import Failure, do_apart
 from ghostless.errors import FileReadError
+from ghostless.work import pool as apart
+from ghostless.work.pool import Failure, do_apart
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 
@@ -71,6 +72,53 @@ def test_a_job_that_does_not_end_is_ended() -> None:
     assert time.monotonic() - start < 30
 
 
+def running(folder: Path, number: int) -> int:
+    """How many ran at once, this one counted; each leaves its mark while it runs."""
+    mark = folder / str(number)
+    mark.touch()
+    time.sleep(0.3)
+    count = len(list(folder.iterdir()))
+    time.sleep(0.3)
+    mark.unlink()
+    return count
+
+
+def test_as_many_at_a_time_as_the_budget_holds(tmp_path: Path) -> None:
+    sizes = [3, 3, 3, 9]
+    jobs = [(tmp_path, number) for number in range(4)]
+    most = dict(do_apart(running, jobs, 4, needs=sizes.__getitem__, budget=6.5))
+    assert max(most[number] for number in (0, 1, 2)) == 2
+    assert most[3] == 1  # it needs more than there is, and has it all
+
+
+def test_jobs_are_made_as_they_are_needed() -> None:
+    made: list[int] = []
+
+    def jobs() -> Iterator[tuple[int]]:
+        for number in range(6):
+            made.append(number)
+            yield (number,)
+
+    answers = do_apart(abs, jobs(), 1)
+    assert next(answers) == (0, 0)
+    assert len(made) <= 3
+    assert [place for place, _ in answers] == [1, 2, 3, 4, 5]
+
+
+def test_processes_that_start_from_nothing_have_the_environment_of_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GHOSTLESS_TEST_OF_NOW", "yes")
+    answers = dict(do_apart(os.getenv, [("GHOSTLESS_TEST_OF_NOW",)], 1, fresh=True))
+    assert answers == {0: "yes"}
+
+
+def test_a_failure_holds_what_was_raised() -> None:
+    ((_, failure),) = do_apart(work, [(3,)], 1)
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.error, ZeroDivisionError)
+
+
 @posix
 def test_a_server_that_was_ended_is_started_again() -> None:
     assert dict(do_apart(math.sqrt, [(4,)], 1)) == {0: 2.0}
@@ -87,7 +135,7 @@ def test_processes_end_with_those_who_gave_them_work() -> None:
     _, number = next(jobs)
     assert isinstance(number, int)
     os.kill(number, 0)
-    jobs.close()  # type: ignore[attr-defined]
+    jobs.close()
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
 
