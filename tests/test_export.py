@@ -31,11 +31,11 @@ from ghostless.methods import (  # noqa: E402
     lcndr,
     mef_gan,
 )
-from ghostless.methods.graphs import GRAPHS  # noqa: E402
 from ghostless.nn import homography, priors  # noqa: E402
 from ghostless.nn.attention import SelfAttention  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 from ghostless.research import onnx as export  # noqa: E402
+from ghostless.research.graphs import GRAPHS  # noqa: E402
 
 from .files import contents  # noqa: E402
 from .scenes import make_radiance, make_stack  # noqa: E402
@@ -110,7 +110,8 @@ def test_the_file_fuses_as_the_method_does(
     name: str, weights: dict[str, Path], tmp_path: Path
 ) -> None:
     path = written(name, weights, tmp_path)
-    size = 2 * get_method(name).size_multiple
+    entry = get_method(name)
+    size = 2 * entry.kind.sides(SMALL[name]).multiple
     stack = make_stack(make_radiance(size, size + size // 2), stops=(-1.5, 1.5))
     settings = get_method(name).load()[1](
         weights=weights[name], device="cpu", precision="float32", quality="full"

@@ -277,10 +277,8 @@ def _prepare(
         bracket = assign_stops(bracket, options.stops, options.stops_file)
         reference = _reference_of(bracket, options.reference)
         strange = [frame.name for frame in strangers_in(bracket)]
-    own_alignment = method is not None and method.aligns and options.align.model == "auto"
-    settings = AlignSettings(model="none") if own_alignment else options.align
     with journal.stage("align") as tell:
-        stack = align_bracket(bracket, settings, reference, progress=tell)
+        stack = align_bracket(bracket, options.align, reference, progress=tell)
     del bracket
     observe("aligned", stack)
     if options.save_stages is not None:

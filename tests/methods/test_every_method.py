@@ -45,12 +45,11 @@ def quick_settings(method: Method, folder: Path) -> Any:
         return method.load()[1]()
     torch = pytest.importorskip("torch")
     from ghostless.nn.weights import WeightsInfo, save_weights
-    from ghostless.research.bench.networks import network_kind
 
     file = folder / f"{method.name}.safetensors"
     if not file.exists():
         torch.manual_seed(3)
-        kind = network_kind(method.name)
+        kind = method.kind
         architecture = replace(kind.architecture(), **SMALL.get(method.name, {}))
         save_weights(kind.build(architecture).eval(), file, WeightsInfo(kind.name))
     return method.load()[1](weights=file, device="cpu", precision="float32")

@@ -58,7 +58,7 @@ from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
 from ..pixels.stripes import part
 from . import mertens
 from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
@@ -233,6 +233,7 @@ GENERATOR = NetworkKind(
     architecture=ChenChuangArchitecture,
     build=Generator,
     train_command="ghostless train chen-chuang",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE),
 )
 
 
@@ -403,7 +404,12 @@ def _fuse_pair(
     coloured: bool,
     progress: Progress | None,
 ) -> NDArray[np.float32]:
-    read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
+    read = PairReader(
+        over=over,
+        under=under,
+        sides=GENERATOR.sides(loaded.network.architecture),
+        device=loaded.device,
+    )
     fused = np.empty(under.pixels.shape, np.float32)
     with torch.inference_mode(), computing(loaded.dtype, loaded.device):
         generate_in_tiles(

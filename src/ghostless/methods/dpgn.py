@@ -53,7 +53,7 @@ from ..nn.patchgan import PatchGanArchitecture, pix2pix_70
 from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
 from ..pixels import color
 from ..pixels.stripes import for_each_stripe, part
 from . import mertens
@@ -501,6 +501,7 @@ NETWORK = NetworkKind(
     architecture=DpgnArchitecture,
     build=Dpgn,
     train_command="ghostless train dpgn",
+    sides=lambda architecture: Sides(architecture.size_multiple, border="replicate"),
 )
 
 
@@ -557,8 +558,7 @@ def _fuse_pair(
     read = PairReader(
         over=over,
         under=under,
-        multiple=network.architecture.size_multiple,
-        border="replicate",
+        sides=NETWORK.sides(network.architecture),
         device=loaded.device,
     )
     fused = np.empty(over.pixels.shape, np.float32)

@@ -50,7 +50,7 @@ from ..nn.merge import merge_towards_reference
 from ..nn.mu_law import inverse_mu_law, mu_law
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.settings import NetworkSettings
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
 
 FRAMES = 3
 PAPER_GAMMA = 2.2
@@ -324,6 +324,7 @@ GENERATOR = NetworkKind(
     architecture=HdrGanArchitecture,
     build=Generator,
     train_command="ghostless train hdr-gan",
+    sides=lambda architecture: Sides(architecture.size_multiple, architecture.least_side),
 )
 
 
@@ -527,7 +528,7 @@ def _fuse_triplet(
     generator: Generator = loaded.network
     architecture = generator.architecture
     height, width = fused.shape[:2]
-    size = fullsize.padded_size(height, width, architecture.size_multiple, architecture.least_side)
+    size = GENERATOR.sides(architecture).padded(height, width)
     pixels = fullsize.tile_budget(loaded.device, _BYTES_PER_PIXEL)
     tiles = fullsize.make_tiles(*size, generator.halo_pixels, architecture.size_multiple, pixels)
     if inner:

@@ -53,7 +53,7 @@ from ..nn.fullsize import (
 )
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
 from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from ..pixels.stripes import part
 from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
@@ -500,6 +500,7 @@ NETWORK = NetworkKind(
     architecture=LcndrArchitecture,
     build=Lcndr,
     train_command="ghostless train lcndr",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE, MINIMUM_SIDE),
 )
 
 
@@ -548,8 +549,7 @@ def _fuse_pair(
     read = PairReader(
         over=over,
         under=under,
-        multiple=SIZE_MULTIPLE,
-        minimum=MINIMUM_SIDE,
+        sides=NETWORK.sides(loaded.network.architecture),
         device=loaded.device,
     )
     fused = np.empty(over.pixels.shape, np.float32)

@@ -47,7 +47,7 @@ from ..nn.fullsize import (
 )
 from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
 from ..pixels.stripes import part
 from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
 
@@ -333,6 +333,7 @@ GENERATOR = NetworkKind(
     architecture=GeneratorArchitecture,
     build=Generator,
     train_command="ghostless train mef-gan",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE),
 )
 
 
@@ -377,7 +378,12 @@ def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = Non
 def _fuse_pair(
     loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
 ) -> NDArray[np.float32]:
-    read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
+    read = PairReader(
+        over=over,
+        under=under,
+        sides=GENERATOR.sides(loaded.network.architecture),
+        device=loaded.device,
+    )
     fused = np.empty(over.pixels.shape, np.float32)
     with torch.inference_mode(), computing(loaded.dtype, loaded.device):
         generate_in_tiles(

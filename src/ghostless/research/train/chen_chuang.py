@@ -162,6 +162,11 @@ class ChenChuangRecipe(Recipe):
                 "teach nothing else"
             )
 
+    def numbers_of(self, stage: str | None) -> Mapping[str, str]:
+        if stage != "homography":
+            return {}
+        return {name: f"homography_{name}" for name in ("steps", "batch")}
+
 
 PRESETS: Mapping[str, ChenChuangRecipe] = {
     "paper": ChenChuangRecipe(
