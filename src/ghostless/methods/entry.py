@@ -59,7 +59,8 @@ class Method:
     The method itself is the function `fuse` of the file of its name in this package.
 
     summary: one line for those who choose. output: space of the result.
-    settings: where its settings class is.
+    settings: where its settings class is, which must not need torch; "" for that of all networks,
+        with the order of fusing in turn for those of two frames at once.
     paper: authors, title, venue, year; "" for a method without.
     frames: smallest and largest number of frames that it takes.
     frames_at_once: how many frames its network sees at once, the others being fused in turn or
@@ -83,7 +84,7 @@ class Method:
     name: str
     summary: str
     output: Space
-    settings: str
+    settings: str = ""
     paper: str = ""
     frames: tuple[int, int] = (1, MAX_FRAMES)
     frames_at_once: int | None = None
@@ -105,8 +106,18 @@ class Method:
         Raises MissingPackageError for a network where torch or safetensors are not installed.
         """
         fuse: FuseFunction = self.find(f".{self.name.replace('-', '_')}:fuse")
-        settings: type[Any] = self.find(self.settings)
-        return fuse, settings
+        return fuse, self.settings_class
+
+    @property
+    def settings_class(self) -> type[Any]:
+        """The class of the method's settings; a network's is there without torch."""
+        default = (
+            ".settings:PairSettings"
+            if self.frames_at_once == 2
+            else "..nn.settings:NetworkSettings"
+        )
+        found: type[Any] = self.find(self.settings or default)
+        return found
 
     def find(self, reference: str) -> Any:
         """Import what a field names; raises MissingPackageError like `load`."""
@@ -160,8 +171,8 @@ class Method:
             stack.stops  # noqa: B018  raises where an exposure is unknown
 
     def check_settings(self, settings: Any) -> None:
-        """Raise OptionError for settings of another method; imports this method's file."""
-        settings_class = self.load()[1]
+        """Raise OptionError for settings of another method."""
+        settings_class = self.settings_class
         if not isinstance(settings, settings_class):
             raise OptionError(
                 f"method {self.name!r}: expected settings of the class {settings_class.__name__}, "

@@ -34,7 +34,7 @@ METHODS: dict[str, Method] = {
             name="chen-chuang",
             summary="network: attention picks from the bright frame what fits the dark one, "
             "a U-Net merges",
-            settings=".chen_chuang:ChenChuangSettings",
+            settings=".settings:ChenChuangSettings",
             output="display",
             paper="Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation "
             "and Attention Learning, ICASSP 2020",
@@ -57,7 +57,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="hdr-gan",
             summary="network: one linear HDR image from three frames of a moving scene",
-            settings=".hdr_gan:HdrGanSettings",
+            settings=".settings:HdrGanSettings",
             output="linear",
             paper="Niu, Wu, Liu, Guo, Lau: HDR-GAN: HDR Image Reconstruction from Multi-Exposed "
             "LDR Images with Large Motions, IEEE TIP 2021",
@@ -77,7 +77,6 @@ METHODS: dict[str, Method] = {
         Method(
             name="mef-gan",
             summary="network: local detail and self-attention over the whole image, merged",
-            settings=".mef_gan:MefGanSettings",
             output="display",
             paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
             "Adversarial Networks, IEEE TIP 2020",
@@ -99,7 +98,6 @@ METHODS: dict[str, Method] = {
         Method(
             name="lcndr",
             summary="network: weight maps for the luma by coordinate attention and self-attention",
-            settings=".lcndr:LcndrSettings",
             output="display",
             paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
             "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
@@ -118,7 +116,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="dpgn",
             summary="network: a U-Net guided at every scale by the pyramids of exposure fusion",
-            settings=".dpgn:DpgnSettings",
+            settings=".settings:DpgnSettings",
             output="display",
             paper="Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image "
             "Fusion, ICME 2020",
