@@ -294,7 +294,7 @@ def test_every_method_with_weights_has_a_recipe() -> None:
     from ghostless.methods import METHODS
 
     for method, entry in METHODS.items():
-        if not entry.needs_torch:
+        if not entry.recipe:
             continue
         assert {"paper", "default"} <= entry.find(entry.recipe).PRESETS.keys()
         for phase in prepare(method, TrainOptions())[1]:

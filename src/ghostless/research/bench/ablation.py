@@ -86,7 +86,6 @@ def run(
     ablation = ablation_of(method)
     with needs_networks_extra(f"ablation of {method!r}"):
         from ..data.panoramas import MANIFEST
-    ablation = ablation_of(method)
     names = [variant.name for variant in ablation.variants]
     for name in settings.variants or ():
         if name not in names:
