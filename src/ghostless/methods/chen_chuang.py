@@ -266,8 +266,7 @@ def generate_in_tiles(
 
     read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
     write: takes each tile of the result. coloured: as of `nn.priors.mertens_weights`, of the whole
-    frames, where the network adds to their fusion. The maps kept between the passes take 80 bytes a
-    pixel in float32.
+    frames, where the network adds to their fusion. The maps kept take 80 bytes a pixel in float32.
     """
     merging = generator.merging
 

@@ -151,6 +151,38 @@ def dpgn(network: Dpgn, sides: Sides) -> Graph:
 
 def hdr_gan(network: Generator, sides: Sides) -> Graph:
     """Of HDR-GAN, from display frames and their exposures to radiance."""
+    return Graph(
+        _hdr_gan_module(network),
+        (
+            _image("dark", "the darkest frame"),
+            _image("reference", "the frame whose geometry and moving things are kept"),
+            _image("bright", "the brightest frame"),
+            Port(
+                "stops",
+                ("batch", 3),
+                "exposures of dark, reference and bright in stops, not falling; only their "
+                "differences count",
+            ),
+        ),
+        (
+            Port(
+                "radiance",
+                ("batch", 3, "height", "width"),
+                "linear RGB, >= 0, sRGB primaries; 1.0 is where the reference frame clips",
+            ),
+        ),
+        size_multiple=sides.multiple,
+        least_side=sides.shortest,
+        border=sides.border,
+        notes="Where there is no darker or no brighter frame, give the reference in its place "
+        "with its own stops. What clips in the darkest frame is clipped in the result. The "
+        "frames are read as sRGB: 'ghostless fuse' estimates the camera's own curve and brings "
+        "them to it first.",
+    )
+
+
+def _hdr_gan_module(network: Generator) -> torch.nn.Module:
+    """The network with linearising and mu-law around it."""
     import torch
 
     from ..methods.hdr_gan import FRAMES, network_inputs, radiance_of_output
@@ -181,34 +213,7 @@ def hdr_gan(network: Generator, sides: Sides) -> Graph:
             )
             return radiance * exposures[:, 1]
 
-    return Graph(
-        Module(),
-        (
-            _image("dark", "the darkest frame"),
-            _image("reference", "the frame whose geometry and moving things are kept"),
-            _image("bright", "the brightest frame"),
-            Port(
-                "stops",
-                ("batch", FRAMES),
-                "exposures of dark, reference and bright in stops, not falling; only their "
-                "differences count",
-            ),
-        ),
-        (
-            Port(
-                "radiance",
-                ("batch", 3, "height", "width"),
-                "linear RGB, >= 0, sRGB primaries; 1.0 is where the reference frame clips",
-            ),
-        ),
-        size_multiple=sides.multiple,
-        least_side=sides.shortest,
-        border=sides.border,
-        notes="Where there is no darker or no brighter frame, give the reference in its place "
-        "with its own stops. What clips in the darkest frame is clipped in the result. The "
-        "frames are read as sRGB: 'ghostless fuse' estimates the camera's own curve and brings "
-        "them to it first.",
-    )
+    return Module()
 
 
 def homography(network: Any, sides: Sides) -> Graph:
