@@ -248,7 +248,8 @@ class NewMethod:
     def as_text(self) -> str:
         lines = [f"{path}: written" for path in self.written]
         lines += [f"{path}: entry added" for path in self.changed]
-        test = f"python -m pytest -k {self.name} tests/methods"
+        words = " or ".join(dict.fromkeys((self.name, self.name.replace("-", "_"))))
+        test = f"python -m pytest -k '{words}' tests/methods"
         return "\n".join([*lines, f"its tests run with: {test}"])
 
 
