@@ -27,7 +27,7 @@ from ghostless import align_bracket, assign_stops, cli, deghost_stack, read_brac
 from ghostless.bracket import Stack
 from ghostless.demo import BRACKET
 from ghostless.methods import METHODS
-from ghostless.methods.maps import ATTENTION, attention_map
+from ghostless.methods.maps import attention_map
 from ghostless.methods.mertens import weight_maps
 from ghostless.nn.weights import has_weights
 
@@ -96,7 +96,7 @@ def network(names: list[str], stack: Stack, method: str, mertens: Picture) -> No
     """Exposure fusion beside a network, and where the network looks if it tells."""
     pictures = [mertens, fuse(names, f"{method}.png", "--method", method)]
     labels = ["exposure fusion", method]
-    if method in ATTENTION:
+    if "attention" in METHODS[method].shows:
         attention = attention_map(stack, method)
         shown = cv2.applyColorMap(np.rint(attention * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
         pictures.append(np.asarray(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB), np.uint8))

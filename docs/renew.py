@@ -156,18 +156,16 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
     method = METHODS[name]
     low, high = method.frames
     at_once = f", {method.frames_at_once} at a time" if method.frames_at_once else ""
-    ways = {
-        "streamed": "a few rows at a time, exact",
-        "stripes": "in tiles that overlap, exact; from 1.5 megapixels on a CPU over a proxy "
-        "(`--quality`)",
-        "whole": "as a whole",
-    }
+    rows_at_a_time = "a few rows at a time, exact"
+    in_tiles = (
+        "in tiles that overlap, exact; from 1.5 megapixels on a CPU over a proxy (`--quality`)"
+    )
     rows = {
         "frames": f"{low} to {high}{at_once}",
         "exposures": "must be known" if method.needs_stops else "need not be known",
         "result": {"display": "a picture", "linear": "scene radiance"}[method.output],
         "moving things": "rejects them by itself" if method.deghosts else "are replaced before it",
-        "large images": ways[method.large_images],
+        "large images": in_tiles if method.needs_torch else rows_at_a_time,
         "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
         "settings (`--set`)": _settings(method.load()[1]),
         "parameters": _counts(method.parameters),

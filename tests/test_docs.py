@@ -285,16 +285,14 @@ def test_targets_and_extras_exist(page: Path) -> None:
 
 def install(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Method]:
     """Do with the blocks of a page what it tells a reader to do with files of the package."""
-    table = Path(methods.__file__).read_text(encoding="utf-8")
-    start, end = "METHODS: dict[str, Method] = {\n", "    )\n}\n"
-    assert table.count(start) == table.count(end) == 1
+    table = Path(methods.table.__file__).read_text(encoding="utf-8")
+    end = "    )\n}\n"
+    assert table.count(end) == 1
     for block in blocks(page, "python"):
         if not block.comment.startswith("file:"):
             continue
         where = block.comment.removeprefix("file:").strip()
-        if where.endswith(", above METHODS"):
-            table = table.replace(start, f"{block.text}\n\n{start}")
-        elif where.endswith(", in METHODS"):
+        if where.endswith(", in METHODS"):
             table = table.replace(end, textwrap.indent(block.text, " " * 8) + end)
         else:
             file = folder / Path(where).name
@@ -307,8 +305,11 @@ def install(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[M
             monkeypatch.setitem(sys.modules, name, module)
             monkeypatch.setattr(methods, name.rpartition(".")[2], module, raising=False)
             spec.loader.exec_module(module)
-    changed: dict[str, Any] = {"__name__": methods.__name__, "__package__": methods.__package__}
-    exec(compile(table, methods.__file__, "exec"), changed)
+    changed: dict[str, Any] = {
+        "__name__": methods.table.__name__,
+        "__package__": methods.__package__,
+    }
+    exec(compile(table, methods.table.__file__, "exec"), changed)
     added = [entry for name, entry in changed["METHODS"].items() if name not in METHODS]
     for entry in added:
         monkeypatch.setitem(METHODS, entry.name, entry)

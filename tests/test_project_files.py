@@ -34,7 +34,9 @@ def test_the_citation_is_that_of_this_package(citation: dict[str, Any]) -> None:
 
 def test_every_network_names_its_paper(citation: dict[str, Any]) -> None:
     """The table's one line has family names, title, venue and year: so has the reference."""
-    networks = {method.name: method for method in METHODS.values() if method.needs_torch}
+    networks = {
+        method.name: method for method in METHODS.values() if method.network and method.paper
+    }
     papers = {paper["notes"].removeprefix("method "): paper for paper in citation["references"]}
     assert set(papers) == set(networks)
     for name, paper in papers.items():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ghostless.pixels import pyramid
+from tests.laplacian import collapse, laplacian_pyramid
 
 SIZES = [(1, 1), (1, 9), (2, 2), (3, 4), (7, 5), (16, 11), (64, 48), (101, 67)]
 KERNEL = np.array([1, 4, 6, 4, 1]) / 16
@@ -73,9 +74,9 @@ def test_stripes_equal_the_whole(height: int, width: int, data: st.DataObject) -
 def test_a_laplacian_pyramid_collapses_to_its_image(shape: tuple[int, ...]) -> None:
     image = random_image(shape)
     levels = pyramid.level_count(*shape[:2])
-    details = pyramid.laplacian_pyramid(image, levels)
+    details = laplacian_pyramid(image, levels)
     assert len(details) == levels
-    np.testing.assert_allclose(pyramid.collapse(details), image, atol=1e-6)
+    np.testing.assert_allclose(collapse(details), image, atol=1e-6)
 
 
 def test_level_count_follows_the_shorter_side() -> None:

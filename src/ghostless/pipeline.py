@@ -300,12 +300,9 @@ class _Line:
         return bracket
 
     def align(self, bracket: Bracket) -> Stack:
-        """Lay every frame on the reference, unless the method does so by itself."""
-        settings = self._options.align
-        if self._method is not None and self._method.aligns and settings.model == "auto":
-            settings = AlignSettings(model="none")
+        """Lay every frame on the reference."""
         with self.journal.stage("align") as tell:
-            stack = align_bracket(bracket, settings, self._reference, progress=tell)
+            stack = align_bracket(bracket, self._options.align, self._reference, progress=tell)
         del bracket
         self._show("aligned", stack)
         return stack

@@ -355,10 +355,8 @@ def test_a_crash_is_the_outcome_of_its_own_bracket_alone(
     while len(ended) < 2:
         ended |= {done.number: outcome for done, outcome in pool.wait(30)}
     pool.stop()
-    assert ended[2].died
     assert ended[2].killed is killed
     assert word in ended[2].error
-    assert not ended[1].died
     assert "at least 2 frames" in ended[1].error
 
 

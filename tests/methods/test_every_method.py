@@ -5,6 +5,8 @@ Networks run with small random weights: what is tested is how they treat a stack
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,12 +47,11 @@ def quick_settings(method: Method, folder: Path) -> Any:
         return method.load()[1]()
     torch = pytest.importorskip("torch")
     from ghostless.nn.weights import WeightsInfo, save_weights
-    from ghostless.research.bench.networks import network_kind
 
     file = folder / f"{method.name}.safetensors"
     if not file.exists():
         torch.manual_seed(3)
-        kind = network_kind(method.name)
+        kind = method.kind
         architecture = replace(kind.architecture(), **SMALL.get(method.name, {}))
         save_weights(kind.build(architecture).eval(), file, WeightsInfo(kind.name))
     return method.load()[1](weights=file, device="cpu", precision="float32")
@@ -182,3 +183,26 @@ def test_a_network_without_weights_says_how_to_get_some(method: Method, folder: 
     settings = replace(quick_settings(method, folder), weights=folder / "missing.safetensors")
     with pytest.raises(WeightsError, match=r"missing\.safetensors"):
         fuse_stack(small_stack(20, 24), method.name, settings)
+
+
+def test_settings_are_known_without_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from dataclasses import fields\n"
+        "from ghostless.methods import METHODS\n"
+        "for method in METHODS.values():\n"
+        "    names = {field.name for field in fields(method.settings_class())}\n"
+        "    assert ('weights' in names) == method.needs_torch\n"
+        "    assert ('order' in names) == (method.frames_at_once == 2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_the_table_names_is_there() -> None:
+    pytest.importorskip("torch")
+    for method in METHODS.values():
+        for reference in (method.weight_maps, method.recipe, method.graph, method.ablations):
+            assert not reference or method.find(reference) is not None
+        if method.network:
+            assert method.kind.name == method.name

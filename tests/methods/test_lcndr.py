@@ -14,7 +14,6 @@ from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.fullsize import map_writer  # noqa: E402
 
 PAPER = LcndrArchitecture()
-RECOVERED = LcndrArchitecture(variant="recovered")
 
 
 def pair(height, width, dtype=torch.float32, seed=0, batch=1):
@@ -42,7 +41,6 @@ def settled(architecture=PAPER, dtype=torch.float32):
     ("architecture", "count"),
     [
         (PAPER, 219_099),
-        (RECOVERED, 107_204),
         (replace(PAPER, coordinate_blocks=1), 219_099 - 2 * 856),
         (replace(PAPER, coordinate_blocks=2), 219_099 - 856),
         (replace(PAPER, attention=False), 219_099 - 29_904 - 32 * 64 * 9),
@@ -88,20 +86,10 @@ def test_layers_of_the_paper():
         assert (norm.eps, norm.momentum) == (1e-5, 0.1)
 
 
-def test_layers_of_the_early_program():
-    branch = Lcndr(RECOVERED).branch
-    assert table(branch.attention)[:2] == [(33, 48, 3, 2, 0, "zeros"), (48, 32, 3, 2, 0, "zeros")]
-    assert table(branch.widen) == [(32, 64, 3, 1, 1, "zeros"), (64, 96, 3, 1, 1, "zeros")]
-    assert table(branch.revise) == [(224, 1, 3, 1, 1, "zeros")]
-    buffers = sum(b.numel() for b in branch.buffers())
-    assert count_parameters(branch) + buffers == 107_369  # numbers in the released file
-
-
-@pytest.mark.parametrize("architecture", [PAPER, RECOVERED])
 @pytest.mark.parametrize("size", [(16, 16), (24, 40), (40, 16)])
-def test_output_has_the_size_of_the_input(architecture, size):
+def test_output_has_the_size_of_the_input(size):
     with torch.no_grad():
-        out = settled(architecture)(**pair(*size))
+        out = settled()(**pair(*size))
     assert out.shape == (1, 1, *size)
     assert out.std() > 0.01
 
@@ -250,7 +238,7 @@ def run_tiled(network, inputs, tile_pixels):
     return tiled
 
 
-@pytest.mark.parametrize("architecture", [PAPER, RECOVERED, *ABLATIONS[:3]])
+@pytest.mark.parametrize("architecture", [PAPER, *ABLATIONS[:3]])
 @torch.no_grad()
 def test_tiles_equal_the_whole(architecture):
     network = settled(architecture, torch.float64)

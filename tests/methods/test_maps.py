@@ -8,9 +8,11 @@ import pytest
 from tests.scenes import make_radiance, make_stack
 
 from ghostless.errors import OptionError, WeightsError
-from ghostless.methods import METHODS
-from ghostless.methods.maps import ATTENTION, WEIGHT_MAPS, attention_map
+from ghostless.methods import METHODS, maps
+from ghostless.methods.maps import attention_map
 from ghostless.methods.mertens import MertensSettings, fuse, weight_maps
+
+ATTENTION = sorted(name for name, method in METHODS.items() if "attention" in method.shows)
 
 
 def test_weight_maps_add_up_to_one_and_explain_the_picture() -> None:
@@ -45,9 +47,18 @@ def test_what_is_masked_weighs_nothing() -> None:
     assert weight_maps(masked)[2][:30].max() == 0
 
 
-def test_the_maps_are_of_methods_in_the_table() -> None:
-    assert set(WEIGHT_MAPS) | set(ATTENTION) <= set(METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if "weights" in METHODS[m].shows])
+def test_weights_of_the_table_s_methods_add_up_to_one(method: str) -> None:
+    stack = make_stack(make_radiance(60, 80, seed=4), (-2, 0, 2))
+    found = maps.weight_maps(stack, method)
+    assert len(found) == 3
+    np.testing.assert_allclose(np.sum(found, axis=0), 1, atol=1e-5)
+
+
+def test_maps_are_told_to_be_missing() -> None:
     stack = make_stack(make_radiance(16, 16), (0, 2))
+    with pytest.raises(OptionError, match="weights"):
+        maps.weight_maps(stack, "debevec")
     with pytest.raises(OptionError, match="attention"):
         attention_map(stack, "mertens")
 
@@ -60,8 +71,8 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(5)
     folder = tmp_path_factory.mktemp("weights")
     paths = {}
-    for name, attention in ATTENTION.items():
-        kind = attention().kind
+    for name in ATTENTION:
+        kind = METHODS[name].kind
         architecture = kind.architecture()
         if name == "chen-chuang":
             architecture = replace(architecture, channels=4)
@@ -70,7 +81,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-@pytest.mark.parametrize("method", sorted(ATTENTION))
+@pytest.mark.parametrize("method", ATTENTION)
 def test_attention_is_shown_where_it_is(method: str, untrained: dict[str, Path]) -> None:
     stack = make_stack(make_radiance(70, 100, seed=4), (-1, 1, 3))
     settings = METHODS[method].load()[1](weights=untrained[method], device="cpu")
@@ -84,7 +95,7 @@ def test_attention_is_shown_where_it_is(method: str, untrained: dict[str, Path])
     np.testing.assert_array_equal(attention_map(stack, method, settings), shown)
 
 
-@pytest.mark.parametrize("method", sorted(ATTENTION))
+@pytest.mark.parametrize("method", ATTENTION)
 def test_no_weights_no_attention(method: str) -> None:
     pytest.importorskip("torch")
     settings = METHODS[method].load()[1](weights="missing.safetensors")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.laplacian import collapse, gaussian_pyramid, laplacian_pyramid
 from tests.scenes import make_radiance, make_stack
 
 from ghostless.bracket import Frame, Stack
@@ -53,11 +54,11 @@ def fuse_plainly(stack: Stack, how: MertensSettings = CLIP) -> NDArray[np.float6
         levels = pyramid.level_count(*total.shape)
     blended: list[NDArray[np.float64]] = []
     for image, weight in zip(images, weights, strict=True):
-        details = pyramid.laplacian_pyramid(image, levels)
-        shares = pyramid.gaussian_pyramid(weight / total, levels)
+        details = laplacian_pyramid(image, levels)
+        shares = gaussian_pyramid(weight / total, levels)
         layers = [d * s[:, :, None] for d, s in zip(details, shares, strict=True)]
         blended = [a + b for a, b in zip(blended, layers, strict=True)] if blended else layers
-    return np.clip(pyramid.collapse(blended), 0, 1)
+    return np.clip(collapse(blended), 0, 1)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -14,6 +14,7 @@ from ghostless.bracket import Frame  # noqa: E402
 from ghostless.errors import BracketError  # noqa: E402
 from ghostless.nn import fullsize  # noqa: E402
 from ghostless.nn.fullsize import PaddedFrame, Region  # noqa: E402
+from ghostless.nn.weights import Sides  # noqa: E402
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,7 +67,7 @@ def test_sizes_must_fit_the_multiple():
      ((3, 40), 4, 12, (12, 40))],
 )  # fmt: skip
 def test_padded_size(size, multiple, minimum, padded):
-    assert fullsize.padded_size(*size, multiple, minimum) == padded
+    assert Sides(multiple, minimum).padded(*size) == padded
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests import laplacian  # noqa: E402
 from tests.scenes import make_frames, make_radiance  # noqa: E402
 
 from ghostless.bracket import Stack  # noqa: E402
@@ -47,7 +48,7 @@ def test_reduce_and_expand_equal_those_of_pyramid(size):
 
 def test_collapse_undoes_the_laplacian_pyramid():
     image = noise(37, 50)
-    levels = [tensor(level) for level in pyramid.laplacian_pyramid(image, 5)]
+    levels = [tensor(level) for level in laplacian.laplacian_pyramid(image, 5)]
     np.testing.assert_allclose(array(priors.collapse(levels)), image, atol=1e-6)
 
 
@@ -92,11 +93,11 @@ def test_items_of_a_batch_decide_about_colour_on_their_own():
 def test_priors_of_one_image_twice_are_its_own_pyramids():
     image = noise(32, 48)
     made = priors.make_priors([tensor(image)] * 2, 3)
-    gaussian = pyramid.gaussian_pyramid(image, 4)
-    laplacian = pyramid.laplacian_pyramid(image, 4)
+    gaussian = laplacian.gaussian_pyramid(image, 4)
+    details = laplacian.laplacian_pyramid(image, 4)
     for level in range(3):
         np.testing.assert_allclose(array(made.content[level]), gaussian[level], atol=1e-6)
-        np.testing.assert_allclose(array(made.detail[level]), laplacian[level], atol=1e-6)
+        np.testing.assert_allclose(array(made.detail[level]), details[level], atol=1e-6)
 
 
 def test_priors_fused_first_are_the_pyramids_of_the_fused_image():

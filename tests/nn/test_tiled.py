@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from ghostless.bracket import Frame  # noqa: E402
 from ghostless.nn.fullsize import Region, make_tiles  # noqa: E402
 from ghostless.nn.tiled import PairReader, map_in_tiles  # noqa: E402
+from ghostless.nn.weights import Sides  # noqa: E402
 
 
 def frame(height, width, seed, dtype=np.uint8):
@@ -20,7 +21,7 @@ def frame(height, width, seed, dtype=np.uint8):
 @pytest.mark.parametrize("size", [(13, 21), (16, 24), (2, 3)])
 def test_regions_are_those_of_the_padded_frames(border, mode, size):
     over, under = frame(*size, 0), frame(*size, 1)
-    read = PairReader(over=over, under=under, multiple=8, minimum=16, border=border)
+    read = PairReader(over=over, under=under, sides=Sides(8, 16, border))
     assert read.size == (16, 24 if size[1] > 16 else 16)
     pads = [(0, big - small) for big, small in zip(read.size, size, strict=True)]
     for region in (

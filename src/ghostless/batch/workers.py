@@ -56,9 +56,8 @@ class Task:
 class Outcome:
     """What became of a bracket.
 
-    error: one line, "" where the result is written. died: whether the process ended without a
-    word. killed: by the system or a person rather than by a fault of its own. stamp: what the
-    result is known by.
+    error: one line, "" where the result is written. killed: whether the process was ended by the
+    system or a person rather than by a fault of its own. stamp: what the result is known by.
     """
 
     error: str = ""
@@ -66,7 +65,6 @@ class Outcome:
     peak_bytes: int = 0
     method: str = ""
     notes: tuple[str, ...] = ()
-    died: bool = False
     killed: bool = False
     stamp: Stamp | None = None
 
@@ -190,7 +188,7 @@ class Processes:
 
 def _outcome(failure: Failure) -> Outcome:
     cure = "allow fewer --jobs or give --memory-gb" if failure.killed else "the others went on"
-    return Outcome(f"{failure.reason}; {cure}", died=failure.died, killed=failure.killed)
+    return Outcome(f"{failure.reason}; {cure}", killed=failure.killed)
 
 
 # --- a Ray cluster -------------------------------------------------------------------------------
@@ -259,9 +257,7 @@ class RayWorkers:
                 outcome = self._ray.get(reference)
             except Exception as error:
                 reason = one_line(str(error))[:200]
-                outcome = Outcome(
-                    f"its worker was lost {_RAY_RETRIES + 1} times: {reason}", died=True
-                )
+                outcome = Outcome(f"its worker was lost {_RAY_RETRIES + 1} times: {reason}")
             ended.append((task, outcome))
         return ended
 

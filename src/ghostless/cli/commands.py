@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import OptionError
 from ..research.commands.bench import bench_app
 from ..research.commands.data import data_app, render, simulate
 from ..research.commands.export import export
@@ -262,8 +263,24 @@ def info(
 
 
 @app.command()
-def methods(as_json: Json = False) -> None:
-    """Print the table of fusion methods."""
+def methods(
+    new: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Write a new method's file, entry, page and test."),
+    ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="The new method is a network of two photos.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the table of fusion methods, or begin a new one."""
+    if new is not None:
+        from ..research.commands.new_method import new_method
+
+        tell(new_method(new, network=network), False, as_json)
+        return
+    if network:
+        raise OptionError("network: expected --new NAME with it, found none")
     from ..methods import METHODS
 
     facts = [method_facts(method) for method in METHODS.values()]

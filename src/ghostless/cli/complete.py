@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
+def starting(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
 def method_names(incomplete: str) -> list[str]:
     from ..methods import METHODS
 
-    return _starting(incomplete, ["auto", *METHODS])
-
-
-def network_names(incomplete: str) -> list[str]:
-    from ..methods.graphs import GRAPHS
-
-    return _starting(incomplete, GRAPHS)
+    return starting(incomplete, ["auto", *METHODS])
 
 
 def alignments(incomplete: str) -> list[str]:
@@ -26,7 +20,7 @@ def alignments(incomplete: str) -> list[str]:
 
     from ..align import AlignModel
 
-    return _starting(incomplete, get_args(AlignModel))
+    return starting(incomplete, get_args(AlignModel))
 
 
 def deghost_modes(incomplete: str) -> list[str]:
@@ -34,7 +28,7 @@ def deghost_modes(incomplete: str) -> list[str]:
 
     from ..deghost import Mode
 
-    return _starting(incomplete, get_args(Mode))
+    return starting(incomplete, get_args(Mode))
 
 
 def finders(incomplete: str) -> list[str]:
@@ -42,13 +36,13 @@ def finders(incomplete: str) -> list[str]:
 
     from ..deghost import Finder
 
-    return _starting(incomplete, get_args(Finder))
+    return starting(incomplete, get_args(Finder))
 
 
 def operators(incomplete: str) -> list[str]:
     from ..tone.operators import OPERATORS
 
-    return _starting(incomplete, ["auto", *OPERATORS])
+    return starting(incomplete, ["auto", *OPERATORS])
 
 
 def preset_names(incomplete: str) -> list[str]:
@@ -56,6 +50,6 @@ def preset_names(incomplete: str) -> list[str]:
     from ..presets import preset_names as names
 
     try:
-        return _starting(incomplete, names())
+        return starting(incomplete, names())
     except GhostlessError:
         return []

@@ -99,8 +99,7 @@ def _shutter_in_words(seconds: float | None) -> str:
 
 
 def method_facts(method: Method) -> dict[str, Any]:
-    facts = {name: value for name, value in vars(method).items() if not callable(value)}
-    return {**facts, "parameters": method.parameters}
+    return method.facts()
 
 
 def in_words(value: Any) -> str:

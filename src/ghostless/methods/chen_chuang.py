@@ -42,26 +42,24 @@ from torch import Tensor, nn
 from ..bracket import Frame, Fused, Pixels, Stack
 from ..errors import OptionError
 from ..nn.blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
-from ..nn.fast import FULL_PIXELS_ON_CPU, fuse_at_quality
+from ..nn.fast import FULL_PIXELS_ON_CPU
 from ..nn.fullsize import (
     Progress,
     Region,
     Tile,
     check_finite,
-    computing,
     make_tiles,
-    pixel_writer,
     run_in_tiles,
     tile_budget,
 )
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from ..nn.priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
-from ..nn.settings import NetworkSettings
 from ..nn.tiled import PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides
 from ..pixels.stripes import part
 from . import mertens
-from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
+from .pairs import WriteTile, fuse_pairs
+from .settings import ChenChuangSettings
 
 LEVELS = 7
 SIZE_MULTIPLE = 2**LEVELS
@@ -233,6 +231,7 @@ GENERATOR = NetworkKind(
     architecture=ChenChuangArchitecture,
     build=Generator,
     train_command="ghostless train chen-chuang",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE),
 )
 
 
@@ -267,8 +266,7 @@ def generate_in_tiles(
 
     read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
     write: takes each tile of the result. coloured: as of `nn.priors.mertens_weights`, of the whole
-    frames, where the network adds to their fusion. The maps kept between the passes take 80 bytes a
-    pixel in float32.
+    frames, where the network adds to their fusion. The maps kept take 80 bytes a pixel in float32.
     """
     merging = generator.merging
 
@@ -306,57 +304,37 @@ def generate_in_tiles(
 # Fusing
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChenChuangSettings(NetworkSettings):
-    """How to fuse with Chen & Chuang's network, besides what every network can be told.
-
-    homography: register the over-exposed frame with the homography network first: "on", "off", or
-        "auto" where the stack was never aligned and `homography_weights` are given.
-    homography_weights: a safetensors file; None for the weights that ship.
-    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
-    """
-
-    homography: Literal["auto", "on", "off"] = "auto"
-    homography_weights: str | None = None
-    order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
-        if self.homography not in ("auto", "on", "off"):
-            raise OptionError(
-                f"homography: expected one of auto, on, off, found {self.homography!r}"
-            )
-
-
 def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image of the darkest's geometry.
 
-    Masks are not used: the replaced pixels of a deghosted stack agree with its reference, and the
-    attention judges the others. Returns (H, W, 3) float32, 0..1. Raises WeightsError while there
-    are no weights, naming the command that makes them.
+    See `pairs.fuse_pairs`; what disagrees with the darkest frame is judged by the attention.
     """
     check_finite(stack.frames)
-    loaded = load_network(GENERATOR, settings)
     frames, notes = _registered(stack, settings)
     # Of the photos: a result on the way is grey but for rounding.
     coloured = not mertens.all_grey(frames)
 
-    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        return _fuse_pair(loaded, under=under, over=over, coloured=coloured, progress=progress)
+    def run(
+        loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None
+    ) -> None:
+        generate_in_tiles(
+            loaded.network,
+            read,
+            read.size,
+            write,
+            tile_pixels=tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
+            coloured=torch.tensor(coloured, device=loaded.device),
+            progress=progress,
+        )
 
-    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
-        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
-        metadata = stack.frames[stack.reference].metadata
-        return Fused(pixels, "display", metadata=metadata, notes=notes)
-
-    return fuse_at_quality(
+    return fuse_pairs(
         replace(stack, frames=tuple(frames)),
         settings,
-        loaded.device,
-        fuse_whole,
+        GENERATOR,
+        run,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
         most_pixels=FULL_PIXELS_ON_CPU,
+        notes=notes,
         progress=progress,
     )
 
@@ -393,26 +371,3 @@ def _warped(frame: Frame, matrix: NDArray[np.float64]) -> Frame:
         frame.pixels, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE
     )
     return replace(frame, pixels=cast(Pixels, pixels))
-
-
-def _fuse_pair(
-    loaded: LoadedNetwork,
-    *,
-    under: Frame,
-    over: Frame,
-    coloured: bool,
-    progress: Progress | None,
-) -> NDArray[np.float32]:
-    read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
-    fused = np.empty(under.pixels.shape, np.float32)
-    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-        generate_in_tiles(
-            loaded.network,
-            read,
-            read.size,
-            pixel_writer(fused),
-            tile_pixels=tile_budget(loaded.device, _FINE_BYTES_PER_PIXEL),
-            coloured=torch.tensor(coloured, device=loaded.device),
-            progress=progress,
-        )
-    return fused

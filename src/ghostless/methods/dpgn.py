@@ -35,29 +35,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Stack
-from ..errors import OptionError
 from ..nn import priors as prior_parts
 from ..nn.blocks import in_full_precision, make_norm
 from ..nn.fullsize import (
     Progress,
     Region,
     Tile,
-    check_finite,
-    computing,
     make_tiles,
-    pixel_writer,
     run_in_tiles,
     tile_budget,
 )
 from ..nn.patchgan import PatchGanArchitecture, pix2pix_70
 from ..nn.priors import PriorForm, Priors, WeightForm, make_priors
-from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides
 from ..pixels import color
 from ..pixels.stripes import for_each_stripe, part
 from . import mertens
-from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
+from .pairs import WriteTile, fuse_pairs
+from .settings import DpgnSettings
 
 DISCRIMINATOR: PatchGanArchitecture = pix2pix_70(3)
 
@@ -501,77 +497,38 @@ NETWORK = NetworkKind(
     architecture=DpgnArchitecture,
     build=Dpgn,
     train_command="ghostless train dpgn",
+    sides=lambda architecture: Sides(architecture.size_multiple, border="replicate"),
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DpgnSettings(NetworkSettings):
-    """How to fuse with DPGN, besides what every network can be told.
-
-    chroma: "prior" takes the luma of the network's image and the chroma of exposure fusion, as the
-        authors do; "net" takes all from the network.
-    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
-    """
-
-    chroma: Literal["prior", "net"] = "prior"
-    order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
-        if self.chroma not in ("prior", "net"):
-            raise OptionError(f"chroma: expected prior or net, found {self.chroma!r}")
-
-
 def fuse(stack: Stack, settings: DpgnSettings, progress: Progress | None = None) -> Fused:
-    """Fuse two or more frames, dark to bright, into a display image.
+    """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
 
-    Masks are not used: the pixels replaced in a deghosted or warped stack agree with its reference.
-    Returns (H, W, 3) float32, 0..1. Raises WeightsError while there are no weights, naming the
-    command that makes them.
-    """
-    check_finite(stack.frames)
-    loaded = load_network(NETWORK, settings)
+    def finish(pixels: NDArray[np.float32], under: Frame, over: Frame) -> None:
+        take_chroma(pixels, mertens.fuse(Stack((under, over), reference=0)).pixels)
 
-    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        pixels = _fuse_pair(loaded, over=over, under=under, progress=progress)
-        if settings.chroma == "prior":
-            take_chroma(pixels, mertens.fuse(Stack((under, over), reference=0)).pixels)
-        return pixels
-
-    return fuse_stack_in_turn(
+    return fuse_pairs(
         stack,
-        fuse_pair,
         settings,
-        loaded.device,
-        order=settings.order,
+        NETWORK,
+        _run,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+        finish=finish if settings.chroma == "prior" else None,
         progress=progress,
     )
 
 
-def _fuse_pair(
-    loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
-) -> NDArray[np.float32]:
-    network: Dpgn = loaded.network
-    read = PairReader(
-        over=over,
-        under=under,
-        multiple=network.architecture.size_multiple,
-        border="replicate",
-        device=loaded.device,
+def _run(
+    loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None
+) -> None:
+    fuse_in_tiles(
+        loaded.network,
+        read,
+        read.size,
+        write,
+        tile_bytes=tile_budget(loaded.device, 1, SMALL_TILE_BYTES),
+        progress=progress,
     )
-    fused = np.empty(over.pixels.shape, np.float32)
-    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-        fuse_in_tiles(
-            network,
-            read,
-            read.size,
-            pixel_writer(fused),
-            tile_bytes=tile_budget(loaded.device, 1, SMALL_TILE_BYTES),
-            progress=progress,
-        )
-    return fused
 
 
 def take_chroma(pixels: NDArray[np.float32], prior: NDArray[np.float32]) -> None:

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Stack
 from ..errors import OptionError
-from ..exposure.response import ResponseChoice, find_response, recode_to_srgb
+from ..exposure.response import find_response, recode_to_srgb
 from ..nn import fullsize
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
 from ..nn.fast import Base, fuse_at_quality
@@ -49,8 +49,8 @@ from ..nn.fullsize import PaddedFrame, Progress, Region, Tile
 from ..nn.merge import merge_towards_reference
 from ..nn.mu_law import inverse_mu_law, mu_law
 from ..nn.patchgan import PatchGan, PatchGanArchitecture, PatchLayer
-from ..nn.settings import NetworkSettings
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
+from .settings import HdrGanSettings
 
 FRAMES = 3
 PAPER_GAMMA = 2.2
@@ -324,6 +324,7 @@ GENERATOR = NetworkKind(
     architecture=HdrGanArchitecture,
     build=Generator,
     train_command="ghostless train hdr-gan",
+    sides=lambda architecture: Sides(architecture.size_multiple, architecture.least_side),
 )
 
 
@@ -379,34 +380,6 @@ _BYTES_PER_PIXEL = 2048
 # brightest one is still dark. Display values between which the next triplet takes over.
 _CLIPPING = (0.92, 0.99)
 _DARKNESS = (0.08, 0.03)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HdrGanSettings(NetworkSettings):
-    """How to fuse with HDR-GAN, besides what every network can be told.
-
-    more_frames: what to do with more than three: "rounds" fuses further triplets where the first
-        one clips or is dark, "nearest" takes the gaps nearest to those of the training only,
-        "extremes" the darkest and the brightest.
-    response: what display codes mean in light, as of `debevec`: "auto" estimates it and keeps sRGB
-        where that fits as well, "srgb" does not, "estimate" refuses where there is too little.
-    """
-
-    more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
-    response: ResponseChoice = "auto"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.more_frames not in ("rounds", "nearest", "extremes"):
-            raise OptionError(
-                "more_frames: expected one of rounds, nearest, extremes, "
-                f"found {self.more_frames!r}"
-            )
-        if self.response not in get_args(ResponseChoice):
-            raise OptionError(
-                f"response: expected one of {', '.join(get_args(ResponseChoice))}, "
-                f"found {self.response!r}"
-            )
 
 
 def choose_triplets(
@@ -527,7 +500,7 @@ def _fuse_triplet(
     generator: Generator = loaded.network
     architecture = generator.architecture
     height, width = fused.shape[:2]
-    size = fullsize.padded_size(height, width, architecture.size_multiple, architecture.least_side)
+    size = GENERATOR.sides(architecture).padded(height, width)
     pixels = fullsize.tile_budget(loaded.device, _BYTES_PER_PIXEL)
     tiles = fullsize.make_tiles(*size, generator.halo_pixels, architecture.size_multiple, pixels)
     if inner:

@@ -7,19 +7,14 @@ some sharpness, so the order matters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bracket import Frame, Fused, Stack
+from ..bracket import Frame
 from ..errors import OptionError
-from ..nn.fast import fuse_at_quality
-from ..nn.settings import NetworkSettings
 from ..pixels.stripes import Progress, part
-
-if TYPE_CHECKING:
-    import torch
 
 Image = TypeVar("Image")
 FusePair = Callable[[Frame, Frame, Progress | None], NDArray[np.float32]]
@@ -134,32 +129,3 @@ def _pairs(
         return pairs, list(images[-1:]) if count % 2 else []
     pairs = [(images[i], images[count - 1 - i]) for i in range(count // 2)]
     return pairs, [images[count // 2]] if count % 2 else []
-
-
-def fuse_stack_in_turn(
-    stack: Stack,
-    fuse_pair: FusePair,
-    settings: NetworkSettings,
-    device: torch.device,
-    *,
-    order: PairOrder,
-    map_bytes_per_pixel: int,
-    progress: Progress | None,
-) -> Fused:
-    """Fuse a stack into a display image with a network of pairs, at the quality asked for.
-
-    fuse_pair, order: as in `fuse_frames_in_turn`; the others as in `nn.fast.fuse_at_quality`.
-    """
-
-    def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
-        pixels = fuse_frames_in_turn(stack.frames, fuse_pair, order, progress)
-        return Fused(pixels, "display", metadata=stack.frames[stack.reference].metadata)
-
-    return fuse_at_quality(
-        stack,
-        settings,
-        device,
-        fuse_whole,
-        map_bytes_per_pixel=map_bytes_per_pixel,
-        progress=progress,
-    )

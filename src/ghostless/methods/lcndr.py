@@ -20,9 +20,6 @@ Differs from the paper, whose equations 2 to 5, 9 and 10 do not hold as printed:
       early program.
     - Chroma (equation 10) is fused per channel across the images; the equation mixes Cb and Cr.
     - Any number of frames, by fusing in turn, as the paper's section IV-H proposes.
-    `variant="recovered"` builds the authors' early program instead (107,204 parameters, squeeze
-    and excitation in place of coordinate attention, no pooling extractor, no edge module), but
-    with attention within each item of a batch; the program's runs across items.
 """
 
 from __future__ import annotations
@@ -31,35 +28,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..bracket import Frame, Fused, Stack
+from ..bracket import Fused, Stack
 from ..nn.attention import CoordinateAttention, SelfAttention
 from ..nn.blocks import ConvBlock, in_full_precision
 from ..nn.fullsize import (
     Progress,
     Region,
     Tile,
-    check_finite,
-    computing,
     make_tiles,
-    pixel_writer,
     run_in_tiles,
     tile_budget,
 )
-from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides
 from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from ..pixels.stripes import part
-from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
+from .pairs import WriteTile, fuse_pairs
+from .settings import PairSettings
 
 SIZE_MULTIPLE = 8
-# The recovered variant's unpadded convolutions leave nothing of smaller images.
+# At an eighth of the size, attention needs more than one place to look at.
 MINIMUM_SIDE = 16
 # How far the parts see that run tile by tile, poolings and interpolations included.
 HALO_PIXELS = 16
@@ -77,9 +69,8 @@ _GRADIENT_FLOOR = 1e-12
 
 @dataclass(frozen=True)
 class LcndrArchitecture:
-    """Which network: the paper's by default, its ablations, or the authors' early program.
+    """Which network: the paper's by default, or its ablations.
 
-    variant: "paper" or "recovered"; the other fields but `tradeoff` concern the paper's.
     extraction, attention, edge_revision: leave a module out (the paper's table IV). Without
         extraction the first convolution's features stand in for its output; without edge revision
         one convolution makes the map.
@@ -91,7 +82,6 @@ class LcndrArchitecture:
     edge_filter: "residual" adds the gradients to the features, "alone" passes only the gradients.
     """
 
-    variant: Literal["paper", "recovered"] = "paper"
     extraction: bool = True
     attention: bool = True
     edge_revision: bool = True
@@ -129,7 +119,7 @@ class Means:
         return cls(features.mean(dim=3, keepdim=True), features.mean(dim=2, keepdim=True))
 
 
-# Per block the gates of rows and columns, or one gate for all.
+# Per block the gates of rows and columns.
 Gates = Sequence[tuple[Tensor, Tensor]]
 
 
@@ -178,8 +168,8 @@ class SelfAttentionModule(nn.Module):
         return out
 
 
-class PaperBranch(nn.Module):
-    """One branch of the paper's network: a weight map from own and the other luma."""
+class Branch(nn.Module):
+    """One branch of the network: a weight map from own and the other luma."""
 
     def __init__(self, architecture: LcndrArchitecture) -> None:
         super().__init__()
@@ -210,9 +200,8 @@ class PaperBranch(nn.Module):
             if isinstance(block, CoordinateAttention)
         ]
 
-    def enlarge(self, attended: Tensor, region: Region, size: tuple[int, int]) -> Tensor:
-        """Attention output for a region of an image of `size`, from that for the whole image."""
-        del size
+    def enlarge(self, attended: Tensor, region: Region) -> Tensor:
+        """Attention output for a region of an image, from that for the whole image."""
         stride = self.architecture.attention_stride
         return _interpolate(region.cut(attended, stride), stride)
 
@@ -234,64 +223,6 @@ class PaperBranch(nn.Module):
         return _to_map(in_full_precision(self.norm, in_full_precision(self.revise[-1], extracted)))
 
 
-class RecoveredAttention(nn.Module):
-    """SAM of the authors' early program: unpadded convolutions, no residual."""
-
-    first_scale = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = ConvBlock(33, 48, stride=2, padding=0, norm="batch", activation="relu")
-        self.second = ConvBlock(48, 32, stride=2, padding=0, norm="batch", activation="relu")
-        self.attention = SelfAttention(32, 8)
-        # The released file holds one more number than its layers: taken for the scale of SAGAN's
-        # residual, of which the program makes no use.
-        self.gamma = nn.Parameter(torch.zeros(1))
-
-    def encode(self, features: Tensor, other: Tensor) -> Tensor:
-        return F.max_pool2d(self.first(torch.cat([features, other], dim=1)), 2)
-
-    def relate(self, encoded: Tensor) -> Tensor:
-        out: Tensor = self.attention(self.second(encoded))
-        return out
-
-
-class RecoveredBranch(nn.Module):
-    """One branch of the authors' early program."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, 32, 3, padding=1)
-        self.squeeze = nn.Linear(32, 16)
-        self.excite = nn.Linear(16, 32)
-        self.widen = nn.Sequential(_conv(32, 64), _conv(64, 96))
-        self.attention: RecoveredAttention | None = RecoveredAttention()
-        self.revise = nn.Conv2d(224, 1, 3, padding=1)
-        self.norm = nn.BatchNorm2d(1)
-
-    def gates(self, means: Means) -> Gates:
-        hidden = F.relu(self.squeeze(means.rows.mean(dim=(2, 3))))
-        gate = torch.sigmoid(self.excite(hidden))[:, :, None, None]
-        return [(gate, torch.ones_like(gate))]
-
-    def enlarge(self, attended: Tensor, region: Region, size: tuple[int, int]) -> Tensor:
-        rows, columns = (
-            torch.arange(start, stop, device=attended.device) * small // whole
-            for start, stop, small, whole in (
-                (region.top, region.bottom, attended.shape[2], size[0]),
-                (region.left, region.right, attended.shape[3], size[1]),
-            )
-        )
-        return attended[:, :, rows][:, :, :, columns]
-
-    def weigh(self, features: Tensor, gates: Gates, attended: Tensor | None) -> Tensor:
-        assert attended is not None
-        gated = features * gates[0][0]
-        # One set of weights three times over: three equal copies of the 32 channels.
-        joined = torch.cat([gated, gated, gated, self.widen(features), attended], dim=1)
-        return _to_map(in_full_precision(self.norm, in_full_precision(self.revise, joined)))
-
-
 class Lcndr(nn.Module):
     """The fusion network.
 
@@ -302,9 +233,7 @@ class Lcndr(nn.Module):
     def __init__(self, architecture: LcndrArchitecture = LcndrArchitecture()) -> None:
         super().__init__()
         self.architecture = architecture
-        self.branch: PaperBranch | RecoveredBranch = (
-            PaperBranch(architecture) if architecture.variant == "paper" else RecoveredBranch()
-        )
+        self.branch = Branch(architecture)
 
     def forward(self, *, over: Tensor, under: Tensor) -> Tensor:
         over, under = over * 2 - 1, under * 2 - 1
@@ -318,7 +247,7 @@ class Lcndr(nn.Module):
         block = self.branch.attention
         if block is not None:
             attended = block.relate(block.encode(features, other))
-            attended = self.branch.enlarge(attended, Region(0, size[0], 0, size[1]), size)
+            attended = self.branch.enlarge(attended, Region(0, size[0], 0, size[1]))
         return self.branch.weigh(features, self.branch.gates(Means.of(features)), attended)
 
     def combine(self, over: Tensor, over_map: Tensor, under: Tensor, under_map: Tensor) -> Tensor:
@@ -367,13 +296,10 @@ def fuse_in_tiles(
 class _Context:
     """What a branch must know of the whole image to run on a region of it."""
 
-    size: tuple[int, int]
     gates: Gates
     attended: Tensor | None
 
-    def make_map(
-        self, branch: PaperBranch | RecoveredBranch, own: Tensor, region: Region
-    ) -> Tensor:
+    def make_map(self, branch: Branch, own: Tensor, region: Region) -> Tensor:
         rows, columns = region.slices()
         gates = [
             (
@@ -384,7 +310,7 @@ class _Context:
         ]
         attended = self.attended
         if attended is not None:
-            attended = branch.enlarge(attended, region, self.size)
+            attended = branch.enlarge(attended, region)
         return branch.weigh(branch.stem(own), gates, attended)
 
 
@@ -415,9 +341,7 @@ def _gather_contexts(
                 scale = block.first_scale
                 result = tile.keep(block.encode(features, other), scale)
                 if len(encoded) <= which:
-                    # Without padding (the recovered variant) one row and column less than this.
-                    short = isinstance(block, RecoveredAttention)
-                    height, width = (side // scale - short for side in size)
+                    height, width = (side // scale for side in size)
                     encoded.append(result.new_empty(1, result.shape[1], height, width))
                 encoded[which][..., tile.inner.slices(scale)[0], tile.inner.slices(scale)[1]] = (
                     result
@@ -428,7 +352,7 @@ def _gather_contexts(
     for which in range(2):
         means = Means(row_sums[which] / size[1], column_sums[which] / size[0])
         attended = None if block is None else block.relate(encoded[which])
-        contexts.append(_Context(size, branch.gates(means), attended))
+        contexts.append(_Context(branch.gates(means), attended))
     return contexts
 
 
@@ -500,78 +424,38 @@ NETWORK = NetworkKind(
     architecture=LcndrArchitecture,
     build=Lcndr,
     train_command="ghostless train lcndr",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE, MINIMUM_SIDE),
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LcndrSettings(NetworkSettings):
-    """How to fuse with LCNDR, besides what every network can be told.
+def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`.
 
-    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
+    The network fuses luma; chroma is fused by rule (`color.fuse_chroma`).
     """
-
-    order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
-
-
-def fuse(stack: Stack, settings: LcndrSettings, progress: Progress | None = None) -> Fused:
-    """Fuse two or more frames, dark to bright, into a display image.
-
-    The network fuses luma; chroma is fused by rule (`color.fuse_chroma`). Masks are not used: the
-    pixels replaced in a deghosted or warped stack agree with its reference. Returns (H, W, 3)
-    float32, 0..1. Raises WeightsError while there are no weights, naming the command that makes
-    them.
-    """
-    check_finite(stack.frames)
-    loaded = load_network(NETWORK, settings)
-
-    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        return _fuse_pair(loaded, over=over, under=under, progress=progress)
-
-    return fuse_stack_in_turn(
-        stack,
-        fuse_pair,
-        settings,
-        loaded.device,
-        order=settings.order,
-        map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
-        progress=progress,
+    return fuse_pairs(
+        stack, settings, NETWORK, _run, map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL, progress=progress
     )
 
 
-def _fuse_pair(
-    loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
-) -> NDArray[np.float32]:
-    read = PairReader(
-        over=over,
-        under=under,
-        multiple=SIZE_MULTIPLE,
-        minimum=MINIMUM_SIDE,
-        device=loaded.device,
-    )
-    fused = np.empty(over.pixels.shape, np.float32)
-    write_pixels = pixel_writer(fused)
-
+def _run(
+    loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None
+) -> None:
     def read_luma(region: Region) -> tuple[Tensor, Tensor]:
         bright, dark = read(region)
         return luma(bright), luma(dark)
 
-    def write(tile: Tile, fused_luma: Tensor) -> None:
-        write_pixels(tile, add_colour(fused_luma, read(tile.inner)))
+    def write_colour(tile: Tile, fused_luma: Tensor) -> None:
+        write(tile, add_colour(fused_luma, read(tile.inner)))
 
-    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-        fuse_in_tiles(
-            loaded.network,
-            read_luma,
-            read.size,
-            write,
-            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL, SMALL_TILE_BYTES),
-            progress=progress,
-        )
-    return fused
+    fuse_in_tiles(
+        loaded.network,
+        read_luma,
+        read.size,
+        write_colour,
+        tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL, SMALL_TILE_BYTES),
+        progress=progress,
+    )
 
 
 def add_colour(fused_luma: Tensor, images: Sequence[Tensor]) -> Tensor:

@@ -1,15 +1,14 @@
 """What a method looked at: maps to lay over its picture.
 
-`WEIGHT_MAPS` are those of methods that weigh frames: one per frame, adding up to 1. `ATTENTION`
-says where to read the attention of the networks that have one, from the darkest and the brightest
-frame on a proxy, which is how large a picture these networks see best anyway.
+Methods that weigh frames have one map per frame, adding up to 1. Networks with attention show
+where it is, from the darkest and the brightest frame on a proxy, which is how large a picture
+these networks see best anyway.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,68 +17,30 @@ from numpy.typing import NDArray
 
 from ..bracket import Stack
 from ..errors import OptionError
-from . import fuse_stack, get_method
+from . import METHODS, Method, fuse_stack, get_method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..nn.weights import NetworkKind
-
 Map = NDArray[np.float32]
 
 
-def _mertens_weights(stack: Stack, settings: Any) -> list[Map]:
-    from .mertens import MertensSettings, weight_maps
+def weight_maps(stack: Stack, method: str, settings: Any = None) -> list[Map]:
+    """Return how much each frame counts where, one map (h, w) float32, 0..1, per frame.
 
-    return weight_maps(stack, settings or MertensSettings())
-
-
-WEIGHT_MAPS: dict[str, Callable[[Stack, Any], list[Map]]] = {"mertens": _mertens_weights}
-
-
-@dataclass(frozen=True)
-class _Attention:
-    """Where a network's attention is.
-
-    kind: of the network. modules: those of a network to look at. gate: whether their output is a
-        gate, shown as its mean over the channels; else they are self-attention, of which is shown
-        how much each place is looked at.
+    settings: None for the method's defaults. Raises OptionError for a method that weighs no frames.
     """
-
-    kind: NetworkKind
-    modules: Callable[[Any], list[Any]]
-    gate: bool = False
-
-
-def _chen_chuang() -> _Attention:
-    from .chen_chuang import GENERATOR
-
-    return _Attention(GENERATOR, lambda network: [network.attention.attention], gate=True)
+    entry = get_method(method)
+    _check_shows(entry, "weights")
+    chosen = settings if settings is not None else entry.load()[1]()
+    found: list[Map] = entry.find(entry.weight_maps)(stack, chosen)
+    return found
 
 
-def _mef_gan() -> _Attention:
-    from .mef_gan import GENERATOR
-
-    return _Attention(GENERATOR, _self_attention)
-
-
-def _lcndr() -> _Attention:
-    from .lcndr import NETWORK
-
-    return _Attention(NETWORK, _self_attention)
-
-
-def _self_attention(network: Any) -> list[Any]:
-    from ..nn.attention import SelfAttention
-
-    return [module for module in network.modules() if isinstance(module, SelfAttention)]
-
-
-ATTENTION: dict[str, Callable[[], _Attention]] = {
-    "chen-chuang": _chen_chuang,
-    "mef-gan": _mef_gan,
-    "lcndr": _lcndr,
-}
+def _check_shows(entry: Method, what: str) -> None:
+    if what not in entry.shows:
+        can = ", ".join(name for name, other in METHODS.items() if what in other.shows)
+        raise OptionError(f"expected a method that shows its {what} ({can}), found {entry.name!r}")
 
 
 def attention_map(
@@ -93,17 +54,14 @@ def attention_map(
     Returns (h, w) float32 of about `proxy_pixels` or some times fewer.
     Raises OptionError for a method without attention, WeightsError while it has no weights.
     """
-    if method not in ATTENTION:
-        raise OptionError(
-            f"expected a method with an attention map ({', '.join(ATTENTION)}), found {method!r}"
-        )
     entry = get_method(method)
+    _check_shows(entry, "attention")
+    attention = entry.attention
+    assert attention is not None
     settings = settings if settings is not None else entry.load()[1]()
-    attention = ATTENTION[method]()
-    from ..nn.fullsize import padded_size
     from ..nn.weights import load_network
 
-    network = load_network(attention.kind, settings).network
+    network = load_network(entry.kind, settings).network
     proxy = _pair_proxy(stack, proxy_pixels)
     seen: list[Map] = []
 
@@ -111,19 +69,22 @@ def attention_map(
         values = output[0].mean(dim=0) if attention.gate else _looked_at(module, inputs[0])
         seen.append(values.detach().float().cpu().numpy())
 
-    modules = [module for module in attention.modules(network) if module is not None]
-    hooks = [module.register_forward_hook(keep) for module in modules]
+    try:
+        module = network.get_submodule(attention.module)
+    except AttributeError:
+        raise OptionError(
+            f"expected weights with attention, found those of {method!r} without"
+        ) from None
+    hook = module.register_forward_hook(keep)
     try:
         fuse_stack(proxy, method, replace(settings, quality="full"))
     finally:
-        for hook in hooks:
-            hook.remove()
-    if not seen:
-        raise OptionError(f"expected weights with attention, found those of {method!r} without")
+        hook.remove()
     shown = np.asarray(np.mean(seen, axis=0), np.float32)
     # Networks pad the bottom and the right to a multiple of their size.
     frame = proxy.frames[0]
-    scale = padded_size(frame.height, frame.width, entry.size_multiple)[0] / shown.shape[0]
+    padded = entry.kind.sides(network.architecture).padded(frame.height, frame.width)
+    scale = padded[0] / shown.shape[0]
     shown = shown[: math.ceil(frame.height / scale), : math.ceil(frame.width / scale)]
     if not attention.gate:
         shown = shown / max(float(shown.max()), 1e-12)

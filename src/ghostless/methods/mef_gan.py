@@ -26,30 +26,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..bracket import Frame, Fused, Stack
+from ..bracket import Fused, Stack
 from ..nn.attention import SelfAttention
 from ..nn.blocks import Activation, ConvBlock, in_full_precision
 from ..nn.fullsize import (
     Progress,
     Tile,
-    check_finite,
-    computing,
     make_tiles,
-    pixel_writer,
     run_in_tiles,
     tile_budget,
 )
-from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
-from ..nn.weights import LoadedNetwork, NetworkKind, load_network
+from ..nn.weights import LoadedNetwork, NetworkKind, Sides
 from ..pixels.stripes import part
-from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
+from .pairs import WriteTile, fuse_pairs
+from .settings import PairSettings
 
 SIZE_MULTIPLE = 8
 # How far the local and merge blocks see: 5 + 3 convolutions.
@@ -333,59 +328,30 @@ GENERATOR = NetworkKind(
     architecture=GeneratorArchitecture,
     build=Generator,
     train_command="ghostless train mef-gan",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE),
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MefGanSettings(NetworkSettings):
-    """How to fuse with MEF-GAN, besides what every network can be told.
-
-    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
-    """
-
-    order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
-
-
-def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = None) -> Fused:
-    """Fuse two or more frames, dark to bright, into a display image.
-
-    Masks are not used: the pixels replaced in a deghosted or warped stack agree with its reference.
-    Returns (H, W, 3) float32, 0..1. Raises WeightsError while there are no weights, naming the
-    command that makes them.
-    """
-    check_finite(stack.frames)
-    loaded = load_network(GENERATOR, settings)
-
-    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        return _fuse_pair(loaded, over=over, under=under, progress=progress)
-
-    return fuse_stack_in_turn(
+def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
+    return fuse_pairs(
         stack,
-        fuse_pair,
         settings,
-        loaded.device,
-        order=settings.order,
+        GENERATOR,
+        _run,
         map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
         progress=progress,
     )
 
 
-def _fuse_pair(
-    loaded: LoadedNetwork, *, over: Frame, under: Frame, progress: Progress | None
-) -> NDArray[np.float32]:
-    read = PairReader(over=over, under=under, multiple=SIZE_MULTIPLE, device=loaded.device)
-    fused = np.empty(over.pixels.shape, np.float32)
-    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-        generate_in_tiles(
-            loaded.network,
-            read,
-            read.size,
-            pixel_writer(fused),
-            tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL, SMALL_TILE_BYTES),
-            progress=progress,
-        )
-    return fused
+def _run(
+    loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None
+) -> None:
+    generate_in_tiles(
+        loaded.network,
+        read,
+        read.size,
+        write,
+        tile_pixels=tile_budget(loaded.device, _BYTES_PER_PIXEL, SMALL_TILE_BYTES),
+        progress=progress,
+    )

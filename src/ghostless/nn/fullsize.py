@@ -189,12 +189,6 @@ def check_finite(frames: Iterable[Frame]) -> None:
                 )
 
 
-def padded_size(height: int, width: int, multiple: int, minimum: int = 1) -> tuple[int, int]:
-    """Smallest size of at least `minimum` a side that a network of this multiple takes."""
-    smallest = _round_up(minimum, multiple)
-    return max(smallest, _round_up(height, multiple)), max(smallest, _round_up(width, multiple))
-
-
 def reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
     """Indices start .. stop-1 into an axis of `size` samples, mirrored about its last samples.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,10 +14,10 @@ from .fullsize import (
     Region,
     Tile,
     map_writer,
-    padded_size,
     run_in_tiles,
     to_tensor,
 )
+from .weights import Sides
 
 # Memory for the tensors of one tile on the CPU, for networks with small halos. Tensors of up to
 # 32 MB come from memory that the C library keeps; for larger ones the system hands out fresh pages
@@ -32,9 +31,8 @@ ReadPair = Callable[[Region], tuple[Tensor, Tensor]]
 class PairReader:
     """Regions of an over- and an under-exposed frame as RGB tensors (1, 3, h, w), 0..1.
 
-    The frames are extended at the bottom and at the right to sides that are multiples of
-    `multiple` and at least `minimum`: mirrored ("reflect") or the last pixel repeated
-    ("replicate"). `size` is the height and width after that. Nothing of full size is held.
+    The frames are extended at the bottom and at the right to the sides that a network takes;
+    `size` is the height and width after that. Nothing of full size is held.
     """
 
     def __init__(
@@ -42,15 +40,13 @@ class PairReader:
         *,
         over: Frame,
         under: Frame,
-        multiple: int,
-        minimum: int = 1,
-        border: Literal["reflect", "replicate"] = "reflect",
+        sides: Sides,
         device: torch.device | None = None,
     ) -> None:
-        self.over = PaddedFrame(over, border)
-        self.under = PaddedFrame(under, border)
+        self.over = PaddedFrame(over, sides.border)
+        self.under = PaddedFrame(under, sides.border)
         self.device = device or torch.device("cpu")
-        self.size = padded_size(over.height, over.width, multiple, minimum)
+        self.size = sides.padded(over.height, over.width)
 
     def __call__(self, region: Region) -> tuple[Tensor, Tensor]:
         over, under = (

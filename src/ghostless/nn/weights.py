@@ -37,12 +37,41 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
+class Sides:
+    """Which heights and widths a network takes, and how images are filled up to them.
+
+    multiple: what sides must be multiples of. least: the shortest side.
+    border: what is added at the bottom and at the right, and cut off the result again: the image
+        mirrored ("reflect") or its last pixel repeated ("replicate").
+    """
+
+    multiple: int = 1
+    least: int = 1
+    border: Literal["reflect", "replicate"] = "reflect"
+
+    @property
+    def shortest(self) -> int:
+        """The shortest side that is a multiple."""
+        return -(-self.least // self.multiple) * self.multiple
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """Smallest size that the network takes and an image of this size fits into."""
+        rows, columns = (-(-side // self.multiple) * self.multiple for side in (height, width))
+        return max(self.shortest, rows), max(self.shortest, columns)
+
+
+def _any_sides(architecture: Any) -> Sides:
+    return Sides()
+
+
+@dataclass(frozen=True)
 class NetworkKind:
     """A kind of network whose weights can be stored: its name and how to build it.
 
     architecture: frozen dataclass of the constructor's parameters, all with defaults.
     build: makes the network from an architecture.
     train_command: what the user types to make weights.
+    sides: of the images that a network of an architecture takes.
     onnx: for a network that the core runs without torch: makes the ONNX file that ships beside the
         weights.
     """
@@ -51,6 +80,7 @@ class NetworkKind:
     architecture: type[Any]
     build: Callable[[Any], nn.Module]
     train_command: str
+    sides: Callable[[Any], Sides] = _any_sides
     onnx: Callable[[Any], bytes] | None = None
 
 

@@ -15,8 +15,6 @@ functions give.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -109,28 +107,3 @@ def expand_rows(coarse: Plane, start: int, stop: int, width: int, wraps: bool = 
 def expand(coarse: Plane, size: tuple[int, int], wraps: bool = False) -> Plane:
     """Interpolate to twice the size: (ceil(H/2), ceil(W/2)[, C]) to size (H, W)[, C]."""
     return expand_rows(coarse, 0, size[0], size[1], wraps)
-
-
-def gaussian_pyramid(image: Plane, levels: int) -> list[Plane]:
-    """Return `levels` images, the finest (the image itself) first."""
-    pyramid = [image]
-    while len(pyramid) < levels:
-        pyramid.append(reduce(pyramid[-1]))
-    return pyramid
-
-
-def laplacian_pyramid(image: Plane, levels: int) -> list[Plane]:
-    """Return `levels` images: what each level adds to the next one expanded, then the rest."""
-    gaussian = gaussian_pyramid(image, levels)
-    details = [
-        fine - expand(coarse, (fine.shape[0], fine.shape[1])) for fine, coarse in pairwise(gaussian)
-    ]
-    return [*details, gaussian[-1]]
-
-
-def collapse(pyramid: list[Plane]) -> Plane:
-    """Add the levels of a Laplacian pyramid up again; the inverse of `laplacian_pyramid`."""
-    image = pyramid[-1]
-    for detail in reversed(pyramid[:-1]):
-        image = detail + expand(image, (detail.shape[0], detail.shape[1]))
-    return image

@@ -1,6 +1,6 @@
 """Networks as ONNX files, for programs in any language: written, described, and checked.
 
-The file holds the whole of what a method does with its network (see `methods.graphs`), takes any
+The file holds the whole of what a method does with its network (see `graphs`), takes any
 size and batch, and says in its metadata what it takes and gives. Before it gets its name,
 onnxruntime runs it beside torch.
 """
@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import MissingPackageError, OutputError, unknown_name
 from ..io.atomic import write_atomically
 from ..io.write import WriteSettings, check_output
-from ..methods.graphs import GRAPHS, Graph, Port
+from .graphs import GRAPHS, Graph, Port
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +106,7 @@ def export_onnx(
 ) -> ExportReport:
     """Write a network as an ONNX file.
 
-    network: a name from `methods.graphs.GRAPHS`: a method that is a network, or "homography".
+    network: a name from `graphs.GRAPHS`: a method that is a network, or "homography".
     out: a file that ends in .onnx.
     Raises OptionError for an unknown name, MissingPackageError without the extras `networks` and
     `onnx`, WeightsError while there are no weights, and OutputError if the file cannot be written
@@ -123,7 +123,7 @@ def export_onnx(
 
     loaded, info = load_weights(source.kind, settings.weights)
     _need_packages(network, settings.check)
-    graph = source.make(loaded)
+    graph = source.make(loaded, source.kind.sides(loaded.architecture))
     graph.module.eval().requires_grad_(False)
     data = _to_onnx(graph, network, info)
     sizes = _sizes(graph)

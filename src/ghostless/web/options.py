@@ -25,7 +25,6 @@ from ..io.photo_files import IMAGE_SUFFIXES
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
 from ..methods import METHODS, Method
-from ..methods.maps import ATTENTION, WEIGHT_MAPS
 from ..nn.settings import NetworkSettings
 from ..nn.weights import has_weights
 from ..pipeline import FuseOptions, choose_method
@@ -333,11 +332,6 @@ def _presets() -> list[PresetFacts]:
 def _method_facts(method: Method) -> MethodFacts:
     # What all networks can be told is known without their modules, which import torch.
     settings_class = NetworkSettings if method.needs_torch else method.load()[1]
-    shows = [
-        name
-        for name, table in (("weights", WEIGHT_MAPS), ("attention", ATTENTION))
-        if method.name in table
-    ]
     why_not = _why_not(method)
     return MethodFacts(
         name=method.name,
@@ -349,7 +343,7 @@ def _method_facts(method: Method) -> MethodFacts:
         deghosts=method.deghosts,
         available=why_not is None,
         why_not=why_not,
-        shows=shows,
+        shows=list(method.shows),
         settings=model_of(settings_class).model_json_schema()["properties"],
     )
 

@@ -30,7 +30,8 @@ from ..errors import GhostlessError
 from ..exposure.reference import choose_reference
 from ..io.read import ReadSettings
 from ..io.write import space_of, write_hdr_image, write_image
-from ..methods.maps import ATTENTION, WEIGHT_MAPS, attention_map
+from ..methods import METHODS
+from ..methods.maps import attention_map, weight_maps
 from ..pipeline import FuseOptions, fuse_files, prepare_files
 from ..tone.rendition import hdr_rendition
 from . import views
@@ -98,10 +99,11 @@ class _Watch:
         for index, mask in enumerate(stack.confidence):
             if mask is not None and int(mask.min()) < 255:
                 views.save_ghosts(mask, self._layer(f"ghosts-{index}", "ghosts", index))
-        if self.method in WEIGHT_MAPS:
-            for index, weights in enumerate(WEIGHT_MAPS[self.method](stack, self.settings)):
+        shows = METHODS[self.method].shows if self.method in METHODS else ()
+        if "weights" in shows:
+            for index, weights in enumerate(weight_maps(stack, self.method, self.settings)):
                 views.save_map(weights, self._layer(f"weights-{index}", "weights", index))
-        if self.method in ATTENTION:
+        if "attention" in shows:
             try:
                 seen = attention_map(stack, self.method, self.settings)
             except GhostlessError as error:

@@ -29,12 +29,11 @@ from ..environment import environment
 from ..metrics import Images, score
 from ..metrics.radiance import scaled
 from ..metrics.table import METRICS
-from .networks import network_kind
 
 if TYPE_CHECKING:
     pass
 from .ablation_result import AblationResult
-from .ablations import ABLATIONS, Variant
+from .ablations import Variant, ablation_of
 from .held_out import Scene
 
 _OVERWRITE = WriteSettings(overwrite=True)
@@ -84,11 +83,9 @@ def run(
     where `data` is no packed folder, MissingPackageError without torch.
     """
     settings = settings or AblationSettings()
-    if method not in ABLATIONS:
-        raise unknown_name("method with ablations", method, ABLATIONS)
+    ablation = ablation_of(method)
     with needs_networks_extra(f"ablation of {method!r}"):
         from ..data.panoramas import MANIFEST
-    ablation = ABLATIONS[method]
     names = [variant.name for variant in ablation.variants]
     for name in settings.variants or ():
         if name not in names:
@@ -123,7 +120,7 @@ def run(
 
 def _asked(method: str, data: Path, settings: AblationSettings) -> dict[str, Any]:
     """What must be the same for all variants of a folder."""
-    ablation = ABLATIONS[method]
+    ablation = ablation_of(method)
     return {
         "method": method,
         "data": data.name,
@@ -176,7 +173,7 @@ class _Session:
     ) -> None:
         self.method, self.data, self.out = method, data, out
         self.settings, self.asked = settings, asked
-        self.ablation = ABLATIONS[method]
+        self.ablation = ablation_of(method)
         self.ends = None
         if settings.minutes is not None:
             self.ends = time.monotonic() + 60 * settings.minutes
@@ -260,7 +257,7 @@ class _Session:
         from ...nn.blocks import count_parameters
         from ...nn.weights import load_weights
 
-        kind = network_kind(self.method)
+        kind = get_method(self.method).kind
         weights = folder / f"{kind.name}.best.safetensors"
         network, info = load_weights(kind, weights)
         fuse, settings_class = get_method(self.method).load()

@@ -17,7 +17,7 @@ from .results import bootstrap
 
 if TYPE_CHECKING:
     pass
-from .ablations import ABLATIONS, Ablation, Variant
+from .ablations import Ablation, Variant, ablation_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class AblationResult:
 
     @property
     def ablation(self) -> Ablation:
-        return ABLATIONS[self.method]
+        return ablation_of(self.method)
 
     def mean(self, variant: str, metric: str) -> tuple[float, float, float] | None:
         """Mean over scenes and its 95 % bootstrap interval."""

@@ -8,7 +8,6 @@ random ones, which take as long as trained ones do.
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,13 +19,11 @@ import cv2
 import numpy as np
 
 from ...bracket import Frame, Stack
-from ...methods import get_method
+from ...methods import METHODS, PaperRuntime, get_method
 from ...nn.settings import choose_device, needs_networks_extra
 
 if TYPE_CHECKING:
     import torch
-
-    from ...nn.weights import NetworkKind
 
 NetworkQuality = Literal["full", "fast"]
 QUALITIES: tuple[NetworkQuality, ...] = ("full", "fast")
@@ -41,35 +38,6 @@ TARGET_FAST_MEGAPIXELS = 24.0
 _COUNTED_SIDE = 512
 _MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 _MATRIX_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class PaperRuntime:
-    """What a paper says of a network's speed.
-
-    seconds: per image; None where it says nothing. image: its size. source: who measured it.
-    """
-
-    seconds: float | None
-    image: str
-    hardware: str
-    source: str
-
-    def in_words(self) -> str:
-        if self.seconds is None:
-            return f"no runtime published; {self.hardware}"
-        return f"{self.seconds:g} s for {self.image} on {self.hardware} ({self.source})"
-
-
-PAPER_RUNTIMES: dict[str, PaperRuntime] = {
-    "chen-chuang": PaperRuntime(None, "", "trained on a Tesla P100", "its paper"),
-    "mef-gan": PaperRuntime(
-        1.007, "an image of the SICE set", "a GeForce RTX 3060", "the LCNDR paper's measurement"
-    ),
-    "lcndr": PaperRuntime(0.079, "an image of the SICE set", "a GeForce RTX 3060", "its paper"),
-    "hdr-gan": PaperRuntime(0.29, "1500 x 1000 pixels in 8.8 GB", "a Tesla V100", "its paper"),
-    "dpgn": PaperRuntime(None, "", "trained on a TITAN RTX", "its paper"),
-}
 
 
 @dataclass(frozen=True)
@@ -139,7 +107,7 @@ class NetworkCost:
             "median_seconds": self.median_seconds,
             "seconds_per_megapixel": self.seconds_per_megapixel,
             "share_of_matrix_rate": self.share_of_matrix_rate,
-            "paper": vars(PAPER_RUNTIMES[self.name]) if self.name in PAPER_RUNTIMES else None,
+            "paper": None if (runtime := paper_runtime(self.name)) is None else vars(runtime),
         }
 
 
@@ -163,12 +131,18 @@ def text_of(costs: Sequence[NetworkCost]) -> list[str]:
             f"{format(share, '6.0%') if share is not None else '':>6} {peak / 1e9:>8.2f}"
         )
     for name in dict.fromkeys(cost.name for cost in costs):
-        if name in PAPER_RUNTIMES:
-            lines.append(f"{name}, published: {PAPER_RUNTIMES[name].in_words()}")
+        runtime = paper_runtime(name)
+        if runtime is not None:
+            lines.append(f"{name}, published: {runtime.in_words()}")
     untrained = dict.fromkeys(cost.name for cost in costs if cost.random_weights)
     if untrained:
         lines.append(f"random weights: {', '.join(untrained)}")
     return lines
+
+
+def paper_runtime(name: str) -> PaperRuntime | None:
+    """What the table says that a method's paper says of its speed; None for unknown names too."""
+    return METHODS[name].paper_runtime if name in METHODS else None
 
 
 def frames_of(name: str) -> int:
@@ -240,23 +214,13 @@ def _random_weights(name: str, folder: Path) -> Path | None:
 
     from ...nn.weights import WeightsInfo, has_weights, save_weights
 
-    kind = network_kind(name)
+    kind = get_method(name).kind
     if has_weights(kind.name):
         return None
     torch.manual_seed(0)
     path = folder / f"{kind.name}.safetensors"
     save_weights(kind.build(kind.architecture()).eval(), path, WeightsInfo(kind.name))
     return path
-
-
-def network_kind(name: str) -> NetworkKind:
-    """The kind of network that a method runs."""
-    from ...nn.weights import NetworkKind
-
-    entry = get_method(name)
-    module = sys.modules[entry.load()[0].__module__]
-    kinds = [value for value in vars(module).values() if isinstance(value, NetworkKind)]
-    return next(kind for kind in kinds if kind.name == entry.weights)
 
 
 def _count_flop(run: Any) -> float:

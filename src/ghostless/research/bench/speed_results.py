@@ -214,7 +214,7 @@ def load_rows(folder: Path) -> tuple[SpeedRow, ...]:
             for cost in found["costs"]
         ]
         for cost in found["networks"]:
-            runtime = networks.PAPER_RUNTIMES.get(cost["name"])
+            runtime = networks.paper_runtime(cost["name"])
             on_cpu = cost["device"] == "cpu"
             rows.append(
                 SpeedRow(

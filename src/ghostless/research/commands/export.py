@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ...cli.complete import network_names
+from ...cli.complete import starting
 from ...cli.show import print_json
 from ...cli.words import Json, Overwrite, Quiet
+
+
+def _names(incomplete: str) -> list[str]:
+    from ..graphs import GRAPHS
+
+    return starting(incomplete, GRAPHS)
 
 
 def export(
@@ -17,7 +23,7 @@ def export(
         str,
         typer.Argument(
             metavar="METHOD",
-            autocompletion=network_names,
+            autocompletion=_names,
             help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn, or homography, the aligner.",
         ),
     ],

@@ -162,6 +162,11 @@ class ChenChuangRecipe(Recipe):
                 "teach nothing else"
             )
 
+    def numbers_of(self, stage: str | None) -> Mapping[str, str]:
+        if stage != "homography":
+            return {}
+        return {name: f"homography_{name}" for name in ("steps", "batch")}
+
 
 PRESETS: Mapping[str, ChenChuangRecipe] = {
     "paper": ChenChuangRecipe(
@@ -489,22 +494,44 @@ def middle(image: Tensor, side: int) -> Tensor:
 def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
     """The second stage."""
     check_patch(recipe, SIZE_MULTIPLE, SIZE_MULTIPLE)
-    by_network = recipe.registration == "network"
-    apart = recipe.registration != "aligner"
-    if apart and recipe.patch_pixels != SIDE_PIXELS:
+    stage = _Fusion(recipe)
+    if stage.apart and recipe.patch_pixels != SIDE_PIXELS:
         raise OptionError(
             f"patch: expected {SIDE_PIXELS} pixels with registration {recipe.registration!r}, "
             f"found {recipe.patch_pixels}"
         )
     architecture = switched(ChenChuangArchitecture(full_size_skip=recipe.full_size_skip), recipe)
-    vggs: dict[torch.device, Vgg19] = {}
-    still = draw_pairs(recipe.batch, recipe.patch_pixels)
-    larger = draw_pairs(recipe.batch, SIDE_PIXELS + 2 * margin_of(UNREGISTERED))
+    rate = schedule_of(recipe, recipe.steps)
+    generator = Player("generator", lambda: Generator(architecture), stage.generator_losses, rate)
+    discriminator = Player("discriminator", Discriminator, stage.discriminator_losses, rate)
+    return Phase(
+        name="fusion",
+        steps=recipe.steps,
+        players=(discriminator, generator) if recipe.adversarial_weight else (generator,),
+        draw=stage.draw,
+        validate=validate_pairs(stage.fuse),
+        best="psnr",
+        export=GENERATOR,
+        frozen={"homography": HOMOGRAPHY} if stage.by_network else {},
+        known_failures=_failures(architecture),
+    )
 
-    def draw(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
-        if apart:
-            batch = larger(data, generator, step)
-            offsets = UNREGISTERED.draw(recipe.batch, generator)
+
+class _Fusion:
+    """What the second stage draws, and its losses."""
+
+    def __init__(self, recipe: ChenChuangRecipe) -> None:
+        self.recipe = recipe
+        self.by_network = recipe.registration == "network"
+        self.apart = recipe.registration != "aligner"
+        self.vggs: dict[torch.device, Vgg19] = {}
+        self.still = draw_pairs(recipe.batch, recipe.patch_pixels)
+        self.larger = draw_pairs(recipe.batch, SIDE_PIXELS + 2 * margin_of(UNREGISTERED))
+
+    def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+        if self.apart:
+            batch = self.larger(data, generator, step)
+            offsets = UNREGISTERED.draw(self.recipe.batch, generator)
             made = make_homography_pairs(
                 batch["under"], batch["over"], offsets, margin_of(UNREGISTERED)
             )
@@ -513,62 +540,47 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
                 "over": made.second,
                 "target": middle(batch["target"], SIDE_PIXELS),
             }
-        batch = paste_moving(still(data, generator, step), recipe.moving_share, generator)
-        return {**batch, "over": jitter(batch["over"], recipe.rest_pixels, generator)}
+        batch = paste_moving(self.still(data, generator, step), self.recipe.moving_share, generator)
+        return {**batch, "over": jitter(batch["over"], self.recipe.rest_pixels, generator)}
 
-    def register(table: Table, batch: Batch) -> Tensor:
+    def register(self, table: Table, batch: Batch) -> Tensor:
         """The over-exposed frame as the generator gets it."""
-        if not by_network or batch["under"].shape[-2:] != (SIDE_PIXELS, SIDE_PIXELS):
+        if not self.by_network or batch["under"].shape[-2:] != (SIDE_PIXELS, SIDE_PIXELS):
             return batch["over"]
         with torch.no_grad():
             offsets = table.run("homography", network_inputs(batch["under"], batch["over"]))
             return warp(batch["over"], homography_from_offsets(offsets))[0]
 
-    def generator_losses(table: Table, batch: Batch) -> Losses:
-        under, over, target = batch["under"], register(table, batch), batch["target"]
+    def generator_losses(self, table: Table, batch: Batch) -> Losses:
+        under, over, target = batch["under"], self.register(table, batch), batch["target"]
         fused = table.run("generator", under, over)
-        if recipe.vgg is not None:
-            vgg = vggs.get(target.device)
+        if self.recipe.vgg is not None:
+            vgg = self.vggs.get(target.device)
             if vgg is None:
-                loaded = load_vgg19(recipe.vgg, VggSettings(scale=recipe.vgg_scale))
-                vgg = vggs.setdefault(target.device, loaded.to(target.device))
+                loaded = load_vgg19(self.recipe.vgg, VggSettings(scale=self.recipe.vgg_scale))
+                vgg = self.vggs.setdefault(target.device, loaded.to(target.device))
             losses = {"perceptual": perceptual_loss(vgg, fused, target, CAFFE_LAMBDAS)}
         else:
             losses = {"scale_space": _LEVELS * scale_space_loss(fused, target)}
-        if recipe.mef_ssim_weight:
-            weight = _LEVELS * recipe.mef_ssim_weight
+        if self.recipe.mef_ssim_weight:
+            weight = _LEVELS * self.recipe.mef_ssim_weight
             losses["mef_ssim"] = weight * mef_ssim_loss(under, over, fused)
-        if recipe.adversarial_weight:
+        if self.recipe.adversarial_weight:
             scores = table.run("discriminator", torch.cat([under, over, fused], dim=1))
-            losses["adversarial"] = recipe.adversarial_weight * lsgan_generator_loss(scores)
+            losses["adversarial"] = self.recipe.adversarial_weight * lsgan_generator_loss(scores)
         return losses
 
-    def discriminator_losses(table: Table, batch: Batch) -> Losses:
-        under, over = batch["under"], register(table, batch)
+    def discriminator_losses(self, table: Table, batch: Batch) -> Losses:
+        under, over = batch["under"], self.register(table, batch)
         with torch.no_grad():
             fused = table.run("generator", under, over)
         judged = [torch.cat([under, over, image], dim=1) for image in (batch["target"], fused)]
         real, fake = table.run("discriminator", torch.cat(judged)).chunk(2)
         return {"real_or_fused": lsgan_discriminator_loss(real, fake)}
 
-    def fuse(table: Table, batch: Batch) -> Tensor:
+    def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused: Tensor = table.run("generator", batch["under"], batch["over"])
         return fused
-
-    rate = schedule_of(recipe, recipe.steps)
-    generator = Player("generator", lambda: Generator(architecture), generator_losses, rate)
-    discriminator = Player("discriminator", Discriminator, discriminator_losses, rate)
-    return Phase(
-        name="fusion",
-        steps=recipe.steps,
-        players=(discriminator, generator) if recipe.adversarial_weight else (generator,),
-        draw=draw,
-        validate=validate_pairs(fuse),
-        best="psnr",
-        export=GENERATOR,
-        frozen={"homography": HOMOGRAPHY} if by_network else {},
-        known_failures=_failures(architecture),
-    )
 
 
 def _failures(architecture: ChenChuangArchitecture) -> str:

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ... import methods
 from ...errors import OptionError, WeightsError, unknown_name
 from ...nn.settings import Precision, needs_networks_extra
 
 _SWITCH = "architecture."
-METHODS = ("chen-chuang", "mef-gan", "lcndr", "hdr-gan", "dpgn")
-# And the network that deghosting finds with.
-RECIPES = (*METHODS, "agreement")
+# Modules of recipes, relative to the package of methods: the methods', and that of the network that
+# deghosting finds with.
+RECIPES = {
+    **{name: method.recipe for name, method in methods.METHODS.items() if method.recipe},
+    "agreement": "..research.train.agreement",
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
     if method not in RECIPES:
         raise unknown_name("method to train", method, RECIPES)
     with needs_networks_extra(f"training of {method!r}"):
-        module = importlib.import_module(f".{method.replace('-', '_')}", __package__)
+        module = importlib.import_module(RECIPES[method], methods.__name__)
         from .recipe import choose_preset
     preset = module.PRESETS.get(options.preset, module.PRESETS["default"])
     changes = {
@@ -111,9 +115,8 @@ def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
         "patch_pixels": options.patch,
         **_parse(options.changes, preset),
     }
-    if method == "chen-chuang" and options.stage == "homography":
-        for own in ("steps", "batch"):
-            changes[f"homography_{own}"] = changes.pop(own) or changes.get(f"homography_{own}")
+    for common, own in preset.numbers_of(options.stage).items():
+        changes[own] = changes.pop(common) or changes.get(own)
     recipe = choose_preset(module.PRESETS, options.preset, changes)
     phases = module.phases(recipe)
     if options.stage is not None:

@@ -139,6 +139,10 @@ class Recipe:
         if not 0 <= self.ema_decay < 1:
             raise OptionError(f"ema_decay: expected 0 to below 1, found {self.ema_decay}")
 
+    def numbers_of(self, stage: str | None) -> Mapping[str, str]:
+        """Names of the numbers that a stage has in place of the recipe's own, such as `steps`."""
+        return {}
+
 
 R = TypeVar("R", bound=Recipe)
 

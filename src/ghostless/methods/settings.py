@@ -1,0 +1,89 @@
+"""What the networks of the table can be told. Imports no torch, so that every face can offer it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import OptionError
+from ..exposure.response import ResponseChoice
+from ..nn.settings import NetworkSettings
+from .in_turn import PairOrder, check_pair_order
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(NetworkSettings):
+    """How to fuse with a network of two frames, besides what every network can be told.
+
+    order: of fusing more than two frames, see `in_turn.fuse_in_turn`.
+    """
+
+    order: PairOrder = "mirrored"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_pair_order(self.order)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChenChuangSettings(PairSettings):
+    """How to fuse with Chen & Chuang's network.
+
+    homography: register the over-exposed frame with the homography network first: "on", "off", or
+        "auto" where the stack was never aligned and `homography_weights` are given.
+    homography_weights: a safetensors file; None for the weights that ship.
+    """
+
+    homography: Literal["auto", "on", "off"] = "auto"
+    homography_weights: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.homography not in ("auto", "on", "off"):
+            raise OptionError(
+                f"homography: expected one of auto, on, off, found {self.homography!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpgnSettings(PairSettings):
+    """How to fuse with DPGN.
+
+    chroma: "prior" takes the luma of the network's image and the chroma of exposure fusion, as the
+        authors do; "net" takes all from the network.
+    """
+
+    chroma: Literal["prior", "net"] = "prior"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.chroma not in ("prior", "net"):
+            raise OptionError(f"chroma: expected prior or net, found {self.chroma!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HdrGanSettings(NetworkSettings):
+    """How to fuse with HDR-GAN, besides what every network can be told.
+
+    more_frames: what to do with more than three: "rounds" fuses further triplets where the first
+        one clips or is dark, "nearest" takes the gaps nearest to those of the training only,
+        "extremes" the darkest and the brightest.
+    response: what display codes mean in light, as of `debevec`: "auto" estimates it and keeps sRGB
+        where that fits as well, "srgb" does not, "estimate" refuses where there is too little.
+    """
+
+    more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
+    response: ResponseChoice = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.more_frames not in ("rounds", "nearest", "extremes"):
+            raise OptionError(
+                "more_frames: expected one of rounds, nearest, extremes, "
+                f"found {self.more_frames!r}"
+            )
+        if self.response not in get_args(ResponseChoice):
+            raise OptionError(
+                f"response: expected one of {', '.join(get_args(ResponseChoice))}, "
+                f"found {self.response!r}"
+            )

@@ -1,0 +1,133 @@
+"""The table of fusion methods: all facts about a method stand in its entry, and nowhere else.
+
+To add a method, write a file of its name beside this one with a function
+`fuse(stack, settings, *, progress=None) -> Fused`, and add an entry here. The tests run over the
+table.
+"""
+
+from __future__ import annotations
+
+from ..bracket import MAX_FRAMES
+from .entry import Attention, Method, PaperRuntime
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            name="mertens",
+            summary="exposure fusion: the best-exposed, sharpest parts, blended over scales",
+            settings=".mertens:MertensSettings",
+            output="display",
+            weight_maps=".mertens:weight_maps",
+            paper="Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007",
+        ),
+        Method(
+            name="debevec",
+            summary="radiance merge: one linear HDR image of the scene",
+            settings=".debevec:DebevecSettings",
+            output="linear",
+            needs_stops=True,
+            paper="Debevec, Malik: Recovering High Dynamic Range Radiance Maps from "
+            "Photographs, SIGGRAPH 1997",
+        ),
+        Method(
+            name="chen-chuang",
+            summary="network: attention picks from the bright frame what fits the dark one, "
+            "a U-Net merges",
+            settings=".settings:ChenChuangSettings",
+            output="display",
+            paper="Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation "
+            "and Attention Learning, ICASSP 2020",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            further_weights=("chen-chuang-homography",),
+            network=".chen_chuang:GENERATOR",
+            attention=Attention("attention.attention", gate=True),
+            recipe="..research.train.chen_chuang",
+            graph="..research.graphs:rgb_pair",
+            ablations="..research.bench.ablations:CHEN_CHUANG",
+            paper_parameters={
+                "homography": 19_487_496,
+                "attention": 112_512,
+                "merging": 1_252_163,
+                "discriminator": 2_772_673,
+            },
+            paper_runtime=PaperRuntime(None, "", "trained on a Tesla P100", "its paper"),
+        ),
+        Method(
+            name="hdr-gan",
+            summary="network: one linear HDR image from three frames of a moving scene",
+            settings=".settings:HdrGanSettings",
+            output="linear",
+            paper="Niu, Wu, Liu, Guo, Lau: HDR-GAN: HDR Image Reconstruction from Multi-Exposed "
+            "LDR Images with Large Motions, IEEE TIP 2021",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=3,
+            needs_stops=True,
+            deghosts=True,
+            network=".hdr_gan:GENERATOR",
+            recipe="..research.train.hdr_gan",
+            graph="..research.graphs:hdr_gan",
+            ablations="..research.bench.ablations:HDR_GAN",
+            paper_parameters={"generator": 2_557_382, "discriminator": 660_929},
+            paper_runtime=PaperRuntime(
+                0.29, "1500 x 1000 pixels in 8.8 GB", "a Tesla V100", "its paper"
+            ),
+        ),
+        Method(
+            name="mef-gan",
+            summary="network: local detail and self-attention over the whole image, merged",
+            output="display",
+            paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
+            "Adversarial Networks, IEEE TIP 2020",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            network=".mef_gan:GENERATOR",
+            attention=Attention("attention.attention"),
+            recipe="..research.train.mef_gan",
+            graph="..research.graphs:rgb_pair",
+            ablations="..research.bench.ablations:MEF_GAN",
+            paper_parameters={"generator": 487_582, "discriminator": 1_692_961},
+            paper_runtime=PaperRuntime(
+                1.007,
+                "an image of the SICE set",
+                "a GeForce RTX 3060",
+                "the LCNDR paper's measurement",
+            ),
+        ),
+        Method(
+            name="lcndr",
+            summary="network: weight maps for the luma by coordinate attention and self-attention",
+            output="display",
+            paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
+            "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            network=".lcndr:NETWORK",
+            attention=Attention("branch.attention.attention"),
+            recipe="..research.train.lcndr",
+            graph="..research.graphs:lcndr",
+            ablations="..research.bench.ablations:LCNDR",
+            paper_parameters={"network": 219_099},
+            paper_runtime=PaperRuntime(
+                0.079, "an image of the SICE set", "a GeForce RTX 3060", "its paper"
+            ),
+        ),
+        Method(
+            name="dpgn",
+            summary="network: a U-Net guided at every scale by the pyramids of exposure fusion",
+            settings=".settings:DpgnSettings",
+            output="display",
+            paper="Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image "
+            "Fusion, ICME 2020",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            network=".dpgn:NETWORK",
+            recipe="..research.train.dpgn",
+            graph="..research.graphs:dpgn",
+            ablations="..research.bench.ablations:DPGN",
+            paper_parameters={"generator": 43_739_937, "discriminator": 2_766_529},
+            paper_runtime=PaperRuntime(None, "", "trained on a TITAN RTX", "its paper"),
+        ),
+    )
+}
