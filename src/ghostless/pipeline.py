@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
-from .io.read import ReadSettings, read_bracket
+from .io.read import read_bracket
 from .io.shots import choose_shots
 from .io.write import (
     WriteSettings,
@@ -33,57 +33,16 @@ from .io.write import (
     write_text,
 )
 from .methods import Method, fuse_stack, get_method
+from .options import FuseOptions as FuseOptions
 from .report import Journal, Progress, Report, describe_frames
-from .tone.light import Gains, check_gains, scale_light
+from .tone.light import scale_light
 from .tone.rendition import hdr_rendition
-from .tone.tonemap import ToneMapSettings, check_operator, tone_map
+from .tone.tonemap import tone_map
 from .unused import check_unused
 from .work.spill import take_remarks
 
 StrPath = str | Path
 Observer = Callable[[str, Stack | Fused], None]
-
-
-@dataclass(frozen=True)
-class FuseOptions:
-    """Everything a run can be told; the defaults suit hand-held brackets of moving scenes.
-
-    method: a name from the table, or "auto": mertens for display files, debevec for linear ones.
-    method_settings: the method's own settings dataclass; None for its defaults.
-    stops: exposure of each file in stops, in the order of the files; None to find out.
-    stops_file: a text file with those numbers; None to look for one beside the frames.
-    reference: index (from 0, dark to bright) of the frame whose geometry and moving things are
-        kept; None picks the frame that loses least.
-    hdr: whether a display file also holds what HDR displays show: .jpg becomes a gain-map JPEG,
-        whose first picture is the one without `hdr`, and .avif gets the PQ curve. Linear files are
-        HDR anyway.
-    gains: what the light of the result's red, green and blue is multiplied by (`light.scale_light`:
-        white stays white); None leaves it as it is.
-    save_stages: folder for the aligned frames, the deghosted frames and the masks.
-    report: JSON file that tells what was done.
-    """
-
-    method: str = "auto"
-    method_settings: Any = None
-    stops: tuple[float, ...] | None = None
-    stops_file: Path | None = None
-    reference: int | None = None
-    align: AlignSettings = field(default_factory=AlignSettings)
-    deghost: DeghostSettings = field(default_factory=DeghostSettings)
-    tone_map: ToneMapSettings = field(default_factory=ToneMapSettings)
-    read: ReadSettings = field(default_factory=ReadSettings)
-    write: WriteSettings = field(default_factory=WriteSettings)
-    hdr: bool = False
-    gains: Gains | None = None
-    save_stages: Path | None = None
-    report: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.stops is not None and self.stops_file is not None:
-            raise OptionError(
-                f"stops: expected one source of exposures, found numbers and {self.stops_file}; "
-                "leave out one of --stops and --stops-file"
-            )
 
 
 def fuse_files(
@@ -114,11 +73,8 @@ def fuse_files(
     files, target = [Path(path) for path in paths], Path(out)
     check_frame_count(min(len(files), MAX_FRAMES))
     method = choose_method(options.method, target)
-    check_operator(options.tone_map.operator)
     check_unused(options, method, target)
     method.check_ready(options.method_settings)
-    if options.gains is not None:
-        check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)
     _check_report(options, files)
     if options.save_stages is not None:

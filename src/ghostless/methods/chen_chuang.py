@@ -61,7 +61,7 @@ from ..nn.tiled import PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..pixels.stripes import part
 from . import mertens
-from .in_turn import PairOrder, check_pair_order, fuse_frames_in_turn
+from .in_turn import PairOrder, fuse_frames_in_turn
 
 LEVELS = 7
 SIZE_MULTIPLE = 2**LEVELS
@@ -319,14 +319,6 @@ class ChenChuangSettings(NetworkSettings):
     homography: Literal["auto", "on", "off"] = "auto"
     homography_weights: str | None = None
     order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
-        if self.homography not in ("auto", "on", "off"):
-            raise OptionError(
-                f"homography: expected one of auto, on, off, found {self.homography!r}"
-            )
 
 
 def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None = None) -> Fused:

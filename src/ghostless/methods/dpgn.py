@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Stack
-from ..errors import OptionError
 from ..nn import priors as prior_parts
 from ..nn.blocks import in_full_precision, make_norm
 from ..nn.fullsize import (
@@ -57,7 +56,7 @@ from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..pixels import color
 from ..pixels.stripes import for_each_stripe, part
 from . import mertens
-from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
+from .in_turn import PairOrder, fuse_stack_in_turn
 
 DISCRIMINATOR: PatchGanArchitecture = pix2pix_70(3)
 
@@ -515,12 +514,6 @@ class DpgnSettings(NetworkSettings):
 
     chroma: Literal["prior", "net"] = "prior"
     order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
-        if self.chroma not in ("prior", "net"):
-            raise OptionError(f"chroma: expected prior or net, found {self.chroma!r}")
 
 
 def fuse(stack: Stack, settings: DpgnSettings, progress: Progress | None = None) -> Fused:

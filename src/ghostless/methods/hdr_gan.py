@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -394,19 +394,6 @@ class HdrGanSettings(NetworkSettings):
 
     more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
     response: ResponseChoice = "auto"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.more_frames not in ("rounds", "nearest", "extremes"):
-            raise OptionError(
-                "more_frames: expected one of rounds, nearest, extremes, "
-                f"found {self.more_frames!r}"
-            )
-        if self.response not in get_args(ResponseChoice):
-            raise OptionError(
-                f"response: expected one of {', '.join(get_args(ResponseChoice))}, "
-                f"found {self.response!r}"
-            )
 
 
 def choose_triplets(

@@ -56,7 +56,7 @@ from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from ..pixels.stripes import part
-from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
+from .in_turn import PairOrder, fuse_stack_in_turn
 
 SIZE_MULTIPLE = 8
 # The recovered variant's unpadded convolutions leave nothing of smaller images.
@@ -511,10 +511,6 @@ class LcndrSettings(NetworkSettings):
     """
 
     order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
 
 
 def fuse(stack: Stack, settings: LcndrSettings, progress: Progress | None = None) -> Fused:

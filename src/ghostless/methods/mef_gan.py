@@ -49,7 +49,7 @@ from ..nn.settings import NetworkSettings
 from ..nn.tiled import SMALL_TILE_BYTES, PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..pixels.stripes import part
-from .in_turn import PairOrder, check_pair_order, fuse_stack_in_turn
+from .in_turn import PairOrder, fuse_stack_in_turn
 
 SIZE_MULTIPLE = 8
 # How far the local and merge blocks see: 5 + 3 convolutions.
@@ -344,10 +344,6 @@ class MefGanSettings(NetworkSettings):
     """
 
     order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
 
 
 def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = None) -> Fused:

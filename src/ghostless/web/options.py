@@ -31,7 +31,7 @@ from ..nn.weights import has_weights
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
 from ..tone.operators import OPERATORS
-from ..tone.tonemap import ToneMapSettings, check_operator
+from ..tone.tonemap import ToneMapSettings
 from ..unused import check_unused, without_unused
 from .limits import Limits
 
@@ -145,7 +145,6 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
             f"reference: expected a photo from 0 (darkest) to {frames - 1} (brightest), "
             f"found {request['reference']}"
         )
-    check_operator(request["tone_map"]["operator"])
     if method.needs_torch:
         _check_network_settings(method, request["method_settings"])
         request = {**request, "method_settings": {}}

@@ -20,7 +20,7 @@ from ...methods.from_words import values_from_words
 from ...nn.weights import has_weights, read_info, shipped_path
 from ...pipeline import FuseOptions
 from ...tone.operators import OPERATORS
-from ...tone.tonemap import ToneMapSettings, check_operator
+from ...tone.tonemap import ToneMapSettings
 from .outside import OUTSIDE
 
 _LINE_SETTINGS = ("align", "deghost", "tone_map")
@@ -100,7 +100,6 @@ class Contender:
             elif key == "deghost":
                 options = replace(options, deghost=DeghostSettings(mode=text))  # type: ignore[arg-type]
             elif key == "tone_map":
-                check_operator(text)
                 options = replace(options, tone_map=ToneMapSettings(operator=text))
             else:
                 own[key] = text
