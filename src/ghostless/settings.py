@@ -37,7 +37,6 @@ from typing import (
     Any,
     Literal,
     Union,
-    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -257,16 +256,20 @@ def check_settings(settings: Any, group: str = "") -> None:
 
     group: what these settings are called among others, for the message: `deghost.sensitivity`.
     """
-    for name, setting in settings_of(cast(Any, type(settings))).items():
+    for name, setting in settings_of(type(settings)).items():
         value = getattr(settings, name)
         if not setting._holds(value):
             setting = replace(setting, name=f"{group}.{name}") if group else setting
             raise setting._error(value)
 
 
-@cache
 def settings_of(settings_class: Any) -> Mapping[str, Setting]:
     """Every field of a settings dataclass by its name, in their order."""
+    return _settings_of(settings_class)
+
+
+@cache
+def _settings_of(settings_class: Any) -> Mapping[str, Setting]:
     hints = get_type_hints(settings_class, include_extras=True)
     told: dict[str, str] = {}
     for base in reversed(settings_class.__mro__):

@@ -85,12 +85,19 @@ ToneMap = Annotated[
         autocompletion=operators, help="Operator that brings a linear result to a display file."
     ),
 ]
-MethodWords = Annotated[
+Words = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Another setting of the method, as its page in docs/methods names it.",
+        help="Any setting by its name, see 'ghostless settings'; repeatable.",
+    ),
+]
+Quality = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|full|fast",
+        help="Run a network on every pixel or on a proxy, carried to full size.",
     ),
 ]
 Weights = Annotated[
