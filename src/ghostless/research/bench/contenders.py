@@ -21,7 +21,6 @@ from ...options import SHORT, FuseOptions, canonical, from_words
 from ...tone.operators import OPERATORS
 from .outside import OUTSIDE
 
-
 # What the benchmark itself decides for all who take part.
 _OF_THE_RUN = ("method", "stops", "stops_file", "hdr", "save_stages", "report")
 
