@@ -24,6 +24,7 @@ from .options import (
 )
 from .presets import PresetName, presets
 from .serve import serve
+from .settings import settings
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 from .words import (
     Align,
@@ -265,3 +266,6 @@ app.command()(export)
 
 
 app.command()(presets)
+
+
+app.command()(settings)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..methods import Method
     from ..options import FuseOptions
+    from ..presets import Preset
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,7 @@ def options_of(
         from ..presets import read_preset
 
         preset = read_preset(name)
-    values = {} if preset is None else preset.beside_method()
-    step = {"align": ("align.model", "none"), "deghost": ("deghost.mode", "off")}.get(
-        str(ctx.command.name)
-    )
-    values = {
-        name: value
-        for name, value in values.items()
-        # A preset never turns off the very step that a command is for.
-        if taken(name) and (name, value) != step
-    }
-    if {"stops", "stops_file"} & set(given):  # one source takes the other's place
-        values = {name: v for name, v in values.items() if name not in ("stops", "stops_file")}
+    values = {} if preset is None else _of_preset(ctx, preset, given, taken)
     line = {name: word for name, word in given.items() if not is_own(name)}
     values.update({name: word.read(None) for name, word in line.items()})
     options = with_values(base, values)
@@ -91,6 +81,25 @@ def options_of(
     own.update(_own_settings(method, {n: w for n, w in given.items() if is_own(n)}))
     options = with_values(options, {f"method.{n}": value for n, value in own.items()}, method)
     return Told(_settle(given, options, method, out), method)
+
+
+def _of_preset(
+    ctx: typer.Context,
+    preset: Preset,
+    given: Mapping[str, _Word],
+    taken: Callable[[str], bool],
+) -> dict[str, Any]:
+    """What of a preset's settings of the line holds for this command, beside what is given."""
+    # A preset never turns off the very step that a command is for.
+    steps = {"align": ("align.model", "none"), "deghost": ("deghost.mode", "off")}
+    step = steps.get(str(ctx.command.name))
+    sources = ("stops", "stops_file")  # one that is given takes the other's place
+    left_out = sources if set(sources) & set(given) else ()
+    return {
+        name: value
+        for name, value in preset.beside_method().items()
+        if taken(name) and (name, value) != step and name not in left_out
+    }
 
 
 @dataclass(frozen=True)
