@@ -191,3 +191,13 @@ def test_what_a_command_does_not_do_is_refused(photo: str, capsys: Any) -> None:
         line = capsys.readouterr().err
         assert f"--set {word.partition('=')[0]}: expected" in line
         assert "leave" in line
+
+
+def test_help_is_on_one_screen_the_daily_first(capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run(["fuse", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 45
+    titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Arguments:", "Daily:", "Photos:", "Fusing:", "Networks:", "Results:"]
+    assert any("--align" in line for line in lines[: lines.index("Photos:")])

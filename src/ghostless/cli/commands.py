@@ -13,6 +13,7 @@ from ..research.commands.export import export
 from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
 from .batch import batch
+from .grouped import GroupedCommand
 from .options import (
     OF_ALIGNING,
     OF_DEGHOSTING,
@@ -74,7 +75,7 @@ def _start(
         print(ctx.get_help())
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def fuse(
     ctx: typer.Context,
     files: Files,
@@ -83,12 +84,12 @@ def fuse(
         typer.Option(
             "--out",
             "-o",
-            help="File to write: .jpg .png .tif .webp .avif, or .exr .hdr .jxl for radiance.",
+            help="To write: .jpg .png .tif .webp .avif; .exr .hdr .jxl: radiance.",
         ),
     ],
     hdr: Annotated[
         bool,
-        typer.Option("--hdr", help="Make the .jpg (gain map) or .avif (PQ) shine on HDR displays."),
+        typer.Option("--hdr", help="Have a .jpg or .avif shine on HDR displays."),
     ] = False,
     preset: PresetName = None,
     method: MethodName = "auto",

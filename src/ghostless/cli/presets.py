@@ -31,7 +31,7 @@ PresetName = Annotated[
         is_eager=True,
         callback=_choose,
         autocompletion=preset_names,
-        help="Options for a kind of photograph, see 'ghostless presets'; those given here win.",
+        help="For a kind of photograph, see 'ghostless presets'.",
     ),
 ]
 

@@ -21,7 +21,7 @@ Stops = Annotated[
     str | None,
     typer.Option(
         metavar="A,B,...",
-        help="Exposure of each file in stops, in the order of the files: -2,0,2.",
+        help="Exposure of each file in stops, in their order: -2,0,2.",
     ),
 ]
 StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbers.")]
@@ -49,7 +49,7 @@ Wrap = Annotated[
     bool | None,
     typer.Option(
         "--wrap/--no-wrap",
-        help="The photos go all the way round, 360 degrees, or do not.",
+        help="The photos go all the way round, or do not.",
         show_default="as they say: GPano",
     ),
 ]
@@ -66,14 +66,14 @@ DeghostBy = Annotated[
     typer.Option(
         metavar="network|statistics",
         autocompletion=finders,
-        help="Find what moved by a small network, or by what noise and clipping explain.",
+        help="How to find what moved.",
     ),
 ]
 Reference = Annotated[
     str,
     typer.Option(
         metavar="auto|INDEX",
-        help="Frame whose geometry and moving things are kept, counted from 0, dark to bright.",
+        help="Frame to keep to, counted from 0, dark to bright.",
     ),
 ]
 MethodName = Annotated[
@@ -90,14 +90,14 @@ Words = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any setting by its name, see 'ghostless settings'; repeatable.",
+        help="Any of 'ghostless settings'; repeatable.",
     ),
 ]
 Quality = Annotated[
     str | None,
     typer.Option(
         metavar="auto|full|fast",
-        help="Run a network on every pixel or on a proxy, carried to full size.",
+        help="On every pixel, or on a proxy.",
     ),
 ]
 Weights = Annotated[
