@@ -59,32 +59,30 @@ def model_of(settings_class: type[Any], *leave_out: str) -> type[BaseModel]:
 
 
 def _type_of(setting: Setting) -> Any:
-    """A setting's type as pydantic checks it: with its range, or one of its names."""
+    """A setting's type; its range and late names are told in the schema and checked by itself."""
     limits = setting.range or Range()
-    bounds: dict[str, Any] = {
+    told: dict[str, Any] = {
         name: value
         for name, value in (
-            ("ge", limits.low),
-            ("le", limits.high),
-            ("gt", limits.above),
-            ("lt", limits.below),
+            ("minimum", limits.low),
+            ("maximum", limits.high),
+            ("exclusiveMinimum", limits.above),
+            ("exclusiveMaximum", limits.below),
         )
         if math.isfinite(value)
     }
-
-    def bounded(kind: Any) -> Any:
-        return Annotated[kind, Field(**bounds)] if bounds else kind
-
     kinds: list[Any] = []
     for kind in setting.kinds:
         if kind in (int, float):
-            kinds.append(bounded(kind))
+            kinds.append(Annotated[kind, Field(json_schema_extra=told)] if told else kind)
         elif kind is tuple:
-            kinds.append(Annotated[list[bounded(float)], Field(max_length=100)])  # type: ignore[misc]
-        elif kind is not Literal and not (kind is str and setting.names is not None):
+            kinds.append(Annotated[list[float], Field(max_length=100)])
+        elif kind is Literal:
+            kinds.append(Literal[setting.literals])
+        elif kind is str and setting.names is not None:
+            kinds.append(Annotated[str, Field(json_schema_extra={"enum": [*setting.choices]})])
+        else:
             kinds.append(kind)
-    if setting.choices:
-        kinds.append(Literal[setting.choices])
     return functools.reduce(operator.or_, kinds)
 
 
