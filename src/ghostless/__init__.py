@@ -155,7 +155,7 @@ _HOMES = {
     "SpaceError": "errors",
     "WeightsError": "errors",
     "assign_stops": "exposure.assign",
-    "choose_reference": "exposure.assign",
+    "choose_reference": "exposure.reference",
     "ReadSettings": "io.read",
     "read_bracket": "io.read",
     "read_frame": "io.read",
