@@ -21,7 +21,7 @@ FILES = {
 }
 # From the ground up; a room that is not named here is a face.
 FLOORS = (
-    ("errors",),
+    ("errors", "settings"),
     ("work",),
     ("bracket", "pixels"),
     ("report",),
@@ -32,6 +32,7 @@ FLOORS = (
     ("align",),
     ("methods",),
     ("tone",),
+    ("options",),
     ("pipeline", "unused"),
 )
 FACES, RESEARCH = len(FLOORS), len(FLOORS) + 1
@@ -42,7 +43,6 @@ STILL_LARGE = {
     "methods.lcndr",
     "research.train.chen_chuang",
     "cli.batch.batch",
-    "cli.commands.fuse",
     "research.train.chen_chuang.homography_phase",
 }
 MODULE_LINES, FUNCTION_LINES, LONG_LINES, LONG_FUNCTIONS = 500, 80, 50, 12

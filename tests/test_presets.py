@@ -111,7 +111,7 @@ def test_a_user_adds_presets_and_replaces_shipped_ones(own: Path, capsys: Captur
     write(own, "vfx", "depth = 32\n")
     assert cli.run(["presets", "--json"]) == 0
     found = {preset["name"]: preset for preset in json.loads(capsys.readouterr().out)}
-    assert found["church"]["options"] == {"tone_map": "drago", "reference": "1"}
+    assert found["church"]["options"] == {"tone_map": "drago", "reference": 1}
     assert found["church"]["summary"] == "Old stones"
     assert found["church"]["file"] == str(own / "church.toml")
     assert found["vfx"]["origin"] == "yours"
@@ -139,15 +139,15 @@ def test_without_a_home_the_shipped_ones_are_there(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ('algin = "none"', "unknown option 'algin': did you mean 'align'?"),
-        ('align = "homograpy"', "align: unknown value 'homograpy': did you mean 'homography'?"),
-        ('method = "mertns"', "method: unknown value 'mertns': did you mean 'mertens'?"),
+        ('algin = "none"', "unknown option 'algin': did you mean 'align'"),
+        ('align = "homograpy"', "found 'homograpy'; did you mean 'homography'?"),
+        ('method = "mertns"', "found 'mertns'; did you mean 'mertens'?"),
         ("method = 3", "method: expected one of auto, mertens"),
         ('crop = "yes"', "crop: expected true or false, found 'yes'"),
         ("jpeg-quality = 101", "jpeg-quality: expected a whole number from 1 to 100, found 101"),
         ("jpeg-quality = true", "jpeg-quality: expected a whole number"),
-        ("contrast = -1", "contrast: expected a number from 0 to 100, found -1"),
-        ("contrast = nan", "contrast: expected a number from 0 to 100"),
+        ("contrast = -1", "contrast: expected a number of 0 or more, found -1"),
+        ("contrast = nan", "contrast: expected a number of 0 or more, found nan"),
         ('reference = "first"', "reference: expected a whole number from 0 to 19"),
         ("device = 0", "device: expected text"),
         ("summary = 1", "expected summary to be text"),

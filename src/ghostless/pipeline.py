@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from . import __version__
-from .align import AlignSettings, align_bracket
+from .align import align_bracket
 from .bracket import MAX_FRAMES, Bracket, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .errors import OptionError, SpaceError, unknown_name
@@ -21,10 +21,9 @@ from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
 from .io.arrays import Channels, Photos, as_bracket, paths_in
 from .io.folder import check_folder, stage_saver, write_stack
-from .io.read import ReadSettings, read_bracket
+from .io.read import read_bracket
 from .io.shots import choose_shots
 from .io.write import (
-    WriteSettings,
     check_output,
     holds_transparency,
     space_of,
@@ -33,57 +32,16 @@ from .io.write import (
     write_text,
 )
 from .methods import Method, fuse_stack, get_method
+from .options import FuseOptions as FuseOptions
 from .pixels.color import Transfer
 from .report import Journal, Observer, Progress, Report, describe_frames, plain, with_strangers
-from .tone.light import Gains, check_gains, scale_light
+from .tone.light import scale_light
 from .tone.rendition import hdr_rendition
-from .tone.tonemap import ToneMapSettings, check_operator, tone_map
+from .tone.tonemap import ToneMapSettings, tone_map
 from .unused import check_unused
 from .work.spill import take_remarks
 
 StrPath = str | Path
-
-
-@dataclass(frozen=True)
-class FuseOptions:
-    """Everything a run can be told; the defaults suit hand-held brackets of moving scenes.
-
-    method: a name from the table, or "auto": mertens for display files, debevec for linear ones.
-    method_settings: the method's own settings dataclass; None for its defaults.
-    stops: exposure of each file in stops, in the order of the files; None to find out.
-    stops_file: a text file with those numbers; None to look for one beside the frames.
-    reference: index (from 0, dark to bright) of the frame whose geometry and moving things are
-        kept; None picks the frame that loses least.
-    hdr: whether a display file also holds what HDR displays show: .jpg becomes a gain-map JPEG,
-        whose first picture is the one without `hdr`, and .avif gets the PQ curve. Linear files are
-        HDR anyway.
-    gains: what the light of the result's red, green and blue is multiplied by (`light.scale_light`:
-        white stays white); None leaves it as it is.
-    save_stages: folder for the aligned frames, the deghosted frames and the masks.
-    report: JSON file that tells what was done.
-    """
-
-    method: str = "auto"
-    method_settings: Any = None
-    stops: tuple[float, ...] | None = None
-    stops_file: Path | None = None
-    reference: int | None = None
-    align: AlignSettings = field(default_factory=AlignSettings)
-    deghost: DeghostSettings = field(default_factory=DeghostSettings)
-    tone_map: ToneMapSettings = field(default_factory=ToneMapSettings)
-    read: ReadSettings = field(default_factory=ReadSettings)
-    write: WriteSettings = field(default_factory=WriteSettings)
-    hdr: bool = False
-    gains: Gains | None = None
-    save_stages: Path | None = None
-    report: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.stops is not None and self.stops_file is not None:
-            raise OptionError(
-                f"stops: expected one source of exposures, found numbers and {self.stops_file}; "
-                "leave out one of --stops and --stops-file"
-            )
 
 
 def fuse_files(
@@ -406,11 +364,8 @@ def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> 
     """Raise, before any work, what would keep the result from being written; choose the method."""
     check_frame_count(min(len(files), MAX_FRAMES))
     method = choose_method(options.method, target)
-    check_operator(options.tone_map.operator)
     check_unused(options, method, target)
     method.check_ready(options.method_settings)
-    if options.gains is not None:
-        check_gains(options.gains)
     check_output(target, options.write, files, hdr=options.hdr)
     _check_sidelines(files, options)
     return method
@@ -450,11 +405,8 @@ def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
                 "option out or use fuse_files"
             )
     method = choose_method(options.method, target)
-    check_operator(options.tone_map.operator)
     check_unused(options, method, target)
     method.check_ready(options.method_settings)
-    if options.gains is not None:
-        check_gains(options.gains)
     return method
 
 

@@ -18,7 +18,7 @@ from .tone.tonemap import ToneMapSettings
 
 if TYPE_CHECKING:
     from .methods import Method
-    from .pipeline import FuseOptions
+    from .options import FuseOptions
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Rule:
     of: str
     field: str
     why: Callable[[FuseOptions, Method, Path], str | None]
+
+    def covers(self, name: str) -> bool:
+        """Whether a setting's dotted name is this option's, or among them."""
+        return name == f"{self.of}.{self.field}" or (not self.field and name.startswith(self.of))
 
     def value(self, options: FuseOptions) -> Any:
         settings = getattr(options, self.of)

@@ -97,7 +97,7 @@ def test_later_passes_see_what_earlier_ones_brought_together():
     assert apart[2] < 0.5 * apart[1] < 0.5 * apart[0]
     once = homography_net.register_with(Oracle(first, rest), reference, frame, passes=1)
     assert not np.allclose(once.matrix, together, atol=0.5)
-    with pytest.raises(OptionError, match="passes: expected 1 to 20"):
+    with pytest.raises(OptionError, match="passes: expected a whole number from 1 to 20"):
         homography_net.HomographyNetSettings(passes=0)
 
 

@@ -95,6 +95,9 @@ def test_methods_are_read_with_their_settings() -> None:
     assert mapped.options(still=True).tone_map.operator == "reinhard"
     assert mapped.linear
     assert not clipped.linear
+    (finer,) = parse_contenders("mertens:deghost.sensitivity=2,overshoot=clip")
+    assert finer.options(still=False).deghost.sensitivity == 2
+    assert finer.options(still=False).method_settings.overshoot == "clip"
     still, moving = plain.options(still=True), plain.options(still=False)
     assert (still.align.model, still.deghost.mode) == ("none", "off")
     assert (moving.align.model, moving.deghost.mode) == ("auto", "auto")
@@ -108,7 +111,10 @@ def test_methods_are_read_with_their_settings() -> None:
         ("mertns", "did you mean 'mertens'"),
         ("enfuze", "did you mean 'enfuse'"),
         ("mertens:overshot=clip", "did you mean 'overshoot'"),
-        ("mertens:overshoot=gone", "expected overshoot"),
+        ("mertens:overshoot=gone", "method.overshoot: expected one of shoulder, clip"),
+        ("mertens:deghost.sensitivty=2", "did you mean 'deghost.sensitivity'"),
+        ("mertens:deghost.sensitivity=9", "expected a number from 0.25 to 4"),
+        ("mertens:method=debevec", "settings of fusing"),
         ("mertens:levels=many", "found 'many'"),
         ("mertens:clip", "name=value"),
         ("mertens:tone_map=reinhard", "linear output"),

@@ -164,7 +164,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tone_map": {"operator": "reinhart"}}, "did you mean 'reinhard'"),
     ({"stops": [1, 2]}, "expected 3 numbers"),
     ({"reference": 3}, "from 0 (darkest) to 2"),
-    ({"method_settings": {"contrast": -1}}, "contrast exponent of 0 or more"),
+    ({"method_settings": {"contrast": -1}}, "contrast: expected a number of 0 or more"),
     ({"method_settings": {"contrast": "much"}}, "settings of mertens: contrast"),
     ({"method_settings": {"colour": 1}}, "settings of mertens: colour"),
     ({"method": "chen-chuang", "method_settings": {"weights": "/etc/passwd"}}, "weights: files"),

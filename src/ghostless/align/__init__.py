@@ -18,15 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 
 from ..bracket import Bracket, Frame, Mask, Registration, Stack
-from ..errors import BracketError, OptionError, unknown_name
+from ..errors import BracketError
 from ..exposure.assign import assign_stops
 from ..exposure.reference import choose_reference
 from ..io.arrays import Photos
+from ..settings import Range, check_settings
 from ..work.spill import empty
 from .cascade import Pair, describe, estimate_chained, estimate_motion
 from .flow import Flow, residual_flow, to_full_flow
@@ -65,13 +66,10 @@ class AlignSettings:
 
     model: AlignModel = "auto"
     crop: bool = False
-    proxy_pixels: int = 1_500_000
+    proxy_pixels: Annotated[int, Range(10_000)] = 1_500_000
 
     def __post_init__(self) -> None:
-        if self.model not in get_args(AlignModel):
-            raise unknown_name("alignment", self.model, get_args(AlignModel))
-        if self.proxy_pixels < 10_000:
-            raise OptionError(f"expected proxy_pixels of at least 10000, found {self.proxy_pixels}")
+        check_settings(self, "align")
 
 
 def _alone(note: str) -> Registration:

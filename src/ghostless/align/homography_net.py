@@ -9,17 +9,17 @@ bitmaps of the two frames differ less after it than before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Registration
-from ..errors import OptionError
 from ..nn.settings import NetworkSettings, needs_networks_extra
 from ..nn.weights import has_weights
 from ..pixels import color
+from ..settings import Range, check_settings
 
 # Later passes change the answer by less than a pixel.
 PASSES = 3
@@ -40,12 +40,10 @@ class HomographyNetSettings(NetworkSettings):
     passes: how often it looks; the paper's network does once.
     """
 
-    passes: int = PASSES
+    passes: Annotated[int, Range(1, 20)] = PASSES
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.passes <= 20:
-            raise OptionError(f"passes: expected 1 to 20, found {self.passes}")
+        check_settings(self)
 
 
 def register_by_network(

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from ..errors import GhostlessError, OptionError, OutputError
+from ..errors import GhostlessError, OutputError
 from ..io.write import check_output
 from ..methods import METHODS
 from ..pipeline import FuseOptions, choose_method
 from ..pixels.stripes import core_count
+from ..settings import Range, check_settings
 from ..work.memory import available_bytes, fusing_bytes
 from .journal import JOURNAL_NAME, BatchJournal, key_of
 from .photos import Folder
@@ -39,15 +40,12 @@ class RunSettings:
     cluster: "local", "auto" or the address of a Ray cluster; None for processes of this machine.
     """
 
-    jobs: int | None = None
-    memory_bytes: int | None = None
+    jobs: Annotated[int, Range(1)] | None = None
+    memory_bytes: Annotated[int, Range(1)] | None = None
     cluster: str | None = None
 
     def __post_init__(self) -> None:
-        if self.jobs is not None and self.jobs < 1:
-            raise OptionError(f"jobs: expected at least 1 bracket at a time, found {self.jobs}")
-        if self.memory_bytes is not None and self.memory_bytes < 1:
-            raise OptionError(f"memory: expected some, found {self.memory_bytes} bytes")
+        check_settings(self, "batch")
 
 
 @dataclass(frozen=True)

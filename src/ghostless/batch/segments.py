@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Final
+from typing import Annotated, Final
 
 from ..bracket import MAX_FRAMES, MIN_FRAMES
-from ..errors import OptionError
+from ..settings import Range, check_settings
 from .order import ALIKE, UNLIKE, Evidence, Pair, Photo, Pixels, differ, surplus_stops
 from .patterns import (
     CLEAR_STOPS,
@@ -63,17 +62,11 @@ class GroupSettings:
     max_gap_seconds: idle time between two photos that no bracket has, whatever else it looks like.
     """
 
-    size: int | None = None
-    max_gap_seconds: float = 60.0
+    size: Annotated[int, Range(MIN_FRAMES, MAX_FRAMES)] | None = None
+    max_gap_seconds: Annotated[float, Range(above=0)] = 60.0
 
     def __post_init__(self) -> None:
-        if self.size is not None and not MIN_FRAMES <= self.size <= MAX_FRAMES:
-            raise OptionError(
-                f"size: expected {MIN_FRAMES} to {MAX_FRAMES} photos in a bracket, "
-                f"found {self.size}"
-            )
-        if not (math.isfinite(self.max_gap_seconds) and self.max_gap_seconds > 0):
-            raise OptionError(f"max gap: expected seconds above 0, found {self.max_gap_seconds}")
+        check_settings(self, "batch")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
-from .options import method_settings, options_from, settle
+from .options import NOT_OF_BATCH, options_of
 from .presets import PresetName
 from .show import Bars, print_json
 from .words import (
@@ -26,11 +25,12 @@ from .words import (
     Json,
     MaxPixels,
     MethodName,
-    MethodWords,
+    Quality,
     Quiet,
     Reference,
     ToneMap,
     Weights,
+    Words,
     Wrap,
 )
 
@@ -106,9 +106,10 @@ def batch(
     hdr: Annotated[
         bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")
     ] = False,
+    quality: Quality = None,
     weights: Weights = None,
     device: Device = None,
-    words: MethodWords = None,
+    words: Words = None,
     jpeg_quality: JpegQuality = 95,
     depth: Depth = None,
     overwrite: Annotated[
@@ -123,9 +124,6 @@ def batch(
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
     start = time.monotonic()
-    options = options_from(
-        None, None, max_pixels, reference, align, crop, deghost, deghost_by, wrap
-    )
     from ..work.pool import start_server
 
     start_server()  # it loads its libraries while this process loads what it needs
@@ -136,24 +134,12 @@ def batch(
     from ..batch.summary import Summary, account
     from ..io.encode import FORMAT_BY_SUFFIX
     from ..io.write import WriteSettings, check_output, write_text
-    from ..pipeline import choose_method
-    from ..tone.tonemap import ToneMapSettings
 
     suffix = f".{format.lower().removeprefix('.')}"
     if suffix not in FORMAT_BY_SUFFIX:
         known = [name.removeprefix(".") for name in FORMAT_BY_SUFFIX]
         raise OptionError(f"--format: expected one of {', '.join(known)}, found {format!r}")
-    known_method = choose_method(method, Path(f"name{suffix}"))
-    wanted = {k: v for k, v in (("weights", weights), ("device", device)) if v is not None}
-    options = replace(
-        options,
-        method=method,
-        method_settings=method_settings(known_method, wanted, preset, words),
-        tone_map=ToneMapSettings(operator=tone_map),
-        write=replace(options.write, quality=jpeg_quality, depth=depth, overwrite=overwrite),
-        hdr=hdr,
-    )
-    options = settle(ctx, options, known_method, Path(f"name{suffix}"))
+    options = options_of(ctx, Path(f"name{suffix}"), but=NOT_OF_BATCH).options
     memory_bytes = None if memory_gb is None else int(memory_gb * 1e9)
     settings = RunSettings(jobs=jobs, memory_bytes=memory_bytes, cluster=cluster)
     grouping = GroupSettings(size=size)

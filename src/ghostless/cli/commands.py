@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,16 +14,19 @@ from ..research.commands.export import export
 from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
 from .batch import batch
+from .grouped import GroupedCommand
 from .options import (
+    OF_ALIGNING,
+    OF_DEGHOSTING,
+    OF_READING,
     check_deghosting,
     check_no_photo_at,
     expand,
-    method_settings,
-    options_from,
-    settle,
+    options_of,
 )
 from .presets import PresetName, presets
 from .serve import serve
+from .settings import settings
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 from .words import (
     Align,
@@ -38,9 +40,9 @@ from .words import (
     Json,
     MaxPixels,
     MethodName,
-    MethodWords,
     OutFolder,
     Overwrite,
+    Quality,
     Quiet,
     Reference,
     ReportFile,
@@ -48,6 +50,7 @@ from .words import (
     StopsFile,
     ToneMap,
     Weights,
+    Words,
     Wrap,
 )
 
@@ -73,7 +76,7 @@ def _start(
         print(ctx.get_help())
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def fuse(
     ctx: typer.Context,
     files: Files,
@@ -82,12 +85,12 @@ def fuse(
         typer.Option(
             "--out",
             "-o",
-            help="File to write: .jpg .png .tif .webp .avif, or .exr .hdr .jxl for radiance.",
+            help="To write: .jpg .png .tif .webp .avif; .exr .hdr .jxl: radiance.",
         ),
     ],
     hdr: Annotated[
         bool,
-        typer.Option("--hdr", help="Make the .jpg (gain map) or .avif (PQ) shine on HDR displays."),
+        typer.Option("--hdr", help="Have a .jpg or .avif shine on HDR displays."),
     ] = False,
     preset: PresetName = None,
     method: MethodName = "auto",
@@ -109,16 +112,10 @@ def fuse(
     well_exposedness: Annotated[
         float | None, typer.Option(help="Weight of mid-tones (mertens).")
     ] = None,
-    quality: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|full|fast",
-            help="Run a network on every pixel or on a proxy, carried to full size.",
-        ),
-    ] = None,
+    quality: Quality = None,
     weights: Weights = None,
     device: Device = None,
-    words: MethodWords = None,
+    words: Words = None,
     jpeg_quality: JpegQuality = 95,
     depth: Depth = None,
     overwrite: Overwrite = False,
@@ -132,42 +129,9 @@ def fuse(
     as_json: Json = False,
 ) -> None:
     """Fuse the photos of one bracket into one picture."""
-    options = options_from(
-        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by, wrap
-    )
-    from ..pipeline import choose_method, fuse_files
-    from ..tone.tonemap import ToneMapSettings
+    from ..pipeline import fuse_files
 
-    wanted = {
-        name: value
-        for name, value in (
-            ("contrast", contrast),
-            ("saturation", saturation),
-            ("well_exposedness", well_exposedness),
-            ("quality", quality),
-            ("weights", weights),
-            ("device", device),
-        )
-        if value is not None
-    }
-    write = replace(
-        options.write,
-        quality=jpeg_quality,
-        depth=depth,
-        overwrite=overwrite,
-    )
-    chosen = choose_method(method, out)
-    options = replace(
-        options,
-        method=method,
-        method_settings=method_settings(chosen, wanted, preset, words),
-        tone_map=ToneMapSettings(operator=tone_map),
-        write=write,
-        hdr=hdr,
-        save_stages=save_stages,
-        report=report,
-    )
-    options = settle(ctx, options, chosen, out)
+    options = options_of(ctx, out).options
     check_no_photo_at(out, files)
     with Bars(quiet) as bars:
         photos, remarks = expand(files, out)
@@ -177,6 +141,7 @@ def fuse(
 
 @app.command()
 def align(
+    ctx: typer.Context,
     files: Files,
     out: OutFolder,
     preset: PresetName = None,
@@ -186,6 +151,7 @@ def align(
     crop: Crop = False,
     wrap: Wrap = None,
     reference: Reference = "auto",
+    words: Words = None,
     overwrite: Overwrite = False,
     report: ReportFile = None,
     max_pixels: MaxPixels = None,
@@ -193,10 +159,9 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket as TIFF files."""
-    options = options_from(stops, stops_file, max_pixels, reference, align, crop, "off", wrap=wrap)
     from ..pipeline import align_files
 
-    options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
+    options = options_of(ctx, takes=OF_ALIGNING).options
     with Bars(quiet) as bars:
         photos, remarks = expand(files)
         done = align_files(photos, out, options, progress=bars, remarks=remarks)
@@ -220,6 +185,7 @@ def deghost(
     deghost: Deghost = "on",
     deghost_by: DeghostBy = "network",
     reference: Reference = "auto",
+    words: Words = None,
     overwrite: Overwrite = False,
     report: ReportFile = None,
     max_pixels: MaxPixels = None,
@@ -227,13 +193,12 @@ def deghost(
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket with the ghosts gone, as TIFF files."""
-    check_deghosting(deghost)
-    options = options_from(
-        stops, stops_file, max_pixels, reference, align, crop, deghost, deghost_by, wrap
-    )
-    from ..pipeline import deghost_files
+    from ..deghost import DeghostSettings
+    from ..pipeline import FuseOptions, deghost_files
 
-    options = replace(options, write=replace(options.write, overwrite=overwrite), report=report)
+    base = FuseOptions(deghost=DeghostSettings(mode="on"))
+    options = options_of(ctx, takes=OF_DEGHOSTING, base=base).options
+    check_deghosting(options)
     with Bars(quiet) as bars:
         photos, remarks = expand(files)
         done = deghost_files(photos, out, options, masks=masks, progress=bars, remarks=remarks)
@@ -242,6 +207,7 @@ def deghost(
 
 @app.command()
 def info(
+    ctx: typer.Context,
     files: Files,
     stops: Stops = None,
     stops_file: StopsFile = None,
@@ -249,9 +215,10 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Print the bracket: each file's exposure and where it is known from, and the reference."""
-    options = options_from(stops, stops_file, max_pixels)
     from ..exposure.reference import choose_reference
     from ..pipeline import prepare_files
+
+    options = options_of(ctx, takes=OF_READING).options
 
     photos, remarks = expand(files)
     bracket = prepare_files(photos, options, remarks)
@@ -317,3 +284,6 @@ app.command()(export)
 
 
 app.command()(presets)
+
+
+app.command()(settings)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BracketError, FileReadError, OptionError
 
@@ -15,58 +15,159 @@ if TYPE_CHECKING:
     import typer
 
     from ..methods import Method
-    from ..pipeline import FuseOptions
+    from ..options import FuseOptions
+    from ..presets import Preset
 
 
-def options_from(
-    stops: str | None,
-    stops_file: Path | None,
-    max_pixels: int | None,
-    reference: str = "auto",
-    align: str = "auto",
-    crop: bool = False,
-    deghost: str = "auto",
-    deghost_by: str = "network",
-    wrap: bool | None = None,
-) -> FuseOptions:
-    """Turn the words that commands share into options; the settings check themselves."""
-    numbers = None if stops is None else _parse_stops(stops)
-    index = _parse_reference(reference)
+@dataclass(frozen=True)
+class Told:
+    """What a command was told, by dotted names.
 
-    from ..align import AlignSettings
-    from ..deghost import DeghostSettings
-    from ..io.read import ReadSettings
-    from ..pipeline import FuseOptions
-
-    return FuseOptions(
-        stops=numbers,
-        stops_file=stops_file,
-        reference=index,
-        align=AlignSettings(model=cast(Any, align), crop=crop),
-        deghost=DeghostSettings(mode=cast(Any, deghost), by=cast(Any, deghost_by)),
-        read=ReadSettings(wrap=wrap)
-        if max_pixels is None
-        else ReadSettings(max_pixels=max_pixels, wrap=wrap),
-    )
-
-
-def settle(ctx: typer.Context, options: FuseOptions, method: Method, out: Path) -> FuseOptions:
-    """Refuse what was given and would do nothing; leave out what of a preset would do nothing.
-
-    method: that will fuse. out: the file that will be written, or one like those.
+    options: to run with. method: that will fuse, None where nothing is fused.
     """
-    from ..unused import unused_options, without_unused
 
-    for name, why in unused_options(options, method, out).items():
-        # "auto" asks for nothing.
-        if is_given(ctx, name) and ctx.params[name] != "auto":
-            raise OptionError(f"--{name.replace('_', '-')}: {why}")
+    options: FuseOptions
+    method: Method | None
+
+
+# What the commands take that write frames, or none; a group stands for all of its settings.
+OF_READING = ("stops", "stops_file", "read")
+OF_ALIGNING = (*OF_READING, "reference", "report", "align", "write.overwrite")
+OF_DEGHOSTING = (*OF_ALIGNING, "deghost")
+# Of a folder, in which brackets tell their own exposures.
+NOT_OF_BATCH = ("stops", "stops_file", "report", "save_stages", "gains")
+
+
+def options_of(
+    ctx: typer.Context,
+    out: Path | None = None,
+    *,
+    takes: Sequence[str] | None = None,
+    but: Sequence[str] = (),
+    base: FuseOptions | None = None,
+) -> Told:
+    """Turn what stands on the command line, and in a preset, into options.
+
+    What is given wins over a preset; what a preset sets and this run cannot use is left out.
+    out: the file that will be written, or one like those; None where nothing is fused. takes: names
+    or groups of the settings that the command has, None for all; but: those that it has not. base:
+    the command's defaults.
+    Raises OptionError for wrong values, for what is given twice, and for what would do nothing.
+    """
+    from ..options import FuseOptions, is_own, with_values
+    from ..pipeline import choose_method
+
+    def taken(name: str) -> bool:
+        groups = (name, name.partition(".")[0])
+        if any(group in but for group in groups):
+            return False
+        return takes is None or any(group in takes for group in groups)
+
+    base = base or FuseOptions()
+    given = _given(ctx, taken)
+    preset = None
+    if (name := ctx.params.get("preset")) is not None:
+        from ..presets import read_preset
+
+        preset = read_preset(name)
+    values = {} if preset is None else _of_preset(ctx, preset, given, taken)
+    line = {name: word for name, word in given.items() if not is_own(name)}
+    values.update({name: word.read(None) for name, word in line.items()})
+    options = with_values(base, values)
+    if out is None:
+        return Told(options, None)
+    method = choose_method(options.method, out)
+    own = {} if preset is None else preset.for_method(method)
+    own.update(_own_settings(method, {n: w for n, w in given.items() if is_own(n)}))
+    options = with_values(options, {f"method.{n}": value for n, value in own.items()}, method)
+    return Told(_settle(given, options, method, out), method)
+
+
+def _of_preset(
+    ctx: typer.Context,
+    preset: Preset,
+    given: Mapping[str, _Word],
+    taken: Callable[[str], bool],
+) -> dict[str, Any]:
+    """What of a preset's settings of the line holds for this command, beside what is given."""
+    # A preset never turns off the very step that a command is for.
+    steps = {"align": ("align.model", "none"), "deghost": ("deghost.mode", "off")}
+    step = steps.get(str(ctx.command.name))
+    sources = ("stops", "stops_file")  # one that is given takes the other's place
+    left_out = sources if set(sources) & set(given) else ()
+    return {
+        name: value
+        for name, value in preset.beside_method().items()
+        if taken(name) and (name, value) != step and name not in left_out
+    }
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A value as it was given. written: how, "--crop" or "--set align.crop"; text, or a value."""
+
+    name: str
+    written: str
+    value: Any
+
+    def read(self, method: Method | None) -> Any:
+        from ..methods import METHODS
+        from ..options import setting_named, value_from_text
+
+        setting = setting_named(self.name, method or METHODS["mertens"])
+        if isinstance(self.value, str):
+            return value_from_text(setting, self.value, self.written)
+        replace(setting, name=self.written).check(self.value)
+        return self.value
+
+
+def _given(ctx: typer.Context, taken: Callable[[str], bool]) -> dict[str, _Word]:
+    """Flags and words of --set that stand on the command line, by dotted name."""
+    from ..methods import METHODS
+    from ..options import ALIASES, is_own, line_settings, pairs_of, setting_named
+
+    found: dict[str, _Word] = {}
+    for parameter, value in ctx.params.items():
+        name = ALIASES.get(parameter, parameter)
+        known = is_own(name) or name in line_settings()
+        if known and taken(name) and is_given(ctx, parameter):
+            written = "--" + parameter.replace("_", "-")
+            found[name] = _Word(name, written, str(value) if isinstance(value, Path) else value)
+    for name, text in pairs_of(ctx.params.get("words") or (), "--set").items():
+        if not is_own(name):
+            setting_named(name, METHODS["mertens"])  # raises for none of this name
+        if not taken(name):
+            raise OptionError(
+                f"--set {name}: expected a setting that 'ghostless {ctx.command.name}' uses, found "
+                "one that would do nothing; leave it out"
+            )
+        if name in found:
+            raise OptionError(
+                f"--set {name}: expected each setting once, found {found[name].written} too; "
+                "leave one of both out"
+            )
+        found[name] = _Word(name, f"--set {name}", text)
+    return found
+
+
+def _settle(
+    given: Mapping[str, _Word], options: FuseOptions, method: Method, out: Path
+) -> FuseOptions:
+    """Refuse what was given and would do nothing; leave out what of a preset would do nothing."""
+    from ..unused import RULES, unused_options, without_unused
+
+    unused = unused_options(options, method, out)
+    for rule in RULES:
+        for name, word in given.items():
+            # "auto" asks for nothing.
+            if rule.option in unused and rule.covers(name) and word.value != "auto":
+                raise OptionError(f"{word.written}: {unused[rule.option]}")
     return without_unused(options, method, out)
 
 
-def check_deghosting(deghost: str) -> None:
+def check_deghosting(options: FuseOptions) -> None:
     """Raise OptionError where the command for deghosting is told to do none."""
-    if deghost == "off":
+    if options.deghost.mode == "off":
         raise OptionError(
             "--deghost: expected 'auto' or 'on', found 'off', which leaves nothing to do; "
             "the frames without it are written by 'ghostless align'"
@@ -79,103 +180,45 @@ def is_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _parse_stops(text: str) -> tuple[float, ...]:
-    """Read "-2,0,2" or "-2/3, 0, +2/3" as stops; raise OptionError for anything else."""
-    words = text.replace(",", " ").split()
-    if len(words) > 1 and all(re.fullmatch(r"1/\d+", word) for word in words):
-        raise OptionError(
-            f"--stops: expected exposures in stops such as -2,0,2, found shutter times: {text!r}; "
-            "twice the time is one stop more"
-        )
-    try:
-        return tuple(float(Fraction(word)) for word in words)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise OptionError(
-            f"--stops: expected numbers with commas such as -2,0,2, found {text!r}; "
-            "give one number for each file, in the order of the files"
-        ) from None
-
-
-def _parse_reference(text: str) -> int | None:
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise OptionError(
-            f"--reference: expected 'auto' or a frame's number counted from 0 (darkest), "
-            f"found {text!r}"
-        ) from None
-
-
 # Where formats without Exif say which program made them.
 _SIGNED_BYTES = 65_536
 _OF_NETWORKS = ("quality", "weights", "device")
 
 
-def method_settings(
-    method: Method,
-    wanted: dict[str, Any],
-    preset: str | None = None,
-    words: Sequence[str] | None = None,
-) -> Any:
-    """Build a method's settings from the options given and a preset's; None where none was.
+def _own_settings(method: Method, given: Mapping[str, _Word]) -> dict[str, Any]:
+    """A method's own settings as they were given, by their own names."""
+    found: dict[str, Any] = {}
+    for name, word in given.items():
+        field = name.partition(".")[2]
+        if not word.written.startswith("--set"):
+            _check_flag(method, field, word)
+        if field in found:
+            raise OptionError(f"{word.written}: expected each setting once, found it twice")
+        found[field] = word.read(method)
+    return found
 
-    What is given wins; settings of the preset that the method does not have are left out.
-    words: NAME=VALUE of further settings, none of which may be given as an option too.
-    """
-    from_preset: dict[str, Any] = {}
-    if preset is not None:
-        from ..presets import read_preset
 
-        from_preset = read_preset(preset).for_method(method)
-    if not wanted and not from_preset and not words:
-        return None
-    if str(wanted.get("quality", "")).isdecimal():
+def _check_flag(method: Method, field: str, word: _Word) -> None:
+    """Say where a flag belongs that a method's settings do not have."""
+    if field == "quality" and str(word.value).isdecimal():
         raise OptionError(
-            f"--quality: expected auto, full or fast, for a network, found {wanted['quality']!r}; "
+            f"--quality: expected auto, full or fast, for a network, found {word.value!r}; "
             "the quality of a JPEG is --jpeg-quality"
         )
-    settings_class = method.load()[1]
-    for name in wanted:
-        if name not in settings_class.__dataclass_fields__:
-            option = "--" + name.replace("_", "-")
-            if name in _OF_NETWORKS:
-                from ..methods import METHODS
+    if field in method.load()[1].__dataclass_fields__:
+        return
+    if field in _OF_NETWORKS:
+        from ..methods import METHODS
 
-                networks = ", ".join(m.name for m in METHODS.values() if m.needs_torch)
-                raise OptionError(
-                    f"{option}: expected a method that is a network, found {method.name!r}; "
-                    f"leave the option out or use --method with one of {networks}"
-                )
-            raise OptionError(
-                f"{option}: expected a method with this setting, found {method.name!r} "
-                "which has none; leave the option out or use --method mertens"
-            )
-    from ..methods.from_words import values_from_words
-
-    further = values_from_words(method, _pairs(words or ()))
-    for name in further:
-        if name in wanted:
-            raise OptionError(
-                f"--set {name}: expected each setting once, found --{name.replace('_', '-')} too; "
-                "leave one of both out"
-            )
-    return settings_class(**{**from_preset, **wanted, **further})
-
-
-def _pairs(words: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE as names with - for _ or without, and text."""
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise OptionError(f"--set: expected NAME=VALUE, found {word!r}")
-        key = name.strip().replace("-", "_")
-        if key in pairs:
-            raise OptionError(f"--set {key}: expected each setting once, found it twice")
-        pairs[key] = value.strip()
-    return pairs
+        networks = ", ".join(m.name for m in METHODS.values() if m.needs_torch)
+        raise OptionError(
+            f"{word.written}: expected a method that is a network, found {method.name!r}; "
+            f"leave the option out or use --method with one of {networks}"
+        )
+    raise OptionError(
+        f"{word.written}: expected a method with this setting, found {method.name!r} "
+        "which has none; leave the option out or use --method mertens"
+    )
 
 
 def check_no_photo_at(out: Path, files: Sequence[Path]) -> None:

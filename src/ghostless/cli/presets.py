@@ -12,21 +12,14 @@ from .words import Json
 
 
 def _choose(ctx: typer.Context, value: str | None) -> str | None:
-    """Make a preset's options the defaults of the command: what is given still wins.
-
-    A preset never turns off the very step that a command is for.
-    """
+    """Make the command's defaults what a preset says of folders; `options_of` does the rest."""
     if value is None or ctx.resilient_parsing:
         return value
     from ..presets import read_preset
 
     known = {parameter.name for parameter in ctx.command.params}
-    step = ctx.command.name
-    ctx.default_map = {
-        name: setting
-        for name, setting in read_preset(value).beside_method().items()
-        if name in known and not (name == step and setting in ("none", "off"))
-    }
+    found = read_preset(value).of_batch()
+    ctx.default_map = {name: setting for name, setting in found.items() if name in known}
     return value
 
 
@@ -38,7 +31,7 @@ PresetName = Annotated[
         is_eager=True,
         callback=_choose,
         autocompletion=preset_names,
-        help="Options for a kind of photograph, see 'ghostless presets'; those given here win.",
+        help="For a kind of photograph, see 'ghostless presets'.",
     ),
 ]
 
@@ -62,4 +55,4 @@ def presets(as_json: Json = False) -> None:
 def _in_toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else f"{value:g}"
+    return f"{value:g}" if isinstance(value, int | float) else f'"{value}"'

@@ -21,7 +21,7 @@ Stops = Annotated[
     str | None,
     typer.Option(
         metavar="A,B,...",
-        help="Exposure of each file in stops, in the order of the files: -2,0,2.",
+        help="Exposure of each file in stops, in their order: -2,0,2.",
     ),
 ]
 StopsFile = Annotated[Path | None, typer.Option(help="Text file with those numbers.")]
@@ -49,7 +49,7 @@ Wrap = Annotated[
     bool | None,
     typer.Option(
         "--wrap/--no-wrap",
-        help="The photos go all the way round, 360 degrees, or do not.",
+        help="The photos go all the way round, or do not.",
         show_default="as they say: GPano",
     ),
 ]
@@ -66,14 +66,14 @@ DeghostBy = Annotated[
     typer.Option(
         metavar="network|statistics",
         autocompletion=finders,
-        help="Find what moved by a small network, or by what noise and clipping explain.",
+        help="How to find what moved.",
     ),
 ]
 Reference = Annotated[
     str,
     typer.Option(
         metavar="auto|INDEX",
-        help="Frame whose geometry and moving things are kept, counted from 0, dark to bright.",
+        help="Frame to keep to, counted from 0, dark to bright.",
     ),
 ]
 MethodName = Annotated[
@@ -85,12 +85,19 @@ ToneMap = Annotated[
         autocompletion=operators, help="Operator that brings a linear result to a display file."
     ),
 ]
-MethodWords = Annotated[
+Words = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Another setting of the method, as its page in docs/methods names it.",
+        help="Any of 'ghostless settings'; repeatable.",
+    ),
+]
+Quality = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|full|fast",
+        help="On every pixel, or on a proxy.",
     ),
 ]
 Weights = Annotated[

@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 
 from ..bracket import Frame, Stack
-from ..errors import OptionError
 from ..exposure.stack import as_stack
 from ..io.arrays import Photos
 from ..pixels.seam import folded, unrolled
 from ..pixels.stripes import Progress, part
+from ..settings import Range, check_settings
 from ..work.spill import trim
 from .agreement import AgreementNetwork
 from .detect import Prediction, disagreement, predict
@@ -43,8 +43,6 @@ __all__ = ["DeghostSettings", "deghost_stack"]
 
 Mode = Literal["auto", "on", "off"]
 Finder = Literal["network", "statistics"]
-_MODES = ("auto", "on", "off")
-_FINDERS = ("network", "statistics")
 # Less than this share of the picture is not worth touching on "auto".
 _SMALLEST_SHARE = 2e-4
 # Where more than this is to be replaced, the thresholds are doubted before the photo is.
@@ -65,36 +63,19 @@ class DeghostSettings:
         found, "off" nothing.
     by: what finds: "network", which has learnt what cameras do, or "statistics", which weigh noise,
         clipping and half a pixel of shift by rules.
-    sensitivity: above 1 finds fainter ghosts and mistakes more noise for them; 0.25 to 4.
+    sensitivity: above 1 finds fainter ghosts and mistakes more noise for them.
     feather_pixels: softness of the transition at the edges of what is replaced, on the proxy.
     proxy_pixels: size in pixels to which frames are reduced for finding ghosts.
     """
 
     mode: Mode = "auto"
     by: Finder = "network"
-    sensitivity: float = 1.0
-    feather_pixels: float = 1.5
-    proxy_pixels: int = 1_500_000
+    sensitivity: Annotated[float, Range(0.25, 4)] = 1.0
+    feather_pixels: Annotated[float, Range(0, 50)] = 1.5
+    proxy_pixels: Annotated[int, Range(4096)] = 1_500_000
 
     def __post_init__(self) -> None:
-        if self.mode not in _MODES:
-            raise OptionError(f"deghost: expected one of {', '.join(_MODES)}, found {self.mode!r}")
-        if self.by not in _FINDERS:
-            raise OptionError(
-                f"deghost by: expected one of {', '.join(_FINDERS)}, found {self.by!r}"
-            )
-        if not 0.25 <= self.sensitivity <= 4:
-            raise OptionError(
-                f"deghost: expected a sensitivity from 0.25 to 4, found {self.sensitivity}"
-            )
-        if not 0 <= self.feather_pixels <= 50:
-            raise OptionError(
-                f"deghost: expected 0 to 50 feather_pixels, found {self.feather_pixels}"
-            )
-        if self.proxy_pixels < 4096:
-            raise OptionError(
-                f"deghost: expected at least 4096 proxy_pixels, found {self.proxy_pixels}"
-            )
+        check_settings(self, "deghost")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from ..bracket import Bracket, Frame, Fused, Mask, Metadata, Window, check_frame
 from ..errors import BracketError, FileReadError, GhostlessError
 from ..pixels import color
 from ..pixels.holes import fill_holes
+from ..settings import Open, Range, check_settings
 from ..work.spill import settled
 from . import icc
 from .colours import HLG
@@ -54,9 +55,12 @@ class ReadSettings:
         left one's neighbour; None for what they say of themselves (GPano).
     """
 
-    max_pixels: int = 400_000_000
-    white_balance: tuple[float, float, float, float] | None = None
-    wrap: bool | None = None
+    max_pixels: Annotated[int, Range(1)] = 400_000_000
+    white_balance: Annotated[tuple[float, float, float, float] | None, Range(above=0)] = None
+    wrap: Annotated[bool | None, Open("auto")] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self, "read")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Mask, Metadata, Space
 from ..errors import OptionError, OutputError, unknown_name
+from ..settings import Range, check_settings
 from ..work.spill import trim
 from . import icc
 from .atomic import (
@@ -49,19 +50,18 @@ _DEPTH_OF_TYPE: Final = {"uint8": 8, "uint16": 16, "float32": 32}
 class WriteSettings:
     """How results are written.
 
-    quality: 1..100 for JPEG, WebP and AVIF.
+    quality: of JPEG, WebP and AVIF files.
     depth: bits per sample; None for the format's default (8; AVIF for HDR displays 10; OpenEXR and
         JPEG XL 16, half floats, or 32 where the picture exceeds their range).
     overwrite: whether an existing file may be replaced; an input never is.
     """
 
-    quality: int = 95
-    depth: int | None = None
+    quality: Annotated[int, Range(1, 100)] = 95
+    depth: Annotated[int, Range(8, 32)] | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise OptionError(f"quality: expected 1 to 100, found {self.quality}")
+        check_settings(self, "write")
 
 
 def format_of(path: StrPath) -> OutputFormat:

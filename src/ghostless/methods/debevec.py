@@ -17,17 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Stack
-from ..errors import OptionError
 from ..exposure.response import Response, ResponseChoice, find_response
 from ..pixels import color
 from ..pixels.stripes import STRIPE_PIXELS, Progress, for_each_stripe
+from ..settings import check_settings
 from ..work.spill import empty
 
 Weighting = Literal["noise", "hat"]
@@ -68,12 +68,7 @@ class DebevecSettings:
     weighting: Weighting = "noise"
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("response", self.response, get_args(ResponseChoice)),
-            ("weighting", self.weighting, get_args(Weighting)),
-        ):
-            if value not in known:
-                raise OptionError(f"expected a {name} out of {', '.join(known)}, found {value!r}")
+        check_settings(self)
 
 
 def fuse(

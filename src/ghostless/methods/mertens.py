@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite, sqrt
-from typing import Literal
+from math import ceil, sqrt
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Stack
-from ..errors import OptionError
 from ..pixels import color
 from ..pixels.pyramid import Plane, level_count
 from ..pixels.stripes import Progress, for_each_stripe, stripes
+from ..settings import Range, check_settings
 from ..work.spill import trim
 from .exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
 
@@ -43,28 +43,15 @@ class MertensSettings:
         (Hessel, IPOL 2018, uses 1), in place of `overshoot`; 0 for not at all.
     """
 
-    contrast: float = 1.0
-    saturation: float = 1.0
-    well_exposedness: float = 1.0
-    levels: int | Literal["paper"] | None = None
+    contrast: Annotated[float, Range(0)] = 1.0
+    saturation: Annotated[float, Range(0)] = 1.0
+    well_exposedness: Annotated[float, Range(0)] = 1.0
+    levels: Annotated[int, Range(1)] | Literal["paper"] | None = None
     overshoot: Literal["shoulder", "clip"] = "shoulder"
-    stretch_percent: float = 0.0
+    stretch_percent: Annotated[float, Range(0, below=50)] = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("contrast", "saturation", "well_exposedness"):
-            value = getattr(self, name)
-            if not (isfinite(value) and value >= 0):
-                raise OptionError(f"expected a {name} exponent of 0 or more, found {value}")
-        if isinstance(self.levels, str) and self.levels != "paper":
-            raise OptionError(f"expected levels 'paper' or a number, found {self.levels!r}")
-        if isinstance(self.levels, int) and self.levels < 1:
-            raise OptionError(f"expected at least 1 pyramid level, found {self.levels}")
-        if self.overshoot not in ("shoulder", "clip"):
-            raise OptionError(f"expected overshoot 'shoulder' or 'clip', found {self.overshoot!r}")
-        if not 0 <= self.stretch_percent < 50:
-            raise OptionError(
-                f"expected a stretch_percent from 0 to less than 50, found {self.stretch_percent}"
-            )
+        check_settings(self)
 
 
 def fuse(

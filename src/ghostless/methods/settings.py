@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from ..errors import OptionError
 from ..exposure.response import ResponseChoice
 from ..nn.settings import NetworkSettings
-from .in_turn import PairOrder, check_pair_order
+from .in_turn import PairOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +18,6 @@ class PairSettings(NetworkSettings):
     """
 
     order: PairOrder = "mirrored"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_pair_order(self.order)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +32,6 @@ class ChenChuangSettings(PairSettings):
     homography: Literal["auto", "on", "off"] = "auto"
     homography_weights: str | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.homography not in ("auto", "on", "off"):
-            raise OptionError(
-                f"homography: expected one of auto, on, off, found {self.homography!r}"
-            )
-
 
 @dataclass(frozen=True, kw_only=True)
 class DpgnSettings(PairSettings):
@@ -54,11 +42,6 @@ class DpgnSettings(PairSettings):
     """
 
     chroma: Literal["prior", "net"] = "prior"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.chroma not in ("prior", "net"):
-            raise OptionError(f"chroma: expected prior or net, found {self.chroma!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +57,3 @@ class HdrGanSettings(NetworkSettings):
 
     more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
     response: ResponseChoice = "auto"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.more_frames not in ("rounds", "nearest", "extremes"):
-            raise OptionError(
-                "more_frames: expected one of rounds, nearest, extremes, "
-                f"found {self.more_frames!r}"
-            )
-        if self.response not in get_args(ResponseChoice):
-            raise OptionError(
-                f"response: expected one of {', '.join(get_args(ResponseChoice))}, "
-                f"found {self.response!r}"
-            )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import MissingPackageError, OptionError
+from ..settings import check_settings
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +49,7 @@ class NetworkSettings:
     compile: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.quality not in QUALITIES:
-            raise OptionError(
-                f"quality: expected one of {', '.join(QUALITIES)}, found {self.quality!r}"
-            )
-        if self.precision not in PRECISIONS:
-            raise OptionError(
-                f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision!r}"
-            )
+        check_settings(self)
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 Those that ship lie in the package's folder `files`; a user's own in
 `~/.config/ghostless/presets` (or below `XDG_CONFIG_HOME`), where one of the same name takes the
-place of the shipped one. A file holds a summary and options by the names that the command has::
+place of the shipped one. A file holds a summary and any settings of `options.py`, by their dotted
+names or the short ones that the command has; a table's name goes before the names in it, and a
+table of a method's name holds settings for that method alone::
 
     summary = "My church interiors"
     tone-map = "reinhard"
-    deghost = "off"
+    deghost.sensitivity = 2
+    [mertens]
+    levels = 4
 
 `read_preset` is all that a face of Ghostless needs; what is given beside a preset wins over it.
 """
@@ -15,33 +19,41 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from ..align import AlignModel
-from ..deghost import Finder, Mode
 from ..errors import FileReadError, OptionError, unknown_name
 from ..io.encode import FORMAT_BY_SUFFIX
 from ..io.regular import read_regular
 from ..methods import METHODS, Method
-from ..nn.settings import QUALITIES, NetworkSettings
-from ..tone.operators import OPERATORS
+from ..nn.settings import NetworkSettings
+from ..options import ALIASES, GROUPS, SHORT, canonical, is_own, line_settings, settings_class_of
+from ..settings import Names, Setting, settings_of
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "files"
 _MOST_BYTES = 65_536
 
-# Settings of methods: they hold for the methods that have them, and no other is bothered.
-METHOD_OPTIONS = ("contrast", "saturation", "well_exposedness", "quality", "device")
+
+def _suffixes() -> tuple[str, ...]:
+    return tuple(suffix.removeprefix(".") for suffix in FORMAT_BY_SUFFIX)
+
+
+# Of 'ghostless batch' alone.
+OF_BATCH: Mapping[str, Setting] = {
+    "format": Setting("format", (str,), "jpg", names=Names(_suffixes)),
+    "consistent": Setting("consistent", (bool,), False),
+}
 
 
 @dataclass(frozen=True)
 class Preset:
     """Options under a name.
 
-    options: values by the option's name with underscores, checked. origin: "shipped", "yours", or
-        "file" for one given by its path.
+    options: values by the settings' short names where they have one, else by their dotted ones,
+        with underscores, checked; those of a network alone only when it is asked for. origin:
+        "shipped", "yours", or "file" for one given by its path.
     """
 
     name: str
@@ -51,22 +63,42 @@ class Preset:
     origin: Literal["shipped", "yours", "file"]
 
     def beside_method(self) -> dict[str, Any]:
-        """The options that are no settings of a method."""
-        return {k: v for k, v in self.options.items() if k not in METHOD_OPTIONS}
+        """Values of the line's settings, by dotted name."""
+        named = {ALIASES.get(name, name): value for name, value in self.options.items()}
+        return {name: value for name, value in named.items() if name in line_settings()}
+
+    def of_batch(self) -> dict[str, Any]:
+        """What only whole folders have: the results' format, and whether they shall be alike."""
+        return {name: value for name, value in self.options.items() if name in OF_BATCH}
 
     def for_method(self, method: Method) -> dict[str, Any]:
-        """The settings that this method has, of those in the preset."""
-        wanted = {k: v for k, v in self.options.items() if k in METHOD_OPTIONS}
-        if not wanted:
+        """The settings that this method has, of those in the preset, by their own name.
+
+        Raises OptionError for what this method's table holds and the method does not have.
+        """
+        named = {ALIASES.get(name, name): value for name, value in self.options.items()}
+        named = {name: value for name, value in named.items() if is_own(name)}
+        if not named:
             return {}
-        fields = method.load()[1].__dataclass_fields__
-        return {name: value for name, value in wanted.items() if name in fields}
+        own = settings_of(settings_class_of(method))
+        found = {}
+        for group in ("method", method.name):  # what is said of one method wins
+            for name, value in named.items():
+                of, _, field = name.partition(".")
+                if of != group:
+                    continue
+                if field in own:
+                    setting = replace(own[field], name=f"{self.path}: {field}")
+                    found[field] = setting.from_json(value)
+                elif group == method.name:
+                    raise unknown_name(f"setting of {group}", field, own)
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "summary": self.summary,
-            "options": dict(self.options),
+            "options": {name: _plain(value) for name, value in self.options.items()},
             "origin": self.origin,
             "file": str(self.path),
         }
@@ -139,20 +171,17 @@ def _read(name: str, path: Path) -> Preset:
     summary = values.pop("summary", "")
     if not isinstance(summary, str):
         raise OptionError(f"{path}: expected summary to be text, found {summary!r}")
-    options = {}
-    for key, value in values.items():
-        option = key.replace("-", "_")
-        if option not in _CHECKS:
-            known = ["summary", *(name.replace("_", "-") for name in _CHECKS)]
-            raise OptionError(f"{path}: {unknown_name('option', key, known)}")
+    options: dict[str, Any] = {}
+    for key, value in _flat(values):
+        dotted = key.replace("-", "_") if key.replace("-", "_") in OF_BATCH else canonical(key)
         try:
-            options[option] = _CHECKS[option](value)
+            read = _read_value(key, dotted, value, values.get("method"))
         except OptionError as error:
-            raise OptionError(f"{path}: {key}: {error}") from None
-        except ValueError:  # Python writes out no number of more than 4300 digits
-            raise OptionError(
-                f"{path}: {key}: expected a value of some digits, found thousands"
-            ) from None
+            raise OptionError(f"{path}: {error}") from None
+        short = SHORT.get(dotted, dotted)
+        if short in options:
+            raise OptionError(f"{path}: {key}: expected each setting once, found it twice")
+        options[short] = read
     _check_together(options, path)
     origin: Literal["shipped", "yours", "file"] = "file"
     if path.parent == SHIPPED_FOLDER:
@@ -160,6 +189,47 @@ def _read(name: str, path: Path) -> Preset:
     elif path.parent == user_folder():
         origin = "yours"
     return Preset(name, summary, options, path, origin)
+
+
+def _flat(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys and values of a file, those of tables by `table.key`."""
+    tables = {*GROUPS, "method", *METHODS, *(name.replace("_", "-") for name in GROUPS)}
+    for key, value in values.items():
+        if isinstance(value, dict) and not within and key in tables:
+            yield from _flat(value, f"{key}.")
+        else:
+            yield within + key, value
+
+
+def _read_value(key: str, name: str, value: Any, method: Any) -> Any:
+    """Check a value; of what a network alone has, no more than that it is one."""
+    setting = OF_BATCH.get(name) or line_settings().get(name)
+    group, _, field = name.partition(".")
+    if setting is None and (group in METHODS or group == "method"):
+        wanted = METHODS.get(method if group == "method" else group)
+        known = [wanted] if wanted is not None else list(METHODS.values())
+        every: dict[str, Setting] = {}
+        for each in known:
+            every.update(settings_of(settings_class_of(each, known_without_torch=True)))
+        # Where the method of the preset has no such setting, the others' is checked all the same.
+        if field not in every and group == "method":
+            for each in METHODS.values():
+                every.update(settings_of(settings_class_of(each, known_without_torch=True)))
+        setting = every.get(field)
+        if setting is None and wanted is not None and wanted.needs_torch:
+            return value
+        if setting is None and "." in key:
+            raise unknown_name(f"setting of {group}", field, every)
+    if setting is None:
+        known_names = {*OF_BATCH, *line_settings(), *ALIASES, "summary"}
+        raise unknown_name("option", key, [known.replace("_", "-") for known in known_names])
+    return replace(setting, name=key).from_json(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def _check_together(options: Mapping[str, Any], path: Path) -> None:
@@ -170,8 +240,16 @@ def _check_together(options: Mapping[str, Any], path: Path) -> None:
     if options.get("method", "auto") == "auto":
         return  # what the method does not have is left out
     method = METHODS[options["method"]]
-    fields = (NetworkSettings if method.needs_torch else method.load()[1]).__dataclass_fields__
-    idle = [name for name in METHOD_OPTIONS if name in options and name not in fields]
+    own = settings_of(NetworkSettings if method.needs_torch else method.load()[1])
+    named = ((name, ALIASES.get(name, name).partition(".")) for name in options)
+    idle = [
+        name
+        for name, (group, dot, field) in named
+        if dot
+        and group == "method"
+        and field not in own
+        and not (method.needs_torch and name not in ALIASES)  # may be the network's alone
+    ]
     if options.get("tone_map", "auto") != "auto" and method.output == "display":
         idle.append("tone_map")
     if deghost == "auto" and method.deghosts and "deghost_by" in options:
@@ -181,76 +259,3 @@ def _check_together(options: Mapping[str, Any], path: Path) -> None:
             f"{path}: {idle[0].replace('_', '-')}: expected a method that can use it, found "
             f"method = {method.name!r} in the same preset; leave one of both out"
         )
-
-
-# Checks of the values, each of which returns the value
-
-
-def _one_of(names: Callable[[], tuple[str, ...]]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if not isinstance(value, str):
-            raise OptionError(f"expected one of {', '.join(names())}, found {value!r}")
-        if value not in names():
-            raise unknown_name("value", value, names())
-        return value
-
-    return check
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise OptionError(f"expected true or false, found {value!r}")
-    return value
-
-
-def _whole(low: int, high: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise OptionError(f"expected a whole number from {low} to {high}, found {value!r}")
-        return value
-
-    return check
-
-
-def _weight(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise OptionError(f"expected a number from 0 to 100, found {value!r}")
-    return float(value)
-
-
-def _reference(value: Any) -> str:
-    if value == "auto":
-        return "auto"
-    return str(_whole(0, 19)(value))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise OptionError(f"expected text, found {value!r}")
-    return value
-
-
-def _suffixes() -> tuple[str, ...]:
-    return tuple(suffix.removeprefix(".") for suffix in FORMAT_BY_SUFFIX)
-
-
-_CHECKS: dict[str, Callable[[Any], Any]] = {
-    "method": _one_of(lambda: ("auto", *METHODS)),
-    "align": _one_of(lambda: get_args(AlignModel)),
-    "crop": _switch,
-    "deghost": _one_of(lambda: get_args(Mode)),
-    "deghost_by": _one_of(lambda: get_args(Finder)),
-    "reference": _reference,
-    "tone_map": _one_of(lambda: ("auto", *OPERATORS)),
-    "contrast": _weight,
-    "saturation": _weight,
-    "well_exposedness": _weight,
-    "quality": _one_of(lambda: QUALITIES),
-    "device": _text,
-    "hdr": _switch,
-    "jpeg_quality": _whole(1, 100),
-    "depth": _whole(8, 32),
-    # Of 'ghostless batch' alone.
-    "format": _one_of(_suffixes),
-    "consistent": _switch,
-}

@@ -16,20 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, isfinite, sqrt
+from math import ceil, sqrt
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Fused
-from ..errors import OptionError, unknown_name
 from ..exposure.curves import USUAL_STRENGTH, camera_curve
 from ..methods.exposure_fusion import Exponents, fit_range, fuse_exposures
 from ..pixels import color
 from ..pixels.pyramid import Plane
 from ..pixels.seam import folded, unrolled
 from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
+from ..settings import Names, Range, check_settings
 from ..work.spill import empty
 from .operators import OPERATORS, Operator, Scene
 
@@ -52,6 +53,10 @@ _GUIDE_RADIUS = 3
 _GUIDE_VARIANCE = 0.01
 
 
+def _operators() -> tuple[str, ...]:
+    return ("auto", *OPERATORS)
+
+
 @dataclass(frozen=True)
 class ToneMapSettings:
     """How radiance becomes a display image.
@@ -61,26 +66,12 @@ class ToneMapSettings:
     saturation: 1 keeps the colours as the operator gives them, 0 is grey.
     """
 
-    operator: str = "auto"
-    exposure_stops: float = 0.0
-    saturation: float = 1.0
+    operator: Annotated[str, Names(_operators)] = "auto"
+    exposure_stops: Annotated[float, Range(-20, 20)] = 0.0
+    saturation: Annotated[float, Range(0, 4)] = 1.0
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.exposure_stops) and abs(self.exposure_stops) <= 20):
-            raise OptionError(
-                f"expected exposure_stops from -20 to 20, found {self.exposure_stops}"
-            )
-        if not (isfinite(self.saturation) and 0 <= self.saturation <= 4):
-            raise OptionError(f"expected a saturation from 0 to 4, found {self.saturation}")
-
-
-def check_operator(name: str) -> str:
-    """Return the operator's name, "auto" resolved; raise OptionError with the near names else."""
-    if name == "auto":
-        return AUTO
-    if name not in OPERATORS:
-        raise unknown_name("tone mapping operator", name, [*OPERATORS, "auto"])
-    return name
+        check_settings(self, "tone_map")
 
 
 def tone_map(
@@ -96,9 +87,9 @@ def tone_map(
     white.
     progress: called with the fraction done, 0..1.
     Returns a display image, (H, W, 3) float32, 0..1, with the metadata of `fused`.
-    Raises SpaceError for a display image, OptionError for an unknown operator.
+    Raises SpaceError for a display image.
     """
-    operator = OPERATORS[check_operator(settings.operator)]
+    operator = OPERATORS[AUTO if settings.operator == "auto" else settings.operator]
     radiance = fused.require("linear").pixels
     log2_brightness = _log2_brightness(radiance)
     if log2_brightness is None:  # nothing but black

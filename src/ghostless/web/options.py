@@ -7,12 +7,14 @@ a file is left out: no path of a client's is ever used.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import importlib.util
+import math
+import operator
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -29,27 +31,58 @@ from ..nn.settings import NetworkSettings
 from ..nn.weights import has_weights
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
+from ..settings import Range, Setting, settings_of
 from ..tone.operators import OPERATORS
-from ..tone.tonemap import ToneMapSettings, check_operator
+from ..tone.tonemap import ToneMapSettings
 from ..unused import check_unused, without_unused
 from .limits import Limits
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _names_a_file(field: str) -> bool:
-    return field.endswith(("weights", "file", "folder", "path"))
+def _names_a_file(setting: Setting) -> bool:
+    return setting.names_a_file or setting.name.endswith("weights")
 
 
 def model_of(settings_class: type[Any], *leave_out: str) -> type[BaseModel]:
-    """Make the model of a settings dataclass; its fields that name files are left out too."""
-    hints = get_type_hints(settings_class)
+    """Make the model of a settings dataclass; its fields that name files are left out too.
+
+    Types, ranges and help are those that the settings tell of themselves (`settings_of`).
+    """
     fields: dict[str, Any] = {
-        field.name: (hints[field.name], field.default)
-        for field in dataclasses.fields(settings_class)
-        if field.name not in leave_out and not _names_a_file(field.name)
+        setting.name: (_type_of(setting), Field(setting.default, description=setting.help or None))
+        for setting in settings_of(settings_class).values()
+        if setting.name not in leave_out and not _names_a_file(setting)
     }
     return create_model(settings_class.__name__, __config__=_STRICT, **fields)
+
+
+def _type_of(setting: Setting) -> Any:
+    """A setting's type; its range and late names are told in the schema and checked by itself."""
+    limits = setting.range or Range()
+    told: dict[str, Any] = {
+        name: value
+        for name, value in (
+            ("minimum", limits.low),
+            ("maximum", limits.high),
+            ("exclusiveMinimum", limits.above),
+            ("exclusiveMaximum", limits.below),
+        )
+        if math.isfinite(value)
+    }
+    kinds: list[Any] = []
+    for kind in setting.kinds:
+        if kind in (int, float):
+            kinds.append(Annotated[kind, Field(json_schema_extra=told)] if told else kind)
+        elif kind is tuple:
+            kinds.append(Annotated[list[float], Field(max_length=100)])
+        elif kind is Literal:
+            kinds.append(Literal[setting.literals])
+        elif kind is str and setting.names is not None:
+            kinds.append(Annotated[str, Field(json_schema_extra={"enum": [*setting.choices]})])
+        else:
+            kinds.append(kind)
+    return functools.reduce(operator.or_, kinds)
 
 
 _Align = model_of(AlignSettings)
@@ -144,7 +177,6 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
             f"reference: expected a photo from 0 (darkest) to {frames - 1} (brightest), "
             f"found {request['reference']}"
         )
-    check_operator(request["tone_map"]["operator"])
     if method.needs_torch:
         _check_network_settings(method, request["method_settings"])
         request = {**request, "method_settings": {}}
@@ -154,10 +186,10 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
 
 def _check_network_settings(method: Method, wanted: dict[str, Any]) -> None:
     """Refuse settings that name files, and wrong values of those that all networks have."""
+    common = settings_of(NetworkSettings)
     for name in wanted:
-        if _names_a_file(name):
+        if name.endswith("weights") or (name in common and _names_a_file(common[name])):
             raise OptionError(f"settings of {method.name}: {name}: files are not taken by name")
-    common = {field.name for field in dataclasses.fields(NetworkSettings)}
     _check_values(method, NetworkSettings, {k: v for k, v in wanted.items() if k in common})
 
 
@@ -258,7 +290,7 @@ class PresetFacts(BaseModel):
 
     name: str
     summary: str
-    options: dict[str, Scalar]
+    options: dict[str, Scalar | list[float]]
 
 
 class FormatFacts(BaseModel):
@@ -324,7 +356,8 @@ def _presets() -> list[PresetFacts]:
     for name in preset_names():
         with suppress(GhostlessError):
             preset = read_preset(name)
-            facts = PresetFacts(name=name, summary=preset.summary, options=dict(preset.options))
+            options = preset.as_dict()["options"]
+            facts = PresetFacts(name=name, summary=preset.summary, options=options)
             found.append(facts)
     return found
 

@@ -1,7 +1,7 @@
 """Who takes part in a benchmark: methods of the table, with settings, and programs of others.
 
-`mertens:overshoot=clip` is a method with a setting; several settings are parted by commas. The
-settings `align`, `deghost` and `tone_map` are those of the line around the method.
+`mertens:overshoot=clip` is a method with a setting; several settings are parted by commas. Those of
+the line around the method go by their names too: `align=none`, `deghost.sensitivity=2`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from ...align import AlignSettings
 from ...deghost import DeghostSettings
 from ...errors import GhostlessError, OptionError, unknown_name
 from ...methods import METHODS, get_method
-from ...methods.from_words import values_from_words
 from ...nn.weights import has_weights, read_info, shipped_path
-from ...pipeline import FuseOptions
+from ...options import SHORT, FuseOptions, canonical, from_words
 from ...tone.operators import OPERATORS
-from ...tone.tonemap import ToneMapSettings, check_operator
 from .outside import OUTSIDE
 
-_LINE_SETTINGS = ("align", "deghost", "tone_map")
+# What the benchmark itself decides for all who take part.
+_OF_THE_RUN = ("method", "stops", "stops_file", "hdr", "save_stages", "report")
 
 
 @dataclass(frozen=True)
@@ -93,22 +92,8 @@ class Contender:
             options = replace(
                 options, align=AlignSettings(model="none"), deghost=DeghostSettings(mode="off")
             )
-        own = {}
-        for key, text in self.settings:
-            if key == "align":
-                options = replace(options, align=AlignSettings(model=text))  # type: ignore[arg-type]
-            elif key == "deghost":
-                options = replace(options, deghost=DeghostSettings(mode=text))  # type: ignore[arg-type]
-            elif key == "tone_map":
-                check_operator(text)
-                options = replace(options, tone_map=ToneMapSettings(operator=text))
-            else:
-                own[key] = text
-        if own:
-            method = get_method(self.name)
-            values = values_from_words(method, own, also_known=_LINE_SETTINGS)
-            options = replace(options, method_settings=method.load()[1](**values))
-        return options
+        words = (f"{name}={text}" for name, text in self.settings)
+        return from_words(words, get_method(self.name), options, self.name)
 
 
 def parse_contenders(text: str) -> tuple[Contender, ...]:
@@ -134,6 +119,15 @@ def parse_contenders(text: str) -> tuple[Contender, ...]:
     return tuple(found)
 
 
+def _short(key: str) -> str:
+    """A setting's short name where it has one; a method's own without the method."""
+    dotted = canonical(key)
+    group, _, field = dotted.partition(".")
+    if dotted not in SHORT and group == "method":
+        return field
+    return SHORT.get(dotted, dotted)
+
+
 def _parse_one(label: str) -> Contender:
     name, _, rest = label.partition(":")
     if name not in METHODS and name not in OUTSIDE:
@@ -143,13 +137,15 @@ def _parse_one(label: str) -> Contender:
         key, equals, value = word.partition("=")
         if not equals or not value:
             raise OptionError(f"{label}: expected settings as name=value, found {word!r}")
-        pairs.append((key.strip().replace("-", "_"), value.strip()))
+        if canonical(key) in _OF_THE_RUN:
+            raise OptionError(f"{label}: expected settings of fusing, found {key.strip()!r}")
+        pairs.append((_short(key), value.strip()))
     if name in OUTSIDE:
         if pairs:
             raise OptionError(f"{label}: expected no settings for a program of others")
         return Contender(label, name, "outside")
     contender = Contender(label, name, "method", tuple(pairs))
-    if any(key == "tone_map" for key, _ in pairs) and not contender.linear:
+    if any(canonical(key).startswith("tone_map.") for key, _ in pairs) and not contender.linear:
         raise OptionError(
             f"{label}: expected tone_map with a method of linear output, found {name!r}; "
             f"operators: {', '.join(OPERATORS)}"
