@@ -170,7 +170,8 @@ class Setting:
         for read in (self._numbers, self._whole, self._number):
             value = read(text)
             if value is not None:
-                self.check(value)
+                if not self._holds(value):
+                    raise self._error(text)
                 return value
         if Path in self.kinds:
             return Path(text)

@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .. import pipeline
-
 
 def environment() -> dict[str, Any]:
     """Return what results depend on: commit, versions, machine, threads of each process."""
+    from .. import pipeline  # it needs more packages than training does
+
     return {
         "commit": commit(),
         "versions": pipeline.versions(),

@@ -36,7 +36,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...errors import FileReadError, OptionError, OutputError
-from ...io.write import WriteSettings, write_text
+from ...io.atomic import write_atomically
 from ...nn.settings import Precision
 from ...nn.weights import WeightsInfo, find_weights, load_weights, save_weights
 from ..environment import commit
@@ -389,7 +389,11 @@ class Run:
         if not has_checkpoint(self.folder):
             if self.devices.global_rank == 0:
                 text = json.dumps(self._asked(), indent=2) + "\n"
-                write_text(text, self.folder / "recipe.json", WriteSettings(overwrite=True))
+
+                def write(scratch: Path) -> None:
+                    scratch.write_text(text, encoding="utf-8")
+
+                write_atomically(self.folder / "recipe.json", write, overwrite=True)
             return None
         if not self.settings.resume:
             raise OptionError(
