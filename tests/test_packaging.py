@@ -120,7 +120,8 @@ def test_the_data_beside_the_code_comes_along(installed: Path, tmp_path: Path) -
     code = (
         "from pathlib import Path; import ghostless; "
         "home = Path(ghostless.__file__).parent; "
-        "print(*(home / name for name in ('py.typed', 'web/static/index.html', 'research/bench/page.css')))"
+        "names = 'py.typed', 'web/static/index.html', 'research/bench/page.css'; "
+        "print(*(home / name for name in names))"
     )
     for name in run(installed / "python", "-c", code, cwd=tmp_path).split():
         assert Path(name).is_file(), name
