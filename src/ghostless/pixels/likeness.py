@@ -36,7 +36,11 @@ def likeness(first: Frame, second: Frame, short_side: int = SHORT_SIDE_PIXELS) -
     """
     if (first.height >= first.width) != (second.height >= second.width):
         return 0.0
-    a, b = _ranks(first, short_side), _ranks(second, short_side)
+    return _likeness(_ranks(first, short_side), _ranks(second, short_side))
+
+
+def _likeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
+    """Likeness of two pictures by the order of their pixels."""
     if a.shape != b.shape:
         return 0.0
     best = _correlation(np.sort(a, axis=None), np.sort(b, axis=None))
@@ -46,12 +50,11 @@ def likeness(first: Frame, second: Frame, short_side: int = SHORT_SIDE_PIXELS) -
 def strangers(frames: Sequence[Frame]) -> set[int]:
     """Find the photos of a bracket that show something else than the others, by their index.
 
-    frames: small copies, some hundred pixels wide, are enough. Of two photos nobody can tell which
-    one is wrong; one that is too dark or too bright to be compared is none.
+    frames: of one size; small copies, some hundred pixels wide, are enough. Of two photos nobody
+        can tell which one is wrong; one that is too dark or too bright to be compared is none.
     """
-    alike: dict[tuple[int, int], float | None] = {
-        (i, j): likeness(frames[i], frames[j]) for i, j in combinations(range(len(frames)), 2)
-    }
+    ranks = [_ranks(frame, SHORT_SIDE_PIXELS) for frame in frames]
+    alike = {(i, j): _likeness(ranks[i], ranks[j]) for i, j in combinations(range(len(frames)), 2)}
     found = set()
     for index in range(len(frames)):
         own = [value for pair, value in alike.items() if index in pair and value is not None]
