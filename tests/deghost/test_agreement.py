@@ -95,3 +95,14 @@ def test_sensitivity_moves_the_thresholds() -> None:
     assert shares[0] == shares[1] == 0
     assert shares[2] > 0
     assert shares == sorted(shares)
+
+
+def test_what_a_region_surrounds_moved_with_it_unless_it_is_a_scene_of_its_own() -> None:
+    # A shirt moved over itself: only its rim tells.
+    chance = np.full((200, 300), 0.01, np.float32)
+    cv2.rectangle(chance, (40, 40), (140, 160), 0.95, 40)
+    assert regions_of_chance(chance)[40:161, 40:141].all()
+    # A frame of moving leaves round the rest of the picture.
+    chance = np.full((200, 300), 0.01, np.float32)
+    cv2.rectangle(chance, (5, 5), (294, 194), 0.95, 10)
+    assert not regions_of_chance(chance)[40:160, 40:260].any()

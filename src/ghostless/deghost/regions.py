@@ -19,9 +19,12 @@ _CLOSE_PIXELS = 3
 _START_CHANCE = 0.7
 _GROW_CHANCE = 0.35
 # A chance that is enough between parts of a region: things of one colour agree with themselves.
-_BETWEEN_CHANCE = 0.2
+_BETWEEN_CHANCE = 0.1
 _BETWEEN_PIXELS = 30
 _CHANCE_MARGIN_PIXELS = 1
+# What a region surrounds moved with it, a shirt of one colour and what it hid, unless it is this
+# much of all that the region's outline encloses.
+_LARGEST_HOLE_SHARE = 0.35
 # Disagreement in standard deviations that starts a region, and down to which a region grows.
 _START_SIGMA = 3.5
 _GROW_SIGMA = 1.8
@@ -31,7 +34,8 @@ _SIGMA_MARGIN_PIXELS = 2
 def regions_of_chance(chance: NDArray[np.float32], sensitivity: float = 1.0) -> Flags:
     """Turn chances of having moved (H, W) into whole regions to replace, bool (H, W).
 
-    What might have moved and lies between the parts of a region belongs to it too.
+    What might have moved and lies between the parts of a region belongs to it too, and what it
+    surrounds: things of one colour agree with themselves where they moved over themselves.
     sensitivity: factor of the odds.
     """
     odds = chance / np.maximum(1 - chance, np.float32(1e-6)) * np.float32(sensitivity)
@@ -41,6 +45,7 @@ def regions_of_chance(chance: NDArray[np.float32], sensitivity: float = 1.0) -> 
     mask = _grown(low, odds > _odds(_START_CHANCE))
     between = (odds > _odds(_BETWEEN_CHANCE)).astype(np.uint8)
     mask |= _closed(mask, _BETWEEN_PIXELS) & between
+    mask = _without_holes(mask)
     return _rounded(mask, _CHANCE_MARGIN_PIXELS)
 
 
@@ -89,6 +94,20 @@ def _closed(mask: Marks, radius: int) -> Marks:
     inside = cv2.distanceTransform(wide, cv2.DIST_L2, cv2.DIST_MASK_5)
     closed = (inside > radius).astype(np.uint8)[radius + 1 : -radius - 1, radius + 1 : -radius - 1]
     return np.asarray(closed | mask)
+
+
+def _without_holes(mask: Marks) -> Marks:
+    """A mask, 0 or 1, whose regions have no holes but such as are large beside the region."""
+    filled = mask.copy()
+    outlines, kinships = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for number in range(len(outlines)):
+        parent = int(kinships[0, number, 3])
+        if parent < 0:
+            continue
+        hole, whole = (cv2.contourArea(outlines[place]) for place in (number, parent))
+        if hole <= _LARGEST_HOLE_SHARE * whole:
+            cv2.drawContours(filled, outlines, number, 1, cv2.FILLED)
+    return filled
 
 
 def _disc(radius: int) -> Marks:
