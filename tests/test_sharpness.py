@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from ghostless.bracket import Bracket, Frame
+from ghostless.exposure.motion import moving_area, small_displays
 from ghostless.exposure.reference import choose_reference
-from ghostless.exposure.sharpness import relative_sharpness
+from ghostless.exposure.sharpness import relative_sharpness, sharpness_of_moving
+from ghostless.pipeline import prepare_files
 from ghostless.pixels import color
 
 
@@ -66,3 +69,38 @@ def test_a_blurred_middle_photo_is_not_the_reference() -> None:
     assert choose_reference(sharp) == 1
     blurred = Bracket(tuple(photo(s, 2.0 if s == 0 else 0.0) for s in (-1.5, 0.0, 1.5)))
     assert choose_reference(blurred) != 1
+
+
+def street(blurs: tuple[int, ...]) -> Bracket:
+    """Exposures of a wall before which a patterned thing walks, smeared by so many pixels."""
+    rng = np.random.default_rng(3)
+    wall, thing = (rng.uniform(0.05, 0.2, (480, 640, 1)).astype(np.float32) for _ in range(2))
+    wall, thing = (
+        np.repeat(cv2.GaussianBlur(x, (0, 0), 0.8)[..., None], 3, 2) for x in (wall, thing)
+    )
+    wall *= np.linspace(0.4, 1.0, 640, dtype=np.float32)[None, :, None]
+    frames = []
+    for number, blur in enumerate(blurs):
+        light = wall.copy()
+        piece = 2 * thing[:160, :160] * np.array([1.5, 0.8, 0.4], np.float32)
+        left = 40 + 190 * number
+        light[150:310, left : left + 160] = cv2.blur(piece, (blur, 1)) if blur else piece
+        codes = color.linear_to_srgb(np.clip(light * 2.0 ** (number - 1.3), 0, 1)) * 255
+        frames.append(Frame(np.rint(codes).astype(np.uint8), stops=number - 1.3))
+    return Bracket(tuple(frames))
+
+
+@pytest.mark.parametrize("smeared", [0, 1])
+def test_what_is_smeared_by_motion_is_told(smeared: int) -> None:
+    told = []
+    for blur in (0, 31):
+        bracket = street(tuple(blur if i == smeared else 0 for i in range(3)))
+        moving = moving_area(small_displays(bracket.frames))
+        told.append(sharpness_of_moving(bracket.frames, moving)[smeared])
+    assert told[1] < told[0] - 0.4
+
+
+def test_a_frame_in_which_somebody_is_smeared_by_motion_is_not_kept_to(shared: Path) -> None:
+    folder = shared / "dynamic" / "forrest"
+    bracket = prepare_files(sorted(folder.glob("*.png")))
+    assert choose_reference(bracket) == 2  # in the brightest a man walks by, his legs smeared

@@ -17,7 +17,7 @@ from .intensity import (
 )
 from .metadata import stops_from_metadata
 from .motion import moving_area, small_displays
-from .sharpness import relative_sharpness
+from .sharpness import relative_sharpness, sharpness_of_moving
 
 # What the outermost frame's loss is raised by, and the area that it is charged besides: its
 # registration to the far end is the hardest.
@@ -35,6 +35,10 @@ _BLUR_COST = 0.03
 # what lies at its edges would be called moved in all others: charged as if half of it were lost.
 _BLURRED = -0.8
 _BLURRED_COST = 0.5
+# Each halving of fine detail in what moves, beyond what differs between sharp photos anyway, counts
+# as if this much of what moves were lost: the frame that catches a face sharp is to be preferred.
+_MOTION_BLUR_COST = 0.15
+_MOTION_BLUR_FROM = 0.8
 # A photo that a flash lit beside one that it did not: fog, pink windows and shadows of its own. One
 # whose metadata alone were overruled by the pixels may be one too, or was taken in another light.
 _FLASH_COST = 10.0
@@ -60,6 +64,13 @@ def choose_reference(bracket: Bracket) -> int:
     share = float(moving.mean())
     decides = share / (share + _MOVING_HALF_SHARE)
     sharpness = relative_sharpness(bracket.frames)
+    motion_blur = [0.0] * len(displays)
+    if share > 0:
+        of_moving = sharpness_of_moving(bracket.frames, moving)
+        motion_blur = [
+            max(0.0, whole - part - _MOTION_BLUR_FROM)
+            for whole, part in zip(sharpness, of_moving, strict=True)
+        ]
     overruled = _overruled(bracket.frames) | _strangers(bracket, displays)
     costs = []
     for index, frame in enumerate(bracket.frames):
@@ -70,6 +81,7 @@ def choose_reference(bracket: Bracket) -> int:
             lost = _moving_loss(displays[index][moving] * np.float32(1 / 255))
             blur = _BLUR_COST * index / max(2 * middle, 1)
             cost = cost * (1 - (1 - _STILL_SHARE) * decides)
+            blur += _MOTION_BLUR_COST * motion_blur[index]
             cost += decides * (_MOVING_COST * lost + blur)
         if sharpness[index] < _BLURRED:
             cost += _BLURRED_COST
