@@ -53,6 +53,16 @@ class TrainingData(Protocol):
         darker; "still", the frame as it would be had nothing moved.
         """
 
+    def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
+        """Whole still pictures of any number of photos, dark to bright, and what to make of them.
+
+        "photos" (batch, N, 3, H, W) and "target" (batch, 3, H, W), display values; sides 4 to 3,
+        upright or not.
+        """
+
+    def held_out_photos(self) -> Sequence[Batch]:
+        """Pictures of scenes that `photos` never shows, one scene each."""
+
     def held_out_pairs(self) -> Sequence[Batch]:
         """Pairs of scenes that `pairs` never shows, one scene each, sides multiples of 128.
 

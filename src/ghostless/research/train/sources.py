@@ -39,6 +39,9 @@ EXPOSURE_GAP_STOPS = (1.0, 8.0)
 BRACKET_GAP_STOPS = (1.5, 3.5)
 # Any two photos of a bracket may have to be compared.
 COMPARISON_GAP_STOPS = (0.5, 8.0)
+# Brackets of any number of photos, from the bare two to what an HDR bracket of five holds.
+PHOTO_GAP_STOPS = (1.0, 6.0)
+PHOTOS, MOST_PHOTOS_SPAN_STOPS = (2, 5), 10.0
 # With the darker frame as the reference, and with the brighter.
 COMPARISONS = ("comparisons to the darker", "comparisons to the brighter")
 # Share of the comparisons in which anything moves: most of a photo stands still in most photos.
@@ -143,6 +146,15 @@ class SimulatedData(TrainingData):
         simulator = self._simulator("train", what, (patch_pixels, patch_pixels))
         return self._comparison(simulator, simulator.sample(batch, generator))
 
+    def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
+        upright = torch.rand((), generator=generator, device=self.device) < 0.3
+        sides = (long_side * 3 // 4, long_side)
+        simulator = self._simulator("train", "photos", sides[::-1] if upright else sides)
+        return self._photos(simulator, simulator.sample(batch, generator))
+
+    def held_out_photos(self) -> Sequence[Batch]:
+        return self._held_out("photos", self._photos, (288, 384))
+
     def _rendered_simulator(self, patch_pixels: int) -> RenderedSimulator:
         if patch_pixels not in self._rendered_simulators:
             assert self._rendered is not None
@@ -214,6 +226,18 @@ class SimulatedData(TrainingData):
                     ghosts=False,
                     camera=self._camera,
                 )
+            elif what == "photos":
+                settings = SimulationSettings(
+                    size=size,
+                    frames=PHOTOS,
+                    gap_stops=PHOTO_GAP_STOPS,
+                    span_stops=MOST_PHOTOS_SPAN_STOPS,
+                    reference=0,
+                    static=True,
+                    objects=(0, 0),
+                    ghosts=False,
+                    camera=self._camera,
+                )
             elif what in COMPARISONS:
                 settings = SimulationSettings(
                     size=size,
@@ -258,6 +282,13 @@ class SimulatedData(TrainingData):
             **self._exposures(simulator, made),
             "target": simulator.camera.in_style(fused, made.cameras)[:, 0],
             "radiance": made.radiance,
+        }
+
+    def _photos(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
+        fused = fuse_densely(made.radiance, made.stops[:, -1] - made.stops[:, 0])[:, None]
+        return {
+            "photos": made.frames,
+            "target": simulator.camera.in_style(fused, made.cameras)[:, 0],
         }
 
     def _exposures(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:

@@ -1,0 +1,235 @@
+"""The network behind `methods/learned_fusion.py`: it corrects the weights of exposure fusion.
+
+Source: none published. Exposure fusion as in Mertens, Kautz, Van Reeth, Pacific Graphics 2007, with
+    weights that a network corrects band by band: the idea of MEF-Net (Ma, Duanmu, Zhu, Fang, Wang,
+    TIP 2020), a network that sees small copies and gives weights, never pixels, with sets of any
+    size as in Deep Sets (Zaheer et al., NeurIPS 2017).
+Built as: every photo's small copy goes through the same U-Net; at every scale each photo also sees
+    the mean and the largest of what the others have. Out come three coarse maps per photo and
+    band: how much the weight of exposure fusion counts, how much the photo's own detail in that
+    band, and what is added to both. All are 0 at the start, which is exposure fusion. A curve for
+    the whole picture, two numbers, follows.
+
+Here it is as tensors, for training; `methods/learned_fusion.py` does the same without torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..pixels.color import LUMA_601
+from ..pixels.pyramid import fusion_level_count
+from .priors import collapse, expand, gaussian_pyramid, mertens_weights
+from .weights import NetworkKind
+
+# Longer side of the copies that the network sees.
+COPY_PIXELS = 256
+# Bands from the one of a single pixel to that of the copies' own pixels; finer ones share the last.
+BANDS = 9
+MAPS = 3
+# What is added to weights and to detail before their logarithm is taken: a weight that nobody
+# misses, and a quarter of a code.
+WEIGHT_FLOOR = 1e-4
+DETAIL_FLOOR = 1e-3
+# Side of the square over which a band's detail is averaged.
+DETAIL_WINDOW = 5
+# What a photo's copy is given as: its colours, its weight, and what the weight's logarithm is
+# divided by to be near 1.
+CHANNELS = 4
+LOG_SCALE = 4.0
+# Largest sum of the two numbers of the curve: below 1 it never falls.
+CURVE_LIMIT = 0.8
+
+
+@dataclass(frozen=True)
+class LearnedFusionArchitecture:
+    """channels: at a half of the copies' size, and at each further halving of it."""
+
+    channels: tuple[int, ...] = (16, 24, 32, 40, 48)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+
+
+class LearnedFusionNetwork(nn.Module):
+    """From photos to their fusion; `guide` is what it has learnt."""
+
+    def __init__(
+        self, architecture: LearnedFusionArchitecture = LearnedFusionArchitecture()
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        widths = architecture.channels
+        # Stubs know a module's own modules only as modules.
+        self.down: Any = nn.ModuleList(
+            _Among(above, width, stride=2) for above, width in pairwise((CHANNELS, *widths))
+        )
+        self.up: Any = nn.ModuleList(
+            _Among(below + width, width) for width, below in pairwise(widths[1:])
+        )
+        self.last = nn.Conv2d(widths[1], MAPS * BANDS, 3, padding=1)
+        self.curve = nn.Linear(widths[-1], 2)
+        for layer in (self.last, self.curve):
+            nn.init.zeros_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def guide(self, copies: Tensor) -> tuple[Tensor, Tensor]:
+        """Small copies [B x N x 3 x h x w], 0..1, to maps and the curve's two numbers.
+
+        Maps: [B x N x 3 x 9 x h/4 x w/4]. Numbers: [B x 2].
+        """
+        batch, count = copies.shape[:2]
+        weights = torch.stack(mertens_weights(list(copies.unbind(1))), dim=1)
+        logs = (weights + WEIGHT_FLOOR).log() / LOG_SCALE
+        levels = [torch.cat([copies - 0.5, logs], dim=2).flatten(0, 1)]
+        for layer in self.down:
+            levels.append(layer(levels[-1], count))
+        found = levels.pop()
+        numbers = self.curve(found.mean(dim=(2, 3)).view(batch, count, -1).mean(dim=1))
+        for layer in reversed(self.up):
+            skipped = levels.pop()
+            height, width = skipped.shape[-2:]
+            wide = F.interpolate(found, scale_factor=2, mode="nearest")[..., :height, :width]
+            found = layer(torch.cat([wide, skipped], dim=1), count)
+        maps = self.last(found)
+        maps = maps.view(batch, count, MAPS, BANDS, *maps.shape[-2:])
+        # |a| + |b| < 1 keeps the curve from falling anywhere.
+        numbers = CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
+        return maps, numbers
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos [B x N x 3 x H x W], display values 0..1, to their fusion [B x 3 x H x W].
+
+        It may leave 0..1 a little, as exposure fusion does.
+        """
+        maps, numbers = self.guide(small_copies(photos))
+        return bend(blend(photos, maps), numbers)
+
+
+class _Among(nn.Module):
+    """A convolution of each photo's features, then what all photos have of each added."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.own = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
+        self.among = nn.Conv2d(2 * channels_out, channels_out, 1)
+        nn.init.kaiming_normal_(self.own.weight, nonlinearity="relu")
+        nn.init.normal_(self.among.weight, std=0.5 / math.sqrt(2 * channels_out))
+
+    def forward(self, x: Tensor, count: int) -> Tensor:
+        """[B*N x C x h x w] of N photos each to [B*N x C' x h' x w']."""
+        own = F.relu(self.own(x))
+        photos = own.view(-1, count, *own.shape[1:])
+        shared = torch.cat([photos.mean(dim=1), photos.amax(dim=1)], dim=1)
+        context = self.among(shared)[:, None].expand(-1, count, -1, -1, -1)
+        return F.relu(own + context.flatten(0, 1))
+
+
+def small_copies(photos: Tensor) -> Tensor:
+    """Photos [B x N x 3 x H x W] as large as the network sees them."""
+    height, width = photos.shape[-2:]
+    scale = COPY_PIXELS / max(height, width)
+    if scale >= 1:
+        return photos
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    small = F.interpolate(
+        photos.flatten(0, 1), size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return small.view(*photos.shape[:3], *size)
+
+
+def blend(photos: Tensor, maps: Tensor) -> Tensor:
+    """Exposure fusion of photos [B x N x 3 x H x W] whose weights are corrected by maps."""
+    frames = list(photos.unbind(1))
+    depth = fusion_level_count(*photos.shape[-2:])
+    weights = torch.stack(mertens_weights(frames), dim=1)
+    shares = gaussian_pyramid(weights.flatten(0, 1), depth)
+    pictures = gaussian_pyramid(photos.flatten(0, 1), depth)
+    batch, count = photos.shape[:2]
+    levels: list[Tensor] = []
+    corrected: Tensor | None = None
+    for level in reversed(range(depth)):
+        picture, share = pictures[level], shares[level]
+        size = (picture.shape[-2], picture.shape[-1])
+        band = picture
+        if level < depth - 1:
+            band = picture - expand(pictures[level + 1], size)
+        if level == 0 and corrected is not None:
+            # The finest band is weighed as the next one is: most of it is noise.
+            corrected = expand(corrected.flatten(0, 1), size).view(batch, count, 1, *size)
+        else:
+            detail = _detail(band) if level < depth - 1 else torch.zeros_like(share)
+            corrected = corrected_weights(
+                share.view(batch, count, 1, *size),
+                detail.view(batch, count, 1, *size),
+                maps_at(maps, size),
+            )
+        levels.append((corrected * band.view(batch, count, 3, *size)).sum(dim=1))
+    return collapse(levels[::-1])
+
+
+def _detail(band: Tensor) -> Tensor:
+    """Mean absolute luma of a band [B x 3 x H x W] around each pixel: [B x 1 x H x W]."""
+    red, green, blue = (float(weight) for weight in LUMA_601)
+    luma = (red * band[:, :1] + green * band[:, 1:2] + blue * band[:, 2:]).abs()
+    reach = DETAIL_WINDOW // 2
+    return F.avg_pool2d(F.pad(luma, (reach,) * 4, mode="replicate"), DETAIL_WINDOW, 1)
+
+
+def corrected_weights(shares: Tensor, detail: Tensor, maps: Tensor) -> Tensor:
+    """Weights of one band, [B x N x 1 x H x W], adding up to 1.
+
+    shares: those of exposure fusion. detail: see above. maps: [B x N x 3 x H x W].
+    """
+    trust, detailed, added = (maps[:, :, number : number + 1] for number in range(MAPS))
+    logs = (shares + WEIGHT_FLOOR).log()
+    details = (detail + DETAIL_FLOOR).log()
+    details = details - details.mean(dim=1, keepdim=True)
+    return torch.softmax((1 + trust) * logs + detailed * details + added, dim=1)
+
+
+def band_of(size: tuple[int, int]) -> tuple[int, int, float]:
+    """Between which two bands a level of (H, W) lies, and how far it is from the first, 0..1."""
+    place = math.log2(max(size)) - math.log2(COPY_PIXELS) + BANDS - 1
+    place = min(max(place, 0.0), BANDS - 1.0)
+    low = min(int(place), BANDS - 2)
+    return low, low + 1, place - low
+
+
+def maps_at(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps [B x N x 3 x 9 x h x w] for a level of (H, W): [B x N x 3 x H x W]."""
+    low, high, share = band_of(size)
+    chosen = maps[:, :, :, low] * (1 - share) + maps[:, :, :, high] * share
+    flat = chosen.flatten(0, 1)
+    if size[0] >= flat.shape[-2] and size[1] >= flat.shape[-1]:
+        flat = F.interpolate(flat, size, mode="bilinear", align_corners=False)
+    else:
+        flat = F.adaptive_avg_pool2d(flat, size)
+    return flat.view(*chosen.shape[:3], *size)
+
+
+def bend(picture: Tensor, numbers: Tensor) -> Tensor:
+    """A picture [B x 3 x H x W] bent by the curve of two numbers [B x 2].
+
+    x + x (1 - x) (a + b (1 - 2 x)): a brightens or darkens, b lifts shadows and bends highlights.
+    Beyond 0..1 it goes on straight.
+    """
+    a, b = (number.view(-1, 1, 1, 1) for number in numbers.unbind(1))
+    x = picture.clamp(0, 1)
+    return picture + x * (1 - x) * (a + b * (1 - 2 * x))
+
+
+NETWORK = NetworkKind(
+    name="learned-fusion",
+    architecture=LearnedFusionArchitecture,
+    build=LearnedFusionNetwork,
+    train_command="ghostless train learned-fusion",
+)
