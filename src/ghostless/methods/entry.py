@@ -72,6 +72,7 @@ class Method:
     Of methods that are networks:
 
     network: where its NetworkKind is, which has the method's name, as have its weights.
+    runs_without_torch: whether only training it needs torch.
     further_weights: names of those that an option uses.
     attention: where it looks, if that can be shown.
     recipe: the module that trains it. graph: what makes of it a graph to export.
@@ -92,6 +93,7 @@ class Method:
     deghosts: bool = False
     weight_maps: str = ""
     network: str = ""
+    runs_without_torch: bool = False
     further_weights: tuple[str, ...] = ()
     attention: Attention | None = None
     recipe: str = ""
@@ -129,7 +131,7 @@ class Method:
     @property
     def needs_torch(self) -> bool:
         """Whether the extra `networks` must be installed."""
-        return bool(self.network)
+        return bool(self.network) and not self.runs_without_torch
 
     @property
     def weights(self) -> str | None:
@@ -195,7 +197,8 @@ class Method:
 
             chosen = settings if settings is not None else settings_class()
             check_weights(self.weights, chosen.weights)
-            choose_device(chosen.device)
+            if self.needs_torch:
+                choose_device(chosen.device)
 
     def facts(self) -> dict[str, Any]:
         """Return what there is to tell of the method, by name, in plain values."""

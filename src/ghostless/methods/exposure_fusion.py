@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import cv2
@@ -77,7 +78,7 @@ class Exponents:
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """One level of all pictures' pyramids, or a stripe of it.
 
     planes: per picture its red, green and blue, (H, W) each.
@@ -94,16 +95,19 @@ class _Level:
         height, width = self.weights[0].shape
         return height, width
 
-    def rows(self, start: int, stop: int) -> _Level:
+    def rows(self, start: int, stop: int) -> Level:
         span = slice(start, stop)
-        return _Level(
+        return Level(
             [[plane[span] for plane in planes] for planes in self.planes],
             [weight[span] for weight in self.weights],
             [None if mask is None else mask[span] for mask in self.masks],
         )
 
 
-_ReadRows = Callable[[int, int], _Level]
+_ReadRows = Callable[[int, int], Level]
+# Changes the weights of a level, given the next coarser one, None for the coarsest. Of the finest
+# level, which is never there as a whole, the weights are then those of the next, enlarged.
+Reweigh = Callable[[Level, Level | None], None]
 
 
 def fuse_exposures(
@@ -113,21 +117,24 @@ def fuse_exposures(
     progress: Progress | None = None,
     *,
     wraps: bool = False,
+    reweigh: Reweigh | None = None,
 ) -> NDArray[np.float32]:
     """Fuse pictures to one of (H, W, 3) float32; it may overshoot 0..1 a little.
 
     wraps: whether their right edge is their left one's neighbour.
+    reweigh: what to make of the weights of each level.
     levels: depth of the pyramid; None for what suits the size, at most down to one pixel.
     """
     size = exposures.size
     depth = min(levels or fusion_level_count(*size), full_level_count(*size))
 
-    def read(start: int, stop: int) -> _Level:
+    def read(start: int, stop: int) -> Level:
         return _weighed_rows(exposures, exponents, start, stop, wraps)
 
     if depth == 1:
         return _mean(read, size, progress)
-    return _blend(read, size, depth, exposures.masked, progress, wraps)
+    finest = None if reweigh is None else partial(_finest_rows, exposures, size, wraps)
+    return _blend(read, size, depth, exposures.masked, progress, wraps, reweigh, finest)
 
 
 def mean_weights(
@@ -162,7 +169,7 @@ def _mean_of_squares(plane: Plane, factor: int) -> Plane:
 
 def _weighed_rows(
     exposures: Exposures, exponents: Exponents, start: int, stop: int, wraps: bool
-) -> _Level:
+) -> Level:
     """Make rows of the finest level from the pictures themselves."""
     # One row more on each side for the Laplacian.
     first, last = max(0, start - 1), min(exposures.size[0], stop + 1)
@@ -183,7 +190,25 @@ def _weighed_rows(
     total = np.add.reduce(weights)
     for weight in weights:
         np.divide(weight, total, out=weight)
-    return _Level([[plane[inner] for plane in planes] for planes in pictures], weights, masks)
+    return Level([[plane[inner] for plane in planes] for planes in pictures], weights, masks)
+
+
+def _finest_rows(
+    exposures: Exposures, size: tuple[int, int], wraps: bool, coarser: Level, start: int, stop: int
+) -> Level:
+    """Rows of the finest level with the weights of the next one, enlarged."""
+    masks = exposures.masks(start, stop)
+    weights = [expand_rows(weight, start, stop, size[1], wraps) for weight in coarser.weights]
+    if any(mask is not None for mask in masks):
+        for weight, mask in zip(weights, masks, strict=True):
+            # Beside a mask's edge its neighbours' weights must not be missing.
+            weight += _WEIGHT_FLOOR
+            if mask is not None:
+                weight *= mask
+        total = np.add.reduce(weights)
+        for weight in weights:
+            np.divide(weight, total, out=weight)
+    return Level(exposures.planes(start, stop), weights, masks)
 
 
 def _quality(planes: list[Plane], exponents: Exponents) -> Plane:
@@ -238,7 +263,7 @@ def _mean(read: _ReadRows, size: tuple[int, int], progress: Progress | None) -> 
     return out
 
 
-def _weighted_sum(level: _Level) -> list[Plane]:
+def _weighted_sum(level: Level) -> list[Plane]:
     return [
         np.add.reduce(
             [
@@ -257,13 +282,21 @@ def _blend(
     masked: Sequence[bool],
     progress: Progress | None,
     wraps: bool,
+    reweigh: Reweigh | None,
+    finest: Callable[[Level, int, int], Level] | None,
 ) -> NDArray[np.float32]:
-    """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3)."""
+    """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3).
+
+    finest: given the next level and rows, the finest level's as `reweigh` would have them.
+    """
     levels = [_reduced(read, size, masked, part(progress, 0, 0.4), wraps)]
     while len(levels) < depth - 1:
         finer = levels[-1]
         levels.append(_reduced(finer.rows, finer.shape, masked, None, wraps))
 
+    if reweigh is not None:
+        for place, level in enumerate(levels):
+            reweigh(level, levels[place + 1] if place + 1 < len(levels) else None)
     blended = _weighted_sum(levels[-1])
     while len(levels) > 1:
         coarser = levels.pop()
@@ -274,6 +307,8 @@ def _blend(
     if progress is not None:
         progress(0.5)
     out = empty((*size, 3), np.float32)
+    if finest is not None:
+        read = partial(finest, levels[0])
     _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps)
     return out
 
@@ -284,7 +319,7 @@ def _reduced(
     masked: Sequence[bool],
     progress: Progress | None,
     wraps: bool,
-) -> _Level:
+) -> Level:
     """Make the next coarser level of one of `size`, all of it."""
     count = len(masked)
     small = (half(size[0]), half(size[1]))
@@ -312,14 +347,14 @@ def _reduced(
     return level
 
 
-def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> _Level:
+def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> Level:
     """Make room for a level. Rows of all its planes lie together, as they are looked at."""
     height, width = size
     count = len(masked)
     rows = empty((height, 4 * count + sum(masked), width), np.float32)
     planes = [rows[:, index] for index in range(rows.shape[1])]
     masks = iter(planes[4 * count :])
-    return _Level(
+    return Level(
         [planes[3 * index : 3 * index + 3] for index in range(count)],
         planes[3 * count : 4 * count],
         [next(masks) if is_masked else None for is_masked in masked],
@@ -329,7 +364,7 @@ def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> _Level:
 def _add_detail(
     read: _ReadRows,
     size: tuple[int, int],
-    coarser: _Level,
+    coarser: Level,
     blended: list[Plane],
     out: list[Plane] | NDArray[np.float32],
     progress: Progress | None,

@@ -67,7 +67,7 @@ def fuse(
     progress: called with the fraction done, 0..1.
     Returns a display image, (H, W, 3) float32, 0..1, with the reference's metadata.
     """
-    photos = _Photos(stack)
+    photos = Photos(stack)
     exponents = _exponents(stack, settings)
     levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
     pixels = fuse_exposures(photos, exponents, levels, progress, wraps=stack.wraps)
@@ -88,7 +88,7 @@ def weight_maps(
     Means over squares of pixels, so many that a map has at most `proxy_pixels`: (h, w) float32 per
     frame, 0..1, together 1 everywhere.
     """
-    photos = _Photos(stack)
+    photos = Photos(stack)
     height, width = photos.size
     factor = max(1, ceil(sqrt(height * width / proxy_pixels)))
     return mean_weights(photos, _exponents(stack, settings), factor, wraps=stack.wraps)
@@ -103,7 +103,7 @@ def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:
 
 
 @dataclass(frozen=True)
-class _Photos:
+class Photos:
     """A stack as exposures to fuse."""
 
     stack: Stack

@@ -19,6 +19,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import WeightsError
 from ..io.regular import open_regular
 from .settings import NetworkSettings, choose_device, choose_dtype
@@ -352,6 +355,49 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         name: value.to(torch.float32) if value.is_floating_point() else value
         for name, value in tensors.items()
     }
+
+
+def load_arrays(
+    name: str, train_command: str, path: Path | str | None = None
+) -> tuple[dict[str, NDArray[np.float32]], WeightsInfo]:
+    """Read the weights of a network that runs without torch, by name, as float32.
+
+    Shapes are for the network to check. Raises WeightsError like `load_weights`.
+    """
+    found = _find(name, train_command, path)
+    info, _ = _read_header(found)
+    if info.network != name:
+        raise _other_network(found, name, info, train_command)
+    data = found.read_bytes()
+    start = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    header = json.loads(data[_LENGTH_BYTES:start])
+    header.pop("__metadata__")
+    arrays = {}
+    for tensor, entry in header.items():
+        first, last = entry["data_offsets"]
+        try:
+            arrays[tensor] = _as_float32(data[start + first : start + last], entry)
+        except (KeyError, ValueError):
+            raise WeightsError(
+                f"{found}: expected a readable safetensors file, found a damaged one "
+                f"({_short(tensor)}); fetch or train it again"
+            ) from None
+        if not np.isfinite(arrays[tensor]).all():
+            raise WeightsError(
+                f"{found}: expected finite weights, found NaN or infinity in {tensor!r}; "
+                "the file is damaged or its training diverged"
+            )
+    return arrays, info
+
+
+def _as_float32(data: bytes, entry: Mapping[str, Any]) -> NDArray[np.float32]:
+    """A tensor's bytes as an array; ValueError or KeyError for what they cannot be."""
+    if entry["dtype"] == "BF16":
+        # The upper half of a float32.
+        values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    else:
+        values = np.frombuffer(data, {"F32": "<f4", "F16": "<f2"}[entry["dtype"]])
+    return np.asarray(values.reshape(entry["shape"]), np.float32)
 
 
 def _check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], path: Path) -> None:

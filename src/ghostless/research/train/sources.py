@@ -42,6 +42,9 @@ COMPARISON_GAP_STOPS = (0.5, 8.0)
 # Brackets of any number of photos, from the bare two to what an HDR bracket of five holds.
 PHOTO_GAP_STOPS = (1.0, 6.0)
 PHOTOS, MOST_PHOTOS_SPAN_STOPS = (2, 5), 10.0
+# Of the bracket's middle. Not all brackets are well chosen: in some even the brightest photo has
+# black corners, in some the darkest has white ones.
+PHOTO_KEY = (0.01, 0.7)
 # With the darker frame as the reference, and with the brighter.
 COMPARISONS = ("comparisons to the darker", "comparisons to the brighter")
 # Share of the comparisons in which anything moves: most of a photo stands still in most photos.
@@ -232,6 +235,7 @@ class SimulatedData(TrainingData):
                     frames=PHOTOS,
                     gap_stops=PHOTO_GAP_STOPS,
                     span_stops=MOST_PHOTOS_SPAN_STOPS,
+                    key=PHOTO_KEY,
                     reference=0,
                     static=True,
                     objects=(0, 0),

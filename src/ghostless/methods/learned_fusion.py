@@ -1,0 +1,317 @@
+"""Exposure fusion whose weights a small network corrects, for any number of photos.
+
+No paper: exposure fusion (Mertens, Kautz, Van Reeth, Pacific Graphics 2007) with weights learnt as
+    in MEF-Net (Ma, Duanmu, Zhu, Fang, Wang, TIP 2020) from small copies, band by band.
+Built as: the network (nn/learned_fusion.py says how, and trains) sees copies of 256 pixels and
+    gives, per photo and band, how much the weight of exposure fusion counts, how much the photo's
+    own detail, and what is added; at full size only pyramids are blended (`exposure_fusion.py`, in
+    stripes). What comes out is at every scale a mean of what the photos show: nothing is invented.
+    A gentle curve for the whole picture follows.
+Needs no torch: the network is a dozen small convolutions in NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Fused, Stack
+from ..errors import WeightsError
+from ..nn.weights import load_arrays
+from ..pixels import color
+from ..pixels.pyramid import Plane, expand_rows
+from ..pixels.stripes import Progress, for_each_stripe
+from ..settings import check_settings
+from ..work.spill import trim
+from .exposure_fusion import Exponents, Level, fit_range, fuse_exposures, mean_weights
+from .mertens import Photos, all_grey
+
+Array = NDArray[np.float32]
+
+NAME = "learned-fusion"
+_TRAIN_COMMAND = "ghostless train learned-fusion"
+# As in nn/learned_fusion.py, where they are explained; tests compare the two.
+COPY_PIXELS = 256
+BANDS = 9
+MAPS = 3
+WEIGHT_FLOOR = 1e-4
+DETAIL_FLOOR = 1e-3
+DETAIL_WINDOW = 5
+LOG_SCALE = 4.0
+CURVE_LIMIT = 0.8
+
+
+@dataclass(frozen=True)
+class LearnedFusionSettings:
+    """How to fuse with learned weights.
+
+    weights: a safetensors file; None for the weights that ship with the package.
+    curve: whether the whole picture is bent by the curve that the network gives.
+    """
+
+    weights: Path | str | None = None
+    curve: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def fuse(
+    stack: Stack,
+    settings: LearnedFusionSettings = LearnedFusionSettings(),
+    *,
+    progress: Progress | None = None,
+) -> Fused:
+    """Fuse 1 to 20 aligned frames into one display image by corrected exposure fusion.
+
+    stack: frames of any type and transfer; masks are honoured as by `mertens`.
+    progress: called with the fraction done, 0..1.
+    Returns a display image, (H, W, 3) float32, 0..1, with the reference's metadata. Raises
+    WeightsError while there are no weights, or where they are damaged or of another network.
+    """
+    network = _Network.load(settings.weights)
+    exponents = Exponents() if not all_grey(stack.frames) else Exponents(saturation=0)
+    photos = Photos(stack)
+    copies = _Copies.of(stack)
+    weights = mean_weights(copies, exponents, 1, wraps=stack.wraps)
+    maps, numbers = network.guide(copies.pictures, np.stack(weights))
+    pixels = fuse_exposures(
+        photos,
+        exponents,
+        None,
+        progress,
+        wraps=stack.wraps,
+        reweigh=_Correction(maps, stack.wraps).correct,
+    )
+    fit_range(pixels)
+    if settings.curve:
+        bend(pixels, *numbers)
+    return Fused(pixels, "display", stack.frames[stack.reference].metadata)
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Small copies of a stack's frames: (N, 3, h, w), display values."""
+
+    pictures: Array
+
+    @staticmethod
+    def of(stack: Stack) -> _Copies:
+        small = []
+        for frame in stack.frames:
+            scale = min(1.0, COPY_PIXELS / max(frame.height, frame.width))
+            size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
+            pixels = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+            trim()
+            shown = color.to_display(pixels.reshape(*size[::-1], 3), frame.transfer)
+            small.append(np.nan_to_num(shown, nan=0.0, posinf=1.0, neginf=0.0).transpose(2, 0, 1))
+        return _Copies(np.ascontiguousarray(np.stack(small), np.float32))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.pictures.shape[2:]
+        return int(height), int(width)
+
+    @property
+    def masked(self) -> Sequence[bool]:
+        return [False] * len(self.pictures)
+
+    def planes(self, start: int, stop: int) -> list[list[Plane]]:
+        return [[plane.copy() for plane in picture[:, start:stop]] for picture in self.pictures]
+
+    def masks(self, start: int, stop: int) -> list[Plane | None]:
+        return [None] * len(self.pictures)
+
+
+# The network ------------------------------------------------------------------------------------
+
+
+class _Network:
+    """The network of nn/learned_fusion.py, from its arrays."""
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = arrays
+        self._scales = sum(name.endswith("own.weight") for name in arrays if "down" in name)
+
+    @classmethod
+    def load(cls, path: Path | str | None) -> _Network:
+        arrays, _ = load_arrays(NAME, _TRAIN_COMMAND, path)
+        network = cls(arrays)
+        try:
+            network.guide(np.zeros((2, 3, 32, 32), np.float32), np.full((2, 32, 32), 0.5))
+        except (KeyError, ValueError) as error:
+            raise WeightsError(
+                f"{path or NAME}: expected weights of {NAME!r} that this version can run, found "
+                f"others ({error}); train again with: {_TRAIN_COMMAND}"
+            ) from None
+        return network
+
+    def guide(self, copies: Array, weights: Array) -> tuple[Array, tuple[float, float]]:
+        """Maps (N, 3, 9, h/4, w/4) and the curve's two numbers.
+
+        copies: (N, 3, h, w), 0..1. weights: those of exposure fusion, (N, h, w).
+        """
+        logs = np.log(weights + np.float32(WEIGHT_FLOOR)) * np.float32(1 / LOG_SCALE)
+        levels = [np.concatenate([copies - np.float32(0.5), logs[:, None]], axis=1)]
+        for number in range(self._scales):
+            levels.append(self._among(levels[-1], f"down.{number}", stride=2))
+        found = levels.pop()
+        numbers = self._arrays["curve.weight"] @ found.mean(axis=(0, 2, 3))
+        numbers = numbers + self._arrays["curve.bias"]
+        for number in reversed(range(self._scales - 2)):
+            skipped = levels.pop()
+            height, width = skipped.shape[-2:]
+            wide = found.repeat(2, axis=2).repeat(2, axis=3)[..., :height, :width]
+            found = self._among(np.concatenate([wide, skipped], axis=1), f"up.{number}")
+        maps = np.stack([self._convolve(photo, "last") for photo in found])
+        maps = maps.reshape(len(maps), MAPS, BANDS, *maps.shape[-2:])
+        first, second = numbers * (CURVE_LIMIT / (1 + float(np.abs(numbers).sum())))
+        return maps, (float(first), float(second))
+
+    def _among(self, photos: Array, name: str, stride: int = 1) -> Array:
+        """Each photo's features convolved, and what all photos have of each added."""
+        own = np.stack([self._convolve(photo, f"{name}.own", stride) for photo in photos])
+        np.maximum(own, 0, out=own)
+        shared = np.concatenate([own.mean(axis=0), own.max(axis=0)])
+        weight = self._arrays[f"{name}.among.weight"][:, :, 0, 0]
+        context = np.tensordot(weight, shared, axes=1)
+        context += self._arrays[f"{name}.among.bias"][:, None, None]
+        own += context
+        return np.maximum(own, 0, out=own)
+
+    def _convolve(self, features: Array, name: str, stride: int = 1) -> Array:
+        """A 3 x 3 convolution of features (C, h, w), zeros outside."""
+        weight, bias = self._arrays[f"{name}.weight"], self._arrays[f"{name}.bias"]
+        height, width = (-(-side // stride) for side in features.shape[1:])
+        padded = np.pad(features, ((0, 0), (1, 1), (1, 1)))
+        taps = [
+            padded[:, y : y + stride * height : stride, x : x + stride * width : stride]
+            for y in range(3)
+            for x in range(3)
+        ]
+        flat = np.stack(taps, axis=1).reshape(weight.shape[1] * 9, height * width)
+        out = weight.reshape(len(weight), -1) @ flat
+        out += bias[:, None]
+        return np.asarray(out.reshape(len(weight), height, width), np.float32)
+
+
+# What it changes --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Correction:
+    """Maps (N, 3, 9, h, w), applied to the weights of levels of any size."""
+
+    maps: Array
+    wraps: bool = False
+
+    def correct(self, level: Level, coarser: Level | None) -> None:
+        """Change the weights of a level in place."""
+        height, width = level.shape
+        low, share = band_of((height, width))
+        chosen = self.maps[:, :, low] * (1 - share) + self.maps[:, :, low + 1] * share
+        across = chosen @ interpolation(chosen.shape[-1], width).T
+        down = interpolation(chosen.shape[-2], height)
+        lumas = None if coarser is None else [_luma(planes) for planes in coarser.planes]
+
+        def work(start: int, stop: int) -> None:
+            rows = level.rows(start, stop)
+            details = None if lumas is None else self._details(level, lumas, start, stop)
+            weights = corrected_weights(rows, details, down[start:stop] @ across)
+            for weight, corrected in zip(rows.weights, weights, strict=True):
+                weight[:] = corrected
+
+        for_each_stripe(height, width, work)
+
+    def _details(
+        self, level: Level, coarser: Sequence[Plane], start: int, stop: int
+    ) -> list[Plane]:
+        """Logarithm of each photo's mean absolute luma of a band around each pixel, rows of it."""
+        height, width = level.shape
+        # Even, as enlarging asks for.
+        first = max(0, start - 2 * DETAIL_WINDOW // 2 // 2 * 2)
+        last = min(height, stop + DETAIL_WINDOW // 2)
+        inner = slice(start - first, stop - first)
+        found = []
+        for planes, coarse in zip(level.planes, coarser, strict=True):
+            band = _luma([np.ascontiguousarray(plane[first:last]) for plane in planes])
+            band -= expand_rows(coarse, first, last, width, self.wraps)
+            mean = cv2.blur(np.abs(band), (DETAIL_WINDOW,) * 2, borderType=cv2.BORDER_REPLICATE)
+            found.append(np.log(np.asarray(mean, np.float32)[inner] + np.float32(DETAIL_FLOOR)))
+        return found
+
+
+def band_of(size: tuple[int, int]) -> tuple[int, float]:
+    """The band at or below a level of (H, W), and how far towards the next the level lies, 0..1."""
+    place = math.log2(max(size)) - math.log2(COPY_PIXELS) + BANDS - 1
+    place = min(max(place, 0.0), BANDS - 1.0)
+    low = min(int(place), BANDS - 2)
+    return low, place - low
+
+
+def interpolation(count: int, wanted: int) -> Array:
+    """Matrix (wanted, count) that interpolates samples linearly, or takes means where it shrinks.
+
+    Linear: pixels are areas, the border repeats. Means: of all that a wanted one reaches.
+    """
+    matrix = np.zeros((wanted, count), np.float32)
+    rows = np.arange(wanted)
+    if wanted >= count:
+        place = np.clip((rows + 0.5) * count / wanted - 0.5, 0, count - 1)
+        first = np.minimum(place.astype(np.int64), max(count - 2, 0))
+        matrix[rows, first] = 1 - (place - first)
+        matrix[rows, np.minimum(first + 1, count - 1)] += (place - first).astype(np.float32)
+    else:
+        for row in rows:
+            start, stop = row * count // wanted, -(-(row + 1) * count // wanted)
+            matrix[row, start:stop] = 1 / (stop - start)
+    return matrix
+
+
+def _luma(planes: Sequence[Plane]) -> Plane:
+    red, green, blue = (float(weight) for weight in color.LUMA_601)
+    grey = cv2.addWeighted(planes[0], red, planes[1], green, 0)
+    return np.asarray(cv2.scaleAdd(planes[2], blue, grey), np.float32)
+
+
+def corrected_weights(level: Level, details: list[Plane] | None, maps: Array) -> list[Plane]:
+    """Weights of rows of a level, adding up to 1; 0 where a photo is masked.
+
+    details: logarithms of the photos' detail in the band; None at the coarsest level.
+    maps: (N, 3, rows, W).
+    """
+    logs = []
+    for weight, (trust, _, added) in zip(level.weights, maps, strict=True):
+        log = np.log(weight + np.float32(WEIGHT_FLOOR))
+        logs.append((1 + trust) * log + added)
+    if details is not None:
+        mean = np.add.reduce(details) * np.float32(1 / len(details))
+        for log, detail, (_, detailed, _) in zip(logs, details, maps, strict=True):
+            log += detailed * (detail - mean)
+    top = np.maximum.reduce(logs)
+    shares: list[Plane] = []
+    for log, mask in zip(logs, level.masks, strict=True):
+        share = np.asarray(cv2.exp(log - top), np.float32)
+        shares.append(share if mask is None else share * (mask + np.float32(1e-12)))
+    total = np.add.reduce(shares)
+    return [np.asarray(share / total, np.float32) for share in shares]
+
+
+def bend(pixels: Array, a: float, b: float) -> None:
+    """Bend a picture (H, W, 3), 0..1, in place: x + x (1 - x) (a + b (1 - 2 x))."""
+
+    def work(start: int, stop: int) -> None:
+        rows = pixels[start:stop]
+        change = rows * np.float32(-2 * b)
+        change += np.float32(a + b)
+        change *= rows
+        change *= 1 - rows
+        rows += change
+
+    for_each_stripe(pixels.shape[0], pixels.shape[1], work)
