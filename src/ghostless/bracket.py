@@ -28,6 +28,26 @@ MIN_FRAMES = 2
 MAX_FRAMES = 20
 
 
+Matrix3 = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class SensorColours:
+    """What the colours of a sensor mean, of pixels that are left in them.
+
+    Pixels are linear sensor values over `neutral`: white in the light of the photo is (1, 1, 1).
+
+    camera: its name. xyz_to_camera: 3 x 3, XYZ of D65 white to sensor values before white balance.
+    neutral: sensor values of what is white in the photo's light, the largest 1. to_srgb: 3 x 3,
+        pixels to linear sRGB.
+    """
+
+    camera: str
+    xyz_to_camera: Matrix3
+    neutral: tuple[float, float, float]
+    to_srgb: Matrix3
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What a file says about its picture, besides the pixels.
@@ -36,6 +56,7 @@ class Metadata:
     `icc_profile` the ICC profile's bytes; `xmp` is an XMP packet, `iptc` the records of IPTC's IIM.
     Exposure facts are None where the file has none.
     window: which part of the upright photo its pixels show; None for all of it.
+    sensor: whose colours its pixels have, where they are a sensor's own.
     """
 
     exif: bytes | None = field(default=None, repr=False)
@@ -52,6 +73,7 @@ class Metadata:
     iptc: bytes | None = field(default=None, repr=False)
     window: Window | None = None
     flash_fired: bool | None = None
+    sensor: SensorColours | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from .io.read import read_bracket
 from .io.shots import choose_shots
 from .io.write import (
     check_output,
+    format_of,
     holds_transparency,
     space_of,
     write_hdr_image,
@@ -58,7 +59,7 @@ def fuse_files(
     paths: 2 to 20 shots of one scene, any order. Of a RAW+JPEG pair one file counts, and photos
         lit by a flash are not fused with others (`shots.choose_shots`).
     out: the file to write; its suffix decides between display (.jpg .png .tif .webp .avif) and
-        linear (.exr .hdr .jxl). A linear result is tone-mapped on its way to a display file.
+        linear (.exr .hdr .jxl, .dng). A linear result is tone-mapped on its way to a display file.
     progress: called with (stage, fraction 0..1).
     observe: called with ("aligned", Stack), ("deghosted", Stack) where that was done,
         ("fused", Fused), where a linear result becomes a display file ("picture", Fused), and with
@@ -70,7 +71,8 @@ def fuse_files(
     """
     options, files, target = options or FuseOptions(), [Path(p) for p in paths], Path(out)
     method = _check_fusing(files, target, options)
-    line = _Line(options, method, Journal(progress), observe, files)
+    keeps = format_of(target).sensor_colours
+    line = _Line(options, method, Journal(progress), observe, files, sensor_colours=keeps)
     display = space_of(target) == "display"
 
     # Photos, frames and radiance are let go of as soon as the next step has been: memory is dear.
@@ -218,6 +220,8 @@ class _Line:
     method: that will fuse; None where the frames themselves are wanted.
     stops: those that were told of the frames that were read, in their order.
     observe: called with (moment, value). files: the photos, which saved stages are named after.
+    sensor_colours: whether RAW photos stay in their sensor's colours, for a result that does; saved
+        stages are pictures to look at, and have none.
     """
 
     def __init__(
@@ -227,8 +231,11 @@ class _Line:
         journal: Journal,
         observe: Observer | None = None,
         files: Sequence[Path] = (),
+        *,
+        sensor_colours: bool = False,
     ) -> None:
         self.journal = journal
+        self._sensor_colours = sensor_colours and options.save_stages is None
         self._options = options
         self._method = method
         self.stops = options.stops
@@ -246,7 +253,9 @@ class _Line:
             check_frame_count(len(chosen.files))
             if self.stops is not None and len(self.stops) == len(files):
                 self.stops = tuple(self.stops[place] for place in chosen.places)
-            bracket = read_bracket(chosen.files, self._options.read)
+            bracket = read_bracket(
+                chosen.files, self._options.read, sensor_colours=self._sensor_colours
+            )
         return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes))
 
     def expose(self, bracket: Bracket) -> Bracket:

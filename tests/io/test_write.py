@@ -341,7 +341,7 @@ def test_the_wrong_space_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_suffixes_and_depths(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"'\.jgp'.*'\.jpg'.*Known: \.avif, \.exr"):
+    with pytest.raises(OptionError, match=r"'\.jgp'.*'\.jpg'.*Known: \.avif, \.dng, \.exr"):
         check_output(tmp_path / "a.jgp")
     with pytest.raises(OptionError, match="with a suffix"):
         check_output(tmp_path / "out")

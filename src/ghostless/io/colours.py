@@ -13,6 +13,12 @@ from .exif import INTEROPERABILITY_POINTER, ExifBlock, Tags, TiffReader
 
 # Chromaticities (x, y) of Rec. ITU-R BT.709-6: red, green, blue, white (D65).
 BT709_CHROMATICITIES: Final = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+# XYZ to linear light with these primaries, white being D65 in both.
+XYZ_TO_REC709: Final = (
+    (3.2404542, -1.5371385, -0.4985314),
+    (-0.9692660, 1.8760108, 0.0415560),
+    (0.0556434, -0.2040259, 1.0572252),
+)
 # Code points of H.273: unspecified, and transfer characteristics.
 UNSPECIFIED: Final = 2
 LINEAR, PQ, HLG = 8, 16, 18

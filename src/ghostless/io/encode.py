@@ -9,7 +9,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +25,11 @@ from ..pixels import color
 from ..pixels.stripes import for_each_stripe
 from . import avif, gainmap, icc
 from .colours import BT709_CHROMATICITIES
+from .dng_write import encode_dng
 from .exif import (
     BYTE,
+    LONG,
+    SUB_DIRECTORIES,
     UNDEFINED,
     ExifBlock,
     Tags,
@@ -96,6 +99,7 @@ class OutputFormat:
     alpha: whether it holds transparency. Pixels are then (H, W, 3), or (H, W, 4) with alpha last,
         which the colours are not multiplied by.
     lossy: whether there is a quality to choose.
+    sensor_colours: whether it can tell colours of a sensor's own.
     """
 
     name: str
@@ -107,6 +111,7 @@ class OutputFormat:
     hdr: HdrVariant | None = None
     alpha: bool = False
     lossy: bool = False
+    sensor_colours: bool = False
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
@@ -293,15 +298,20 @@ def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
             software=False,
             maxworkers=2,
         )
+    append_exif(path, extras.block, further_tags(extras))
+
+
+def further_tags(extras: Extras) -> Tags:
+    """What a TIFF's first directory says beside Exif."""
     further: Tags = {}
     if extras.xmp is not None:
         further[XMP_TAG] = Value(BYTE, len(extras.xmp), extras.xmp)
     if extras.iptc is not None:
         further[IPTC_TAG] = Value(UNDEFINED, len(extras.iptc), extras.iptc)
-    _append_exif(path, extras.block, further)
+    return further
 
 
-def _append_exif(path: Path, block: ExifBlock, further: Tags) -> None:
+def append_exif(path: Path, block: ExifBlock, further: Tags) -> None:
     """Write the first directory anew behind the pixels, with the Exif and GPS ones after it."""
     with path.open("r+b") as stream:
 
@@ -318,6 +328,8 @@ def _append_exif(path: Path, block: ExifBlock, further: Tags) -> None:
         if end > 0xFFF00000:
             return
         stream.seek(end)
+        if SUB_DIRECTORIES in tags:  # places are told as plain numbers, as everybody reads them
+            tags[SUB_DIRECTORIES] = replace(tags[SUB_DIRECTORIES], kind=LONG)
         whole = ExifBlock(block.image | further | tags, block.photo, block.gps)
         stream.write(build_directories(whole, end))
         stream.seek(4)
@@ -437,5 +449,8 @@ OUTPUT_FORMATS: Final = (
     OutputFormat("Radiance HDR", (".hdr",), "linear", (32,), 2**31 - 1, encode_radiance),
     OutputFormat("OpenEXR", (".exr",), "linear", (16, 32), 2**31 - 1, encode_exr, alpha=True),
     OutputFormat("JPEG XL", (".jxl",), "linear", (16, 32), 2**30, encode_jpegxl, alpha=True),
+    OutputFormat(
+        "DNG", (".dng",), "linear", (16, 32), 2**31 - 1, encode_dng, sensor_colours=True
+    ),
 )  # fmt: skip
 FORMAT_BY_SUFFIX: Final = {suffix: known for known in OUTPUT_FORMATS for suffix in known.suffixes}

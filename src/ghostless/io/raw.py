@@ -16,7 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bracket import SensorColours
 from ..errors import FileReadError
+from .colours import XYZ_TO_REC709
 from .containers import read_jpeg_header
 from .decode import check_floats, turn
 from .dng import (
@@ -110,29 +112,57 @@ def white_balance(raw: Any) -> WhiteBalance:
     return 1.0, 1.0, 1.0, 1.0
 
 
+def sensor_colours(path: Path, balance: WhiteBalance, camera: str | None) -> SensorColours | None:
+    """What a RAW file's own colours mean; None for a sensor that LibRaw knows no colours of.
+
+    balance: the multipliers that it is developed with. camera: its name.
+    """
+    facts = _dng_facts(path)
+    with captured_stderr(), _opened(path if facts is None else stand_in(facts)) as raw:
+        to_srgb = np.array(raw.color_matrix, np.float64)[:3, :3]
+        # LibRaw tells its matrix with rows of one sum each; this is what they were divided by.
+        daylight = np.array(raw.daylight_whitebalance[:3], np.float64)
+    if not np.isfinite(to_srgb).all() or abs(np.linalg.det(to_srgb)) < 1e-6:
+        return None
+    if not np.isfinite(daylight).all() or daylight.min() <= 0:
+        daylight = np.ones(3)
+    xyz_to_camera = np.linalg.inv(to_srgb) @ np.array(XYZ_TO_REC709) / daylight[:, None]
+    neutral = min(balance[:3]) / np.array(balance[:3])
+    red, green, blue = (float(value) for value in neutral)
+    return SensorColours(
+        camera or "unknown camera", _rows(xyz_to_camera), (red, green, blue), _rows(to_srgb)
+    )
+
+
+def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in matrix)
+
+
 def decode_raw(
-    path: Path, balance: WhiteBalance
+    path: Path, balance: WhiteBalance, *, own_colours: bool = False
 ) -> tuple[NDArray[np.uint16] | NDArray[np.float32], list[str]]:
     """Develop a RAW file: (H, W, 3), linear, upright; also returns notes.
 
     uint16, 65535 where the sensor clips; of a DNG of floats float32, 1.0 where its white level is.
+    own_colours: leave them in the sensor's colours, balanced (`sensor_colours`).
     """
     facts = _dng_facts(path)
     if facts is None or not facts.needs_other_decoder:
-        return _develop(path, balance, facts), facts.notes if facts else []
+        return _develop(path, balance, facts, own_colours), facts.notes if facts else []
     light = light_of(decode_stored(path, facts), facts)
     check_floats(light.reshape(*light.shape[:2], -1), facts.notes)
     if not facts.floats:
-        return _develop(plain_dng(light, facts), balance), facts.notes
+        return _develop(plain_dng(light, facts), balance, None, own_colours), facts.notes
     if facts.linear:
         with captured_stderr(), _opened(stand_in(facts)) as raw:
             matrix, turn_by = raw.color_matrix, _ORIENTATION_OF_FLIP.get(int(raw.sizes.flip), 1)
+        matrix = np.eye(3) if own_colours else matrix
         return turn(develop_linear(light, balance, matrix), turn_by), facts.notes
     # LibRaw develops mosaics of integers only, and cuts what the white balance lifts above white;
     # what is brighter than white anyway shall not be lost.
     brightest = float(light.max())
     brightest = brightest * max(balance[:3]) / min(balance[:3]) if brightest > 1 else 1.0
-    pixels = _develop(plain_dng(light / np.float32(brightest), facts), balance)
+    pixels = _develop(plain_dng(light / np.float32(brightest), facts), balance, None, own_colours)
     return pixels * np.float32(brightest / 65535), facts.notes
 
 
@@ -143,7 +173,10 @@ def _dng_facts(path: Path) -> Dng | None:
 
 
 def _develop(
-    source: Path | bytes, balance: WhiteBalance, facts: Dng | None = None
+    source: Path | bytes,
+    balance: WhiteBalance,
+    facts: Dng | None = None,
+    own_colours: bool = False,
 ) -> NDArray[np.uint16]:
     """Have LibRaw develop a file or its bytes; the gain maps in `facts` are applied before."""
     import rawpy
@@ -161,7 +194,7 @@ def _develop(
             rawpy.Params(
                 user_wb=list(balance),
                 output_bps=16,
-                output_color=rawpy.ColorSpace.sRGB,
+                output_color=rawpy.ColorSpace.raw if own_colours else rawpy.ColorSpace.sRGB,
                 gamma=(1, 1),
                 no_auto_bright=True,
                 # Else LibRaw lowers the white level to what a frame happens to hold.

@@ -86,6 +86,7 @@ class _Photo:
 
     further: an orientation to apply once the picture is upright by its own tag.
     window: the part of the upright picture that is wanted, None for all of it.
+    own_colours: whether a RAW file is wanted in its sensor's colours.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class _Photo:
     white_balance: tuple[float, float, float, float] | None = None
     further: int = 1
     window: Window | None = None
+    own_colours: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -141,12 +143,19 @@ def read_facts(path: StrPath, settings: ReadSettings = ReadSettings()) -> PhotoF
     return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag)
 
 
-def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings()) -> Bracket:
+def read_bracket(
+    paths: Iterable[StrPath],
+    settings: ReadSettings = ReadSettings(),
+    *,
+    sensor_colours: bool = False,
+) -> Bracket:
     """Read the photos of one scene, in the order given, all in the first one's colours.
 
     Count, doubles and sizes are checked before anything is decoded. RAW frames are developed with
     one white balance, the first one's unless the settings say otherwise. Exposures are left to
     `exposure.assign_stops`.
+    sensor_colours: leave photos that are all RAW in their sensor's own colours, balanced, which the
+        first one's metadata then tell (`Metadata.sensor`).
     Raises BracketError where the files make no bracket, and what `read_frame` raises.
     """
     files = [Path(path) for path in paths]
@@ -165,7 +174,10 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     balance = settings.white_balance
     if balance is None:
         balance = next((p.white_balance for p in photos if p.white_balance is not None), None)
-    photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
+    own = sensor_colours and all(photo.kind == "raw" for photo in photos)
+    photos = [
+        replace(p, white_balance=balance, own_colours=own) if p.kind == "raw" else p for p in photos
+    ]
     with ThreadPoolExecutor(_DECODING_THREADS) as pool:
         results = list(pool.map(_decode_settled, photos))
     frames, notes = [], remarks
@@ -403,7 +415,7 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         from .raw import decode_raw
 
         assert photo.white_balance is not None
-        light, remarks = decode_raw(photo.path, photo.white_balance)
+        light, remarks = decode_raw(photo.path, photo.white_balance, own_colours=photo.own_colours)
         samples = Samples(light, transfer="linear", notes=remarks)
     else:
         samples = decode(photo.path, photo.kind, header)
@@ -432,6 +444,11 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         iptc=kept_iptc(iptc),
         window=photo.window,
     )
+    if photo.own_colours and photo.white_balance is not None:
+        from .raw import sensor_colours
+
+        sensor = sensor_colours(photo.path, photo.white_balance, metadata.camera)
+        metadata = replace(metadata, sensor=sensor)
     if opaque is not None:
         opaque = np.ascontiguousarray(opaque)
         if not opaque.any():
