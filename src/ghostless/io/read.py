@@ -24,11 +24,20 @@ from ..errors import BracketError, FileReadError, GhostlessError
 from ..pixels import color
 from ..pixels.holes import fill_holes
 from ..settings import Open, Range, check_settings
+from ..work.memory import decoders_at_a_time
 from ..work.spill import settled
 from . import icc
 from .colours import HLG
 from .containers import FORMAT_NAMES, HEAD_BYTES, Format, read_header, sniff, what_it_seems
-from .decode import Samples, decode, finish, require_heif, turn
+from .decode import (
+    Samples,
+    decode,
+    decoding_bytes,
+    finish,
+    kept_bytes,
+    require_heif,
+    turn,
+)
 from .gainmap import apply_gain_map, read_gain_map
 from .headers import Damaged, Header, check_pixels
 from .jpegxl import read_jpegxl_header
@@ -38,7 +47,7 @@ from .placing import Placed, windows_of
 from .turns import Laid, settle_turns
 from .xmp import gathered_xmp, kept_iptc, panorama_of
 
-_DECODING_THREADS: Final = 2
+DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
 StrPath = str | os.PathLike[str]
 T = TypeVar("T")
@@ -70,6 +79,7 @@ class PhotoFacts:
     height, width: once turned upright.
     orientation: the tag that says how, 1..8.
     white_balance: the camera's multipliers for R, G, B, G2 of a RAW file, else None.
+    kept_bytes, decoding_bytes: memory that its pixels, and decoding them, will take.
     """
 
     kind: Format
@@ -78,6 +88,8 @@ class PhotoFacts:
     metadata: Metadata
     white_balance: tuple[float, float, float, float] | None = None
     orientation: int = 1
+    kept_bytes: int = 0
+    decoding_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,8 +149,10 @@ def read_facts(path: StrPath, settings: ReadSettings = ReadSettings()) -> PhotoF
     """
     photo = _probe(Path(path), settings)
     height, width = photo.size
-    metadata = metadata_from_bytes(photo.header.exif, photo.header.icc_profile)
-    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag)
+    header = photo.header
+    metadata = metadata_from_bytes(header.exif, header.icc_profile)
+    needs = kept_bytes(photo.kind, header), decoding_bytes(photo.kind, header)
+    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag, *needs)
 
 
 def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings()) -> Bracket:
@@ -166,7 +180,8 @@ def read_bracket(paths: Iterable[StrPath], settings: ReadSettings = ReadSettings
     if balance is None:
         balance = next((p.white_balance for p in photos if p.white_balance is not None), None)
     photos = [replace(p, white_balance=balance) if p.kind == "raw" else p for p in photos]
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
+    needs = [decoding_bytes(photo.kind, photo.header) for photo in photos]
+    with ThreadPoolExecutor(decoders_at_a_time(needs, DECODING_THREADS)) as pool:
         results = list(pool.map(_decode_settled, photos))
     frames, notes = [], remarks
     for frame, found in results:

@@ -101,11 +101,12 @@ def read_tiff_header(path: Path) -> Header:
     file, page, count = _open(path)
     with file:
         _check_layout(page)
-        coloured = int(page.photometric) != _SEPARATED and np.dtype(page.dtype).kind != "f"
+        floats = np.dtype(page.dtype).kind == "f"
+        coloured = int(page.photometric) != _SEPARATED and not floats
         header = Header(
             int(page.imagewidth),
             int(page.imagelength),
-            bits=int(page.bitspersample),
+            bits=32 if floats else int(page.bitspersample),  # half floats are read as full ones
             samples=int(page.samplesperpixel),
             pages=max(count, 1),
             icc_profile=bytes(page.iccprofile) if page.iccprofile else None,
