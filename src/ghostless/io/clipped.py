@@ -73,7 +73,7 @@ def _gain(dark: Floats, bright: Floats) -> float:
     """How many times brighter one photo is than another, by quantiles of their green."""
     shares = np.linspace(0.02, 0.98, 49)
     low, high = (np.quantile(light[:, 1], shares) for light in (dark, bright))
-    limits = color.srgb_to_linear(np.float32([_TOO_DARK, _CLIPPED]))
+    limits = color.srgb_to_linear(np.array([_TOO_DARK, _CLIPPED]))
     usable = (low > limits[0]) & (high < limits[1])
     return float(np.median(high[usable] / low[usable])) if usable.sum() >= 3 else 0.0
 
@@ -83,7 +83,7 @@ def _table(darker: Sequence[tuple[float, Floats]], matrix: Floats) -> Floats:
     count = np.zeros((_CELLS,) * 3, np.float32)
     total = np.zeros((_CELLS,) * 3 + (3,), np.float32)
     back = np.linalg.inv(matrix).astype(np.float32)
-    whole = color.srgb_to_linear(np.float32([_CLIPPED]))[0]
+    whole = color.srgb_to_linear(np.array([_CLIPPED]))[0]
     for gain, light in darker:
         wanted = light[light.max(axis=1) < whole] * np.float32(gain)
         stored = wanted @ back.T
