@@ -109,7 +109,7 @@ def read_tiff_header(path: Path) -> Header:
             bits=32 if floats else int(page.bitspersample),  # half floats are read as full ones
             samples=int(page.samplesperpixel),
             pages=max(count, 1),
-            icc_profile=bytes(page.iccprofile) if page.iccprofile else None,
+            icc_profile=_profile(page),
         )
     reader, stream = file_reader(path)
     with stream:
@@ -120,6 +120,12 @@ def read_tiff_header(path: Path) -> Header:
     header.exif = build_exif(compact_block(block))
     header.place = _place(block.image)
     return header
+
+
+def _profile(page: Any) -> bytes | None:
+    """The ICC profile; None where there is none, or where its tag is of the wrong type."""
+    profile = page.iccprofile
+    return profile if isinstance(profile, bytes) and profile else None
 
 
 def _place(tags: Tags) -> tuple[int, int] | None:
