@@ -150,6 +150,16 @@ CASES = {
         ("tag.jpg", "48 x 64", "orientation"),
         _photo("tag.jpg", 48, 64, orientation=6),
     ),
+    "link in a circle": Case(
+        ["fuse", "link.png", *OUT],
+        ("link.png:", "a link that leads to none"),
+        _link("link.png", "link.png"),
+    ),
+    "link to nothing": Case(
+        ["fuse", "link.png", "frame_2.png", *OUT],
+        ("link.png:", "a link that leads to none"),
+        _link("link.png", "gone.png"),
+    ),
     "missing folder given": Case(["fuse", "nofolder", *OUT], ("nofolder:", "none of this name")),
     "missing folder above": Case(
         ["fuse", "no/frame_1.png", "frame_2.png", *OUT], ("no/frame_1.png:", "no folder no;")
@@ -282,8 +292,9 @@ CASES = {
     "quality": Case([*FUSE, *OUT, "--jpeg-quality", "101"], ("--jpeg-quality", "100")),
     "quality word": Case([*FUSE, *OUT, "--jpeg-quality", "best"], ("--jpeg-quality", "integer")),
     "quality of a jpeg": Case([*FUSE, *OUT, "--quality", "90"], ("--quality", "--jpeg-quality")),
-    "depth": Case([*FUSE, "-o", "out.png", "--depth", "12"], ("out.png", "12")),
-    "depth of jpeg": Case([*FUSE, *OUT, "--depth", "16"], ("out.jpg", "16")),
+    "depth": Case([*FUSE, "-o", "out.png", "--depth", "12"], ("out.png", "12", ".avif")),
+    "depth of jpeg": Case([*FUSE, *OUT, "--depth", "16"], ("out.jpg", "16", ".png, .tif")),
+    "depth of nothing": Case([*FUSE, *OUT, "--depth", "9"], ("out.jpg", "leave the depth out")),
     "weight of another method": Case(
         [*FUSE, "-o", "out.exr", "--saturation", "2"], ("--saturation", "debevec")
     ),

@@ -27,6 +27,7 @@ from ghostless.io.exif import (
     short,
 )
 from ghostless.io.read import read_frame, read_image
+from ghostless.pipeline import fuse_files
 from ghostless.pixels import color
 
 from . import samples
@@ -290,3 +291,16 @@ def test_the_cases(shared: Path) -> None:
             assert frame.transfer == "linear"
             means.append(frame.unit().mean())
         assert means[1] / means[0] == pytest.approx(250 / 60, rel=0.12)
+
+
+def test_the_case_of_adobe_rgb(shared: Path, tmp_path: Path) -> None:
+    """Fused, its patches are those of the same photos in sRGB; green clips in the third one."""
+    fused = []
+    for name in ("adobe_rgb_by_exif", "adobe_rgb_by_exif_truth_in_srgb"):
+        fuse_files(samples.case(shared, name), tmp_path / f"{name}.png")
+        fused.append(read_image(tmp_path / f"{name}.png").pixels * 255)
+    patches = {place: fused[0][320:370, place : place + 50] for place in (30, 125, 412)}
+    wanted = {30: (182, 24, 23), 125: (25, 173, 48), 412: (34, 179, 178)}
+    for place, patch in patches.items():
+        assert np.allclose(patch.mean(axis=(0, 1)), wanted[place], atol=5)
+    assert np.abs(fused[0] - fused[1]).mean() < 2

@@ -103,6 +103,24 @@ def test_wrong_pointers_in_the_directories_of_a_tiff(wrong: str, tmp_path: Path)
         assert np.array_equal(read_frame(save(tmp_path, "a.tif", whole)).pixels, picture())
 
 
+@pytest.mark.parametrize("wrong", [INFINITE, NOT_A_NUMBER, ZERO_OVER_ZERO, NEGATIVE,
+                                   Value(2, 5, b"text\0"), Value(16, 1, b"\xff" * 8),
+                                   Value(12, 2, struct.pack("<2d", 1e300, 0))])  # fmt: skip
+def test_a_profile_of_a_tiff_of_the_wrong_type_is_passed_over(wrong: Value, tmp_path: Path) -> None:
+    profile = (0x8773, 7, 16, b"sixteen bytes...", True)
+    data = bytearray(samples.tiff_bytes(picture(), extratags=[profile]))
+    at = data.index(struct.pack("<HHI", 0x8773, 7, 16))
+    data[at : at + 8] = struct.pack("<HHI", 0x8773, wrong.kind, wrong.count)
+    if len(wrong.data) <= 4:
+        data[at + 8 : at + 12] = wrong.data.ljust(4, b"\0")
+    else:
+        start = data.index(profile[3])
+        data[start : start + len(wrong.data)] = wrong.data
+    frame = read_frame(save(tmp_path, "a.tif", bytes(data)))
+    assert np.array_equal(frame.pixels, picture())
+    assert frame.metadata.icc_profile is None
+
+
 @pytest.mark.parametrize("wrong", [ZERO_OVER_ZERO, INFINITE, NOT_A_NUMBER, FAR,
                                    Value(3, 2, b"AB\0\0"), rational(1.5)])  # fmt: skip
 def test_texts_and_numbers_of_the_wrong_type(wrong: Value, tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ from ghostless.io.encode import OUTPUT_FORMATS
 from ghostless.methods import METHODS
 from ghostless.pipeline import FuseOptions
 from ghostless.tone.operators import OPERATORS
+from ghostless.web.app import make_app
+from ghostless.web.limits import Limits
+from ghostless.web.server import ServerSettings
 from tests.files import save_photo
 
-from .conftest import upload, wait
+from .conftest import ADDRESS, upload, wait
 
 
 def picture(data: bytes) -> Image.Image:
@@ -385,3 +388,32 @@ def test_large_pictures_come_in_tiles(tmp_path: Path) -> None:
     assert shown > pixels.mean() + 20  # light is shown by its display values
     with pytest.raises(ghostless.SpaceError):
         views.save_view(Fused(light.pixels, "linear"), tmp_path / "fused", tiles=False)
+
+
+def test_sizes_told_by_headers_count_before_anything_is_decoded(tmp_path: Path) -> None:
+    """Small files of large pictures wait for the memory that they will take, or are refused."""
+    small = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(small, "WEBP", lossless=True)
+    spoiled = bytearray(small.getvalue())
+    at = spoiled.index(b"VP8L") + 9
+    side = 12_000 - 1
+    spoiled[at : at + 4] = (side | side << 14).to_bytes(4, "little")
+    photos = [tmp_path / f"{index}.webp" for index in range(3)]
+    for index, photo in enumerate(photos):
+        photo.write_bytes(bytes(spoiled) + bytes(index))
+    assert photos[0].stat().st_size < 1000
+    limits = Limits(memory_bytes=1_000_000_000)
+    with TestClient(
+        make_app(ServerSettings(folder=tmp_path, limits=limits)), base_url=ADDRESS
+    ) as client:
+        answer = upload(client, photos)
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("expected a job that fits in 1.0 GB of memory")
+        sound = upload(
+            client,
+            [
+                save_photo(tmp_path / f"{n}.jpg", np.full((30, 40, 3), 90 * n, np.uint8))
+                for n in (1, 2)
+            ],
+        )
+        assert sound.status_code == 201, sound.text

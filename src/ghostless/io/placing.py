@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from ..bracket import Window
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bracket import Mask, Window
 
 # Sides that differ by no more than this share, or these pixels, differ in their edges only.
 _EDGE_SHARE: Final = 0.01
@@ -102,3 +105,24 @@ def _canvas(photos: Sequence[Placed]) -> Window | None:
     if shared <= 0 or shared_down <= 0:
         return None
     return left, top, right - left, bottom - top
+
+
+def through_window(
+    pixels: NDArray[Any], opaque: Mask | None, window: Window
+) -> tuple[NDArray[Any], Mask | None]:
+    """The part of a picture in a window; where that reaches beyond, it is transparent."""
+    left, top, width, height = window
+    rows, columns = (
+        slice(max(top, 0), max(top + height, 0)),
+        slice(max(left, 0), max(left + width, 0)),
+    )
+    part = pixels[rows, columns]
+    if part.shape[:2] == (height, width):
+        return part, None if opaque is None else opaque[rows, columns]
+    y, x = max(-top, 0), max(-left, 0)
+    there = slice(y, y + part.shape[0]), slice(x, x + part.shape[1])
+    whole = np.zeros((height, width, 3), pixels.dtype)
+    whole[there] = part
+    shown = np.zeros((height, width), np.uint8)
+    shown[there] = 255 if opaque is None else opaque[rows, columns]
+    return whole, shown

@@ -17,28 +17,37 @@ from typing import Annotated, Any, Final, TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..bracket import Bracket, Frame, Fused, Mask, Metadata, Window, check_frame_count
 from ..errors import BracketError, FileReadError, GhostlessError
 from ..pixels import color
 from ..pixels.holes import fill_holes
 from ..settings import Open, Range, check_settings
+from ..work.memory import decoders_at_a_time
 from ..work.spill import settled
 from . import icc
+from .clipped import restore_clipped
 from .colours import HLG
 from .containers import FORMAT_NAMES, HEAD_BYTES, Format, read_header, sniff, what_it_seems
-from .decode import Samples, decode, finish, require_heif, turn
+from .decode import (
+    Samples,
+    decode,
+    decoding_bytes,
+    finish,
+    kept_bytes,
+    require_heif,
+    turn,
+)
 from .gainmap import apply_gain_map, read_gain_map
 from .headers import Damaged, Header, check_pixels
 from .jpegxl import read_jpegxl_header
 from .metadata import metadata_from_bytes
 from .packets import read_packets
-from .placing import Placed, windows_of
+from .placing import Placed, through_window, windows_of
 from .turns import Laid, settle_turns
 from .xmp import gathered_xmp, kept_iptc, panorama_of
 
-_DECODING_THREADS: Final = 2
+DECODING_THREADS: Final = 2
 _KNOWN: Final = "JPEG, PNG, TIFF, WebP, AVIF, HEIC, JPEG XL, Radiance HDR, OpenEXR or camera RAW"
 StrPath = str | os.PathLike[str]
 T = TypeVar("T")
@@ -70,6 +79,7 @@ class PhotoFacts:
     height, width: once turned upright.
     orientation: the tag that says how, 1..8.
     white_balance: the camera's multipliers for R, G, B, G2 of a RAW file, else None.
+    kept_bytes, decoding_bytes: memory that its pixels, and decoding them, will take.
     """
 
     kind: Format
@@ -78,6 +88,8 @@ class PhotoFacts:
     metadata: Metadata
     white_balance: tuple[float, float, float, float] | None = None
     orientation: int = 1
+    kept_bytes: int = 0
+    decoding_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,8 +151,10 @@ def read_facts(path: StrPath, settings: ReadSettings = ReadSettings()) -> PhotoF
     """
     photo = _probe(Path(path), settings)
     height, width = photo.size
-    metadata = metadata_from_bytes(photo.header.exif, photo.header.icc_profile)
-    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag)
+    header = photo.header
+    metadata = metadata_from_bytes(header.exif, header.icc_profile)
+    needs = kept_bytes(photo.kind, header), decoding_bytes(photo.kind, header)
+    return PhotoFacts(photo.kind, height, width, metadata, photo.white_balance, photo.tag, *needs)
 
 
 def read_bracket(
@@ -178,9 +192,11 @@ def read_bracket(
     photos = [
         replace(p, white_balance=balance, own_colours=own) if p.kind == "raw" else p for p in photos
     ]
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
+    needs = [decoding_bytes(photo.kind, photo.header) for photo in photos]
+    with ThreadPoolExecutor(decoders_at_a_time(needs, DECODING_THREADS)) as pool:
         results = list(pool.map(_decode_settled, photos))
     frames, notes = [], remarks
+    results = _unclipped(results, photos)
     for frame, found in results:
         unified, converted = _in_colours_of(results[0][0], frame)
         frames.append(unified if unified is frame else _settled(unified))
@@ -403,6 +419,14 @@ def _decode_settled(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
     return _settled(frame), notes
 
 
+def _unclipped(
+    results: list[tuple[Frame, tuple[str, ...]]], photos: Sequence[_Photo]
+) -> list[tuple[Frame, tuple[str, ...]]]:
+    told = [p.header.told_profile if p.header.icc_profile is None else None for p in photos]
+    frames = restore_clipped([frame for frame, _ in results], told)
+    return [(frame, found) for frame, (_, found) in zip(frames, results, strict=True)]
+
+
 def _settled(frame: Frame) -> Frame:
     pixels: Any = settled(frame.pixels)
     return frame if pixels is frame.pixels else replace(frame, pixels=pixels)
@@ -430,7 +454,7 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         height, width = photo.upright
         raise Damaged(f"its header says {width} x {height} pixels, it holds {found}")
     if photo.window is not None:
-        pixels, opaque = _through_window(pixels, opaque, photo.window)
+        pixels, opaque = through_window(pixels, opaque, photo.window)
     pixels = np.ascontiguousarray(pixels)
     notes = [*header.notes, *samples.notes]
     if header.pages > 1:
@@ -466,27 +490,6 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
 def _percent(opaque: Mask) -> str:
     share = 100 * float(np.count_nonzero(opaque < 128)) / opaque.size
     return f"{share:.0f} %" if share >= 1 else f"{max(share, 0.1):.1f} %"
-
-
-def _through_window(
-    pixels: NDArray[Any], opaque: Mask | None, window: Window
-) -> tuple[NDArray[Any], Mask | None]:
-    """The part of a picture in a window; where that reaches beyond, it is transparent."""
-    left, top, width, height = window
-    rows, columns = (
-        slice(max(top, 0), max(top + height, 0)),
-        slice(max(left, 0), max(left + width, 0)),
-    )
-    part = pixels[rows, columns]
-    if part.shape[:2] == (height, width):
-        return part, None if opaque is None else opaque[rows, columns]
-    y, x = max(-top, 0), max(-left, 0)
-    there = slice(y, y + part.shape[0]), slice(x, x + part.shape[1])
-    whole = np.zeros((height, width, 3), pixels.dtype)
-    whole[there] = part
-    shown = np.zeros((height, width), np.uint8)
-    shown[there] = 255 if opaque is None else opaque[rows, columns]
-    return whole, shown
 
 
 def _in_colours_of(first: Frame, frame: Frame) -> tuple[Frame, list[str]]:

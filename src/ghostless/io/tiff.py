@@ -101,14 +101,15 @@ def read_tiff_header(path: Path) -> Header:
     file, page, count = _open(path)
     with file:
         _check_layout(page)
-        coloured = int(page.photometric) != _SEPARATED and np.dtype(page.dtype).kind != "f"
+        floats = np.dtype(page.dtype).kind == "f"
+        coloured = int(page.photometric) != _SEPARATED and not floats
         header = Header(
             int(page.imagewidth),
             int(page.imagelength),
-            bits=int(page.bitspersample),
+            bits=32 if floats else int(page.bitspersample),  # half floats are read as full ones
             samples=int(page.samplesperpixel),
             pages=max(count, 1),
-            icc_profile=bytes(page.iccprofile) if page.iccprofile else None,
+            icc_profile=_profile(page),
         )
     reader, stream = file_reader(path)
     with stream:
@@ -119,6 +120,12 @@ def read_tiff_header(path: Path) -> Header:
     header.exif = build_exif(compact_block(block))
     header.place = _place(block.image)
     return header
+
+
+def _profile(page: Any) -> bytes | None:
+    """The ICC profile; None where there is none, or where its tag is of the wrong type."""
+    profile = page.iccprofile
+    return profile if isinstance(profile, bytes) and profile else None
 
 
 def _place(tags: Tags) -> tuple[int, int] | None:

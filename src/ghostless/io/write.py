@@ -31,6 +31,7 @@ from .atomic import (
 )
 from .encode import (
     FORMAT_BY_SUFFIX,
+    OUTPUT_FORMATS,
     Encoder,
     Extras,
     HdrVariant,
@@ -146,9 +147,14 @@ def _choose_depth(path: Path, depth: int | None, hdr: bool = False) -> int:
     if depth is None:
         return variant.depths[0]
     if depth not in variant.depths:
+        able = [
+            f.suffixes[0] for f in OUTPUT_FORMATS if f.space == known.space and depth in f.depths
+        ]
+        other = f" or write one of {', '.join(able)}" if able and not hdr else ""
         raise OptionError(
             f"{path}: {variant.name} expected a depth of "
-            f"{' or '.join(str(d) for d in variant.depths)} bits, found {depth}"
+            f"{' or '.join(str(d) for d in variant.depths)} bits, found {depth}; "
+            f"leave the depth out{other}"
         )
     return depth
 

@@ -20,7 +20,7 @@ from .processes import TaskFailedError, Worker
 from .storage import StoredBracket, new_name
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Kind = Literal["inspect", "fuse", "export"]
+Kind = Literal["measure", "inspect", "fuse", "export"]
 # What a stage takes of a whole run, roughly: for one bar over all of them.
 _SHARES = {
     "read": 0.12,

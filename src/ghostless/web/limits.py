@@ -83,7 +83,14 @@ def memory_of_job(frames: int, pixels: int, sample_bytes: int, *, network: bool 
     return int(1.25 * needed)
 
 
-def memory_of_reading(file_bytes: int) -> int:
-    """Estimate the memory that looking at uploaded files takes, before their sizes are known."""
-    # JPEG photos unpack to some eight times their bytes; two are decoded at a time, all are kept.
-    return _PROCESS_BYTES + 12 * file_bytes
+def memory_of_headers(file_bytes: int) -> int:
+    """Estimate the memory that reading the headers of uploaded files takes."""
+    return _PROCESS_BYTES + file_bytes
+
+
+def memory_of_reading(needed: int, file_bytes: int) -> int:
+    """Estimate the memory that looking at a bracket takes, on the safe side.
+
+    needed: what reading its photos takes, by their headers.
+    """
+    return int(1.25 * needed) + file_bytes

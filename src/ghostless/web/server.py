@@ -15,7 +15,7 @@ from ..bracket import check_frame_count
 from ..errors import BracketError, InputError
 from ..io.encode import OUTPUT_FORMATS
 from .jobs import Job, Jobs
-from .limits import Limits, memory_of_job, memory_of_reading
+from .limits import Limits, memory_of_headers, memory_of_job, memory_of_reading
 from .options import check_export_request, check_fuse_request
 from .storage import Storage, StoredBracket, new_name
 from .worker import RESULT, is_quick
@@ -93,14 +93,22 @@ class Server:
                     f"found {bracket.file_bytes:,}; give fewer or smaller photos"
                 )
             await self._make_room(0)
-            job = Job("inspect", bracket, self._task("inspect", bracket, bracket.folder), 0, True)
-            job.memory_bytes = min(memory_of_reading(bracket.file_bytes), self.limits.memory_bytes)
-            bracket.facts = await self.jobs.run(job)
+            bracket.facts = await self._look_at(bracket)
         except BaseException:
             self.storage.discard(bracket)
             raise
         self.storage.keep(bracket)
         return bracket
+
+    async def _look_at(self, bracket: StoredBracket) -> dict[str, Any]:
+        """Read the photos' headers, and when there is memory for what they say, the photos."""
+        task = self._task("measure", bracket, bracket.folder)
+        headers = Job("measure", bracket, task, memory_of_headers(bracket.file_bytes), quick=True)
+        headers.memory_bytes = min(headers.memory_bytes, self.limits.memory_bytes)
+        needed = (await self.jobs.run(headers))["memory_bytes"]
+        task = self._task("inspect", bracket, bracket.folder)
+        memory_bytes = memory_of_reading(needed, bracket.file_bytes)
+        return await self.jobs.run(Job("inspect", bracket, task, memory_bytes, quick=True))
 
     def bracket(self, name: str) -> StoredBracket | None:
         """Return a bracket and remember that it was asked for."""

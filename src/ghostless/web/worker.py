@@ -28,18 +28,30 @@ from ..bracket import Fused, Metadata, Space, Stack
 from ..cli.show import bracket_facts
 from ..errors import GhostlessError
 from ..exposure.reference import choose_reference
-from ..io.read import ReadSettings
+from ..io.read import DECODING_THREADS, ReadSettings, read_facts
 from ..io.write import space_of, write_hdr_image, write_image
 from ..methods import METHODS
 from ..methods.maps import attention_map, weight_maps
 from ..pipeline import FuseOptions, fuse_files, prepare_files
 from ..tone.rendition import hdr_rendition
+from ..work.memory import reading_bytes
 from . import views
 from .options import fuse_options, write_settings
 
 RESULT = "result.jpg"
 Tell = Callable[[str, float], None]
 _SECONDS_BETWEEN_EVENTS = 0.05
+
+
+def measure(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Read the headers of photos only; returns the memory that reading them will take.
+
+    task: files, pixels (the most a photo may have).
+    """
+    settings = ReadSettings(max_pixels=task["pixels"])
+    facts = [read_facts(file, settings) for file in task["files"]]
+    kept, decoding = zip(*((each.kept_bytes, each.decoding_bytes) for each in facts), strict=True)
+    return {"memory_bytes": reading_bytes(kept, decoding, DECODING_THREADS)}
 
 
 def inspect(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -201,6 +213,7 @@ def load_fused(folder: Path, space: Space) -> Fused:
 # The process --------------------------------------------------------------------------------------
 
 TASKS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
+    "measure": measure,
     "inspect": inspect,
     "fuse": fuse,
     "export": export,

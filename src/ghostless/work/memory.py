@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _PROXY_BYTES_PER_PIXEL = 470
 _LARGEST_PROXY_PIXELS = 1_500_000
 _FRAME_BYTES = 10_000_000
 _NETWORK_BYTES = 2_000_000_000
+# Photos are decoded side by side as long as that takes no more.
+_DECODING_TOGETHER_BYTES = 2_400_000_000
 # Codes and file of the result, and of a gain map with what it is made from, per pixel.
 _WRITING_BYTES_PER_PIXEL = 4
 _HDR_BYTES_PER_PIXEL = 16
@@ -58,6 +61,24 @@ def fusing_bytes(
     # While one photo is decoded or reduced, all of it is in memory.
     beside = max(photo + finding, 2 * photo, writing)
     return _PROCESS_BYTES + kept + beside + (_NETWORK_BYTES if network else 0)
+
+
+def decoders_at_a_time(decoding: Sequence[int], most: int) -> int:
+    """How many photos to decode at a time: `most`, or one where the largest take much memory.
+
+    decoding: bytes that decoding each takes at its peak.
+    """
+    largest = sorted(decoding)[-most:]
+    return most if sum(largest) <= _DECODING_TOGETHER_BYTES else 1
+
+
+def reading_bytes(kept: Sequence[int], decoding: Sequence[int], most: int) -> int:
+    """Estimate the memory that reading a bracket takes at its peak, in bytes.
+
+    kept: bytes of each photo's pixels. decoding, most: as for `decoders_at_a_time`.
+    """
+    together = sorted(decoding)[-decoders_at_a_time(decoding, most) :]
+    return _PROCESS_BYTES + min(IN_MEMORY_BYTES, sum(kept)) + sum(together)
 
 
 def resident_bytes(pid: int | None = None) -> int:
