@@ -33,7 +33,7 @@ FLOORS = (
     ("methods",),
     ("tone",),
     ("options",),
-    ("pipeline", "unused"),
+    ("pipeline",),
 )
 FACES, RESEARCH = len(FLOORS), len(FLOORS) + 1
 # What has not been parted yet; nothing is added here.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
-from .options import NOT_OF_BATCH, options_of
 from .presets import PresetName
 from .show import Bars, print_json
+from .told import NOT_OF_BATCH, options_of
 from .words import (
     Align,
     Crop,

@@ -15,19 +15,12 @@ from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
 from .batch import batch
 from .grouped import GroupedCommand
-from .options import (
-    OF_ALIGNING,
-    OF_DEGHOSTING,
-    OF_READING,
-    check_deghosting,
-    check_no_photo_at,
-    expand,
-    options_of,
-)
+from .photos import check_no_photo_at, expand
 from .presets import PresetName, presets
 from .serve import serve
 from .settings import settings
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
+from .told import OF_ALIGNING, OF_DEGHOSTING, OF_READING, check_deghosting, options_of
 from .words import (
     Align,
     Crop,

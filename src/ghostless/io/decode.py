@@ -18,7 +18,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileReadError, MissingPackageError
+from ..errors import FileReadError
 from ..pixels import color
 from ..pixels.color import Transfer
 from ..pixels.stripes import for_each_stripe
@@ -168,29 +168,14 @@ def _avif_pictures(data: bytes) -> int:
 
 
 def _decode_heif(data: bytes) -> NDArray[Any]:
-    pillow_heif = _import_pillow_heif()
+    import pillow_heif
+
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     array = np.asarray(file)
     if array.dtype == np.uint16:
         bits = int(file.info.get("bit_depth", 16))
         array = full_range(array >> (16 - bits), bits)
     return array
-
-
-def _import_pillow_heif() -> Any:
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise MissingPackageError(
-            "HEIC photos need the package pillow-heif, which is not installed; "
-            "install it with: pip install ghostless[heif]"
-        ) from error
-    return pillow_heif
-
-
-def require_heif() -> None:
-    """Raise MissingPackageError unless HEIC can be decoded."""
-    _import_pillow_heif()
 
 
 def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:

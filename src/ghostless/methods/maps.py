@@ -32,7 +32,7 @@ def weight_maps(stack: Stack, method: str, settings: Any = None) -> list[Map]:
     """
     entry = get_method(method)
     _check_shows(entry, "weights")
-    chosen = settings if settings is not None else entry.load()[1]()
+    chosen = settings if settings is not None else entry.settings_class()
     found: list[Map] = entry.find(entry.weight_maps)(stack, chosen)
     return found
 
@@ -58,7 +58,7 @@ def attention_map(
     _check_shows(entry, "attention")
     attention = entry.attention
     assert attention is not None
-    settings = settings if settings is not None else entry.load()[1]()
+    settings = settings if settings is not None else entry.settings_class()
     from ..nn.weights import load_network
 
     network = load_network(entry.kind, settings).network

@@ -132,14 +132,16 @@ def find_weights(kind: NetworkKind, path: Path | str | None = None) -> Path:
 
 
 def _find(name: str, train_command: str, path: Path | str | None) -> Path:
-    found = Path(path) if path is not None else shipped_path(name)
-    if not found.is_file():
-        what = "no such file" if path is not None else "none shipped with this version"
-        raise WeightsError(
-            f"{found}: expected the weights of {name!r}, found {what}; "
-            f"train them with: {train_command}"
-        )
-    return found
+    if path is None and has_weights(name):
+        return shipped_path(name)
+    if path is not None and Path(path).is_file():
+        return Path(path)
+    start, what = "", "none shipped with this version"
+    if path is not None:
+        start, what = f"{path}: ", "no such file"
+    raise WeightsError(
+        f"{start}expected the weights of {name!r}, found {what}; train them with: {train_command}"
+    )
 
 
 def check_weights(name: str, path: Path | str | None = None) -> None:

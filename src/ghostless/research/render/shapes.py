@@ -5,6 +5,7 @@ Scenes are in metres, x to the right, y up, z away from the viewer; colours are 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .packages import import_for_rendering
+from ...work.packages import needs_extra
 from .surfaces import Colour
 
 Array = NDArray[Any]
@@ -281,7 +282,8 @@ class Limb:
 
 def grown(limbs: Sequence[Limb], *, voxel_metres: float, blend_metres: float = 0.018) -> Mesh:
     """One smooth skin round limbs, found by marching cubes; needs scikit-image."""
-    marching_cubes: Any = import_for_rendering("skimage.measure").marching_cubes
+    with needs_extra("rendering", "render"):
+        measure: Any = importlib.import_module("skimage.measure")
     reach = max(max(limb.start_radius, limb.end_radius) for limb in limbs) + 4 * voxel_metres
     ends = np.array([end for limb in limbs for end in (limb.start, limb.end)])
     low, high = ends.min(axis=0) - reach, ends.max(axis=0) + reach
@@ -296,7 +298,7 @@ def grown(limbs: Sequence[Limb], *, voxel_metres: float, blend_metres: float = 0
         distance = limb.distance(points)
         mix = np.clip(0.5 + 0.5 * (field - distance) / blend_metres, 0, 1)
         field = field + mix * (distance - field) - blend_metres * mix * (1 - mix)
-    vertices, faces, inwards, _ = marching_cubes(field, 0.0, spacing=(voxel_metres,) * 3)
+    vertices, faces, inwards, _ = measure.marching_cubes(field, 0.0, spacing=(voxel_metres,) * 3)
     vertices = np.asarray(vertices + low, np.float32)
     nearest = np.argmin([limb.distance(vertices) for limb in limbs], axis=0)
     colours = np.zeros_like(vertices)

@@ -16,17 +16,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from .align import AlignSettings
-from .bracket import MAX_FRAMES
-from .deghost import DeghostSettings
-from .errors import OptionError, unknown_name
-from .io.read import ReadSettings
-from .io.write import WriteSettings
-from .methods import METHODS, Method
-from .nn.settings import NetworkSettings
-from .settings import Names, Open, Range, Setting, check_settings, settings_of
-from .tone.light import Gains
-from .tone.tonemap import ToneMapSettings
+from ..align import AlignSettings
+from ..bracket import MAX_FRAMES
+from ..deghost import DeghostSettings
+from ..errors import OptionError, unknown_name
+from ..io.read import ReadSettings
+from ..io.write import WriteSettings
+from ..methods import METHODS, Method
+from ..settings import Names, Open, Range, Setting, check_settings, settings_of
+from ..tone.light import Gains
+from ..tone.tonemap import ToneMapSettings
 
 
 def _methods() -> tuple[str, ...]:
@@ -118,16 +117,6 @@ def line_settings() -> Mapping[str, Setting]:
     return MappingProxyType(named)
 
 
-def settings_class_of(method: Method, *, known_without_torch: bool = False) -> Any:
-    """The class of a method's settings.
-
-    known_without_torch: of networks only what all of them have, which needs no import of torch.
-    """
-    if known_without_torch and method.needs_torch:
-        return NetworkSettings
-    return method.load()[1]
-
-
 def canonical(name: str) -> str:
     """The dotted name that a name stands for: an alias, a method's own, - for _.
 
@@ -148,7 +137,7 @@ def canonical(name: str) -> str:
     return f"{group}.{field_name}"
 
 
-def setting_named(name: str, method: Method, *, known_without_torch: bool = False) -> Setting:
+def setting_named(name: str, method: Method) -> Setting:
     """The setting of a name; raise OptionError, with the near names, where there is none.
 
     method: that will run.
@@ -156,7 +145,7 @@ def setting_named(name: str, method: Method, *, known_without_torch: bool = Fals
     dotted = canonical(name)
     if dotted in line_settings():
         return line_settings()[dotted]
-    own = settings_of(settings_class_of(method, known_without_torch=known_without_torch))
+    own = settings_of(method.settings_class)
     group, _, field_name = dotted.partition(".")
     if group in ("method", method.name) and field_name in own:
         return replace(own[field_name], name=dotted)
@@ -231,7 +220,7 @@ def with_values(
         changes[group] = replace(getattr(options, group), **fields_of)
     if own:
         assert method is not None
-        settings_class = method.load()[1]
+        settings_class = method.settings_class
         before = options.method_settings
         mine = isinstance(before, settings_class)
         changes["method_settings"] = replace(before, **own) if mine else settings_class(**own)
