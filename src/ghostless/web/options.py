@@ -259,7 +259,7 @@ class Choice(BaseModel):
 
 
 class PresetFacts(BaseModel):
-    """Options under a name, by the names that the command has."""
+    """Options under a name, by their dotted names; those that name files are left out."""
 
     name: str
     summary: str
@@ -329,7 +329,11 @@ def _presets() -> list[PresetFacts]:
     for name in preset_names():
         with suppress(GhostlessError):
             preset = read_preset(name)
-            options = preset.as_dict()["options"]
+            options = {
+                setting: list(value) if isinstance(value, tuple) else value
+                for setting, value in preset.by_dotted_name().items()
+                if not isinstance(value, Path) and not setting.endswith("weights")
+            }
             facts = PresetFacts(name=name, summary=preset.summary, options=options)
             found.append(facts)
     return found
