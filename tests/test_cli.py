@@ -115,7 +115,7 @@ def test_overwrite_replaces_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert set(contents(tmp_path)) == {*(file.name for file in files), "out.jpg"}
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 7), (667, 1001)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (333, 501)])
 @pytest.mark.parametrize("suffix", [".png", ".exr"])
 def test_any_size_works(size: tuple[int, int], suffix: str, tmp_path: Path) -> None:
     height, width = size

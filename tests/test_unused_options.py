@@ -131,7 +131,7 @@ def test_batch(
     if method.needs_torch:
         pytest.importorskip("torch")
     words = ["batch", str(photos), "-o", str(tmp_path / "out"), "--method", method.name]
-    skipped = (*OF_MERTENS, "--quality", "--stops", "--reference")  # batch has no such options
+    skipped = (*OF_MERTENS, "--stops")  # batch has no such options
     for given, used in options_and_whether_used(method, suffix):
         if given[0] in skipped:
             continue
