@@ -23,7 +23,7 @@ from ..errors import OptionError, unknown_name
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings
 from ..methods import METHODS, Method
-from ..settings import Names, Open, Range, Setting, check_settings, settings_of
+from ..settings import Names, Open, Range, Setting, check_settings, named_texts, settings_of
 from ..tone.light import Gains
 from ..tone.tonemap import ToneMapSettings
 
@@ -183,18 +183,14 @@ def _check_no_shutter_times(text: str, written: str) -> None:
 
 def pairs_of(words: Iterable[str], written: str = "") -> dict[str, str]:
     """NAME=VALUE by dotted name; raise OptionError for another form, or a name given twice."""
-    start = f"{written}: " if written else ""
     found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name.strip() and equals and value.strip()):
-            raise OptionError(f"{start}expected NAME=VALUE, found {word!r}")
+    for name, text in named_texts(words, written):
         dotted = canonical(name)
         if dotted in found:
             raise OptionError(
-                f"{written} {name.strip()}: expected each setting once, found it twice".strip()
+                f"{written} {name}: expected each setting once, found it twice".strip()
             )
-        found[dotted] = value.strip()
+        found[dotted] = text
     return found
 
 
