@@ -132,7 +132,7 @@ def fuse(
     tell(done, quiet, as_json)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def align(
     ctx: typer.Context,
     files: Files,
@@ -161,7 +161,7 @@ def align(
     tell(done, quiet, as_json)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def deghost(
     ctx: typer.Context,
     files: Files,
@@ -270,7 +270,7 @@ app.command()(simulate)
 app.command()(render)
 
 
-app.command()(batch)
+app.command(cls=GroupedCommand)(batch)
 
 
 app.command()(export)
