@@ -38,9 +38,6 @@ FLOORS = (
 FACES, RESEARCH = len(FLOORS), len(FLOORS) + 1
 # What has not been parted yet; nothing is added here.
 STILL_LARGE = {
-    "methods.dpgn",
-    "methods.hdr_gan",
-    "methods.lcndr",
     "research.train.chen_chuang",
     "research.train.chen_chuang.homography_phase",
 }
