@@ -302,8 +302,8 @@ def test_the_page(name: str) -> None:
     from ghostless.web.options import FuseRequest, check_fuse_request, fuse_options
 
     method = METHODS[name]
-    if method.needs_torch:
-        pytest.importorskip("torch")
+    if (why_not := method.why_not_here()) is not None:
+        pytest.skip(why_not)
     for asked, used in (
         ({"tone_map": {"operator": "drago"}}, method.output == "linear"),
         ({"tone_map": {"saturation": 0.5}}, method.output == "linear"),

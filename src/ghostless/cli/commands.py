@@ -19,7 +19,7 @@ from .photos import check_no_photo_at, expand
 from .presets import PresetName, presets
 from .serve import serve
 from .settings import settings
-from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
+from .show import Bars, bracket_facts, in_words, print_bracket, print_json, tell
 from .told import OF_ALIGNING, OF_DEGHOSTING, OF_READING, check_deghosting, options_of
 from .words import (
     Align,
@@ -243,7 +243,7 @@ def methods(
         raise OptionError("network: expected --new NAME with it, found none")
     from ..methods import METHODS
 
-    facts = [method_facts(method) for method in METHODS.values()]
+    facts = [method.facts() for method in METHODS.values()]
     if as_json:
         print_json(facts)
         return

@@ -162,6 +162,16 @@ class Method:
         names = [name for name in (self.weights, *self.further_weights) if has_weights(name)]
         return {name: stored_parameters(shipped_path(name)) for name in names}
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the weights that ship scored on held-out scenes, by metric, as their file says."""
+        if self.weights is None:
+            return {}
+        from ..nn.weights import has_weights, read_info, shipped_path
+
+        known = has_weights(self.weights)
+        return dict(read_info(shipped_path(self.weights)).scores) if known else {}
+
     def check(self, stack: Stack) -> None:
         """Raise BracketError if the method cannot take this stack."""
         low, high = self.frames
@@ -231,6 +241,7 @@ class Method:
             "weights": self.weights,
             "further_weights": self.further_weights,
             "parameters": self.parameters,
+            "scores": self.scores,
             "paper_parameters": dict(self.paper_parameters),
             "paper_runtime": None if runtime is None else runtime.in_words(),
         }
