@@ -93,7 +93,10 @@ class Sphere:
         return np.stack(parts, axis=-1).astype(np.float32)
 
     def pixels(self, directions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Columns and rows of directions; columns from -0.5 to width - 0.5."""
+        """Columns and rows of directions; columns from -0.5 to width - 0.5.
+
+        (..., 3) to twice (...,).
+        """
         longitude = np.arctan2(directions[..., 0], directions[..., 2])
         latitude = np.arcsin(np.clip(directions[..., 1], -1, 1))
         x = (longitude + np.float32(np.pi)) / np.float32(self.radians_per_pixel) - np.float32(0.5)

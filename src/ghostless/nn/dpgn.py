@@ -110,6 +110,7 @@ class DoubleConvolution(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, H, W)."""
         out: Tensor = self.layers(x)
         return out
 
@@ -123,7 +124,10 @@ class Encoder(nn.Module):
         self.join = DoubleConvolution(channels_in + channels * prior, channels, dropout)
 
     def forward(self, x: Tensor, content: Tensor | None) -> Tensor:
-        """Features from those of the finer scale, pooled, and the content prior, -1..1."""
+        """Features from those of the finer scale, pooled, and the content prior, -1..1.
+
+        (B, C, H, W) to (B, channels, H, W).
+        """
         if self.prior is not None and content is not None:
             x = torch.cat([x, self.prior(content)], dim=1)
         out: Tensor = self.join(x)
@@ -142,7 +146,10 @@ class Decoder(nn.Module):
         self.side = nn.Conv2d(channels, 3, 1) if side else None
 
     def forward(self, coarse: Tensor, skip: Tensor, detail: Tensor | None) -> Tensor:
-        """Features from those of the coarser scale, the encoder's, and the detail prior."""
+        """Features from those of the coarser scale, the encoder's, and the detail prior.
+
+        (B, 2 C, H/2, W/2) to (B, C, H, W).
+        """
         joined = torch.cat([self.enlarge(coarse), skip], dim=1)
         if self.prior is not None and detail is not None:
             joined = joined + self.prior(detail)
@@ -228,30 +235,33 @@ class Dpgn(nn.Module):
         return Outputs(self.finish(x, added), sides[::-1])
 
     def finish(self, features: Tensor, added: Tensor | None) -> Tensor:
-        """The fused image of the finest features and of what they are added to, if anything."""
+        """The fused image of the finest features and of what they are added to, if anything.
+
+        (B, C, H, W) to (B, 3, H, W).
+        """
         if added is None:
             return to_rgb(self.last, features)
         return added + torch.tanh(in_full_precision(self.last, features))
 
     @torch.no_grad()
     def make_priors(self, *, over: Tensor, under: Tensor) -> Priors:
-        """Priors of a pair of whole images."""
+        """Priors of a pair of whole images. (B, 3, H, W) each."""
         how = self.architecture
         return make_priors([over, under], how.levels, how.prior_form, how.prior_weights)
 
 
 def join_pair(over: Tensor, under: Tensor) -> Tensor:
-    """The network's input: 6 channels, -1..1."""
+    """The network's input: 6 channels, -1..1. (B, 3, H, W) each to (B, 6, H, W)."""
     return torch.cat([over, under], dim=1) * 2 - 1
 
 
 def signed(content: Tensor | None) -> Tensor | None:
-    """A content prior 0..1 as the network takes it, -1..1."""
+    """A content prior 0..1 as the network takes it, -1..1. (B, C, H, W) to the same."""
     return None if content is None else content * 2 - 1
 
 
 def to_rgb(layer: nn.Module, features: Tensor) -> Tensor:
-    """RGB 0..1 of a scale's features."""
+    """RGB 0..1 of a scale's features. (B, C, H, W) to (B, 3, H, W)."""
     return (torch.tanh(in_full_precision(layer, features)) + 1) / 2
 
 

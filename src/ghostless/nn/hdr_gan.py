@@ -131,6 +131,7 @@ class ResidualUnit(nn.Module):
             self.shortcut = _conv(channels_in, channels_out, 1, activation="none")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, H, W)."""
         out: Tensor = self.second(self.first(x)) + self.shortcut(x)
         return F.relu(out)
 
@@ -166,6 +167,7 @@ class MergingBlock(nn.Module):
         )
 
     def forward(self, joined: Tensor, reference: Tensor) -> Tensor:
+        """(B, 3 channels, H, W) and the reference's (B, channels, H, W) to the latter's shape."""
         out: Tensor = self.layers(joined) + reference
         return F.relu(out)
 
@@ -178,6 +180,7 @@ class UpBlock(nn.Module):
         self.conv = ConvBlock(channels_in, channels_out, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, 2 H, 2 W)."""
         out: Tensor = self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
         return out
 
@@ -350,11 +353,17 @@ def network_inputs(
 
 
 def compressed_output(output: Tensor, architecture: HdrGanArchitecture) -> Tensor:
-    """An output in the mu-law domain, -1..1, for losses and discriminator."""
+    """An output in the mu-law domain, -1..1, for losses and discriminator.
+
+    (B, 3, H, W) to the same.
+    """
     return mu_law((output + 1) / 2) * 2 - 1 if architecture.out_hdr else output
 
 
 def radiance_of_output(output: Tensor, architecture: HdrGanArchitecture) -> Tensor:
-    """Radiance, 0..1, from an output, -1..1; 1 is where the darkest frame clips."""
+    """Radiance, 0..1, from an output, -1..1; 1 is where the darkest frame clips.
+
+    (B, 3, H, W) to the same.
+    """
     unit = ((output + 1) / 2).clamp(0, 1)
     return unit if architecture.out_hdr else inverse_mu_law(unit)

@@ -83,7 +83,10 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
 
 
 def save_ghosts(confidence: Mask, path: Path) -> None:
-    """Write where ghosts were replaced as a layer: a colour where they were, else transparent."""
+    """Write where ghosts were replaced as a layer: a colour where they were, else transparent.
+
+    Confidence: (H, W).
+    """
     replaced = 255 - _reduced(confidence, _LAYER_SIDE)
     layer = np.empty((*replaced.shape, 4), np.uint8)
     layer[..., :3] = _GHOST_RGB
@@ -92,7 +95,10 @@ def save_ghosts(confidence: Mask, path: Path) -> None:
 
 
 def save_map(values: NDArray[np.float32], path: Path) -> None:
-    """Write a map of 0..1 as a layer: dark violet for 0, over green, to yellow for 1."""
+    """Write a map of 0..1 as a layer: dark violet for 0, over green, to yellow for 1.
+
+    Values: (H, W).
+    """
     codes = _reduced(_to_bytes(values), _LAYER_SIDE)
     coloured = cv2.applyColorMap(codes, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     Image.fromarray(np.ascontiguousarray(coloured)).save(path, compress_level=3)

@@ -221,7 +221,10 @@ def ball(radius: float = 1.0, *, steps: int = 48) -> Mesh:
 
 
 def leaf(root: Vector, way: Array, length: float, width: float, droop: float) -> Mesh:
-    """A pointed leaf that grows from `root` along `way` and bends down by `droop` of its length."""
+    """A pointed leaf that grows from `root` along `way` and bends down by `droop` of its length.
+
+    `way`: (3,).
+    """
     along = np.linspace(0, 1, 9)[:, None]
     side = _unit(np.cross(way, np.array([0.0, 1.0, 0.0])))
     spine = np.array(root) + length * (along * way - along**2 * droop * np.array([0.0, 1.0, 0.0]))
@@ -263,7 +266,7 @@ class Limb:
     stripe_metres: float = 0.065
 
     def distance(self, points: Array) -> Array:
-        """Signed distance of points (..., 3)."""
+        """Signed distance of points (..., 3). (..., 3) to (...,)."""
         start = np.array(self.start, np.float32)
         along = np.array(self.end, np.float32) - start
         part = np.clip((points - start) @ along / max(float(along @ along), 1e-9), 0, 1)
