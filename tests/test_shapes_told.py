@@ -12,8 +12,10 @@ import ghostless
 SRC = Path(ghostless.__file__).parent
 _ARRAYS = re.compile(r"NDArray|Tensor|\bArray\b|\bPlane\b|\bMask\b|\bImage\b")
 # (B, 3, H, W), (rows, W, 3), (..., 3), (n,)
-_PART = r"(?:[\w.*+/ ^-]+|\.\.\.)"
-_SHAPE = re.compile(rf"\({_PART}(?:, ?{_PART})+\)|\(\w+,\)|\bshapes?\b|\bscalar\b", re.IGNORECASE)
+_PART = r"(?:[\w.*+/ ^\[\]-]+|\.\.\.)"
+_SHAPE = re.compile(
+    rf"\({_PART}(?:, ?{_PART})+\)|\({_PART},\)|\bshapes?\b|\bscalar\b", re.IGNORECASE
+)
 LEAST_SHARE = 0.87
 
 

@@ -80,6 +80,7 @@ class Sphere:
         return Sphere(height, width, self.top * width / self.width)
 
     def latitudes(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Latitudes (n,) of rows (n,), in radians, up from the horizon."""
         return np.pi / 2 - (rows + 0.5 + self.top) * self.radians_per_pixel
 
     def directions(self, x: NDArray[Any], y: NDArray[Any]) -> Floats:

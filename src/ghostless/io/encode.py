@@ -145,7 +145,10 @@ def _jpeg_segments(extras: Extras) -> list[bytes]:
 def encode_gain_map_jpeg(
     path: Path, pixels: NDArray[Any], hdr: NDArray[np.float32], extras: Extras
 ) -> None:
-    """Write the same JPEG as `encode_jpeg`, with a gain map behind it that makes it `hdr`."""
+    """Write the same JPEG as `encode_jpeg`, with a gain map behind it that makes it `hdr`.
+
+    pixels, hdr: (H, W, 3).
+    """
     picture = _jpeg(pixels, extras.quality)
     decoded = np.asarray(imagecodecs.jpeg8_decode(picture))
     light = _light_of_codes(extras.icc_profile)
@@ -246,6 +249,8 @@ def encode_pq_avif(
     path: Path, pixels: NDArray[Any], hdr: NDArray[np.float32], extras: Extras
 ) -> None:
     """Write the HDR rendition as an AVIF of 10 or 12 bits: BT.2020 primaries, the PQ curve.
+
+    pixels, hdr: (H, W, 3).
 
     SDR white is at 203 cd/m2 (BT.2408). The SDR picture (`pixels`) is not in the file.
     """
