@@ -17,7 +17,6 @@ from PIL import Image
 
 from ..bracket import Frame, Fused, Mask
 from ..pixels.color import to_display
-from ..pixels.reduced import reduced, size_within
 
 TILE_PIXELS = 1024
 PREVIEW_SIDE = 2048
@@ -49,7 +48,7 @@ def _profile(image: Frame | Fused) -> bytes | None:
 
 def save_frame_preview(frame: Frame, folder: Path, name: str, side: int = PREVIEW_SIDE) -> None:
     """Write NAME.jpg, a reduced picture of a frame."""
-    small = _within(frame.pixels, side)
+    small = _reduced(frame.pixels, side)
     _save_jpeg(
         _to_bytes(to_display(small, frame.transfer)),
         folder / f"{name}.jpg",
@@ -70,7 +69,7 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
         save_frame_preview(image, folder, "preview")
         read = _rows_of_frame(image)
     else:
-        small = _to_bytes(_within(image.require("display").pixels, PREVIEW_SIDE))
+        small = _to_bytes(_reduced(image.require("display").pixels, PREVIEW_SIDE))
         _save_jpeg(small, folder / "preview.jpg", _PREVIEW_QUALITY, _profile(image))
         read = lambda rows: _to_bytes(image.pixels[rows])  # noqa: E731
     if tiles:
@@ -84,11 +83,8 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
 
 
 def save_ghosts(confidence: Mask, path: Path) -> None:
-    """Write where ghosts were replaced as a layer: a colour where they were, else transparent.
-
-    Confidence: (H, W).
-    """
-    replaced = 255 - _within(confidence, _LAYER_SIDE)
+    """Write where ghosts were replaced as a layer: a colour where they were, else transparent."""
+    replaced = 255 - _reduced(confidence, _LAYER_SIDE)
     layer = np.empty((*replaced.shape, 4), np.uint8)
     layer[..., :3] = _GHOST_RGB
     layer[..., 3] = np.rint(replaced * np.float32(_GHOST_OPACITY))
@@ -96,17 +92,19 @@ def save_ghosts(confidence: Mask, path: Path) -> None:
 
 
 def save_map(values: NDArray[np.float32], path: Path) -> None:
-    """Write a map of 0..1 as a layer: dark violet for 0, over green, to yellow for 1.
-
-    Values: (H, W).
-    """
-    codes = _within(_to_bytes(values), _LAYER_SIDE)
+    """Write a map of 0..1 as a layer: dark violet for 0, over green, to yellow for 1."""
+    codes = _reduced(_to_bytes(values), _LAYER_SIDE)
     coloured = cv2.applyColorMap(codes, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     Image.fromarray(np.ascontiguousarray(coloured)).save(path, compress_level=3)
 
 
-def _within(pixels: NDArray[Any], side: int) -> NDArray[Any]:
-    return reduced(pixels, size_within(pixels.shape, side=side))
+def _reduced(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def _save_jpeg(pixels: Bytes8, path: Path, quality: int, profile: bytes | None) -> None:
