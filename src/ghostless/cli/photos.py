@@ -47,6 +47,11 @@ def _missing(path: Path) -> FileReadError:
     import glob
 
     text = str(path)
+    if path.is_symlink():
+        return FileReadError(
+            f"{path}: expected a photo or a folder, found a link that leads to none; "
+            "mend the link or give the photo itself"
+        )
     if glob.has_magic(text):
         fitting = len(glob.glob(text))
         what = f"{fitting} files fit" if fitting else "no file fits"
@@ -82,7 +87,7 @@ def expand(files: Sequence[Path], out: Path | None = None) -> tuple[list[Path], 
     notes: list[str] = []
     for path in files:
         if not path.is_dir():
-            if not os.path.lexists(path):
+            if not os.path.exists(path):
                 raise _missing(path)
             expanded.append(path)
             continue
