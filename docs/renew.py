@@ -167,7 +167,7 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
         "moving things": "rejects them by itself" if method.deghosts else "are replaced before it",
         "large images": in_tiles if method.needs_torch else rows_at_a_time,
         "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
-        "settings (`--set`)": _settings(method.load()[1]),
+        "settings (`--set`)": _settings(method.settings_class),
         "parameters": _counts(method.parameters),
         "the paper's networks": _counts(method.paper_parameters),
         "paper": method.paper,

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import os
+
+# Beside other test processes one thread each is quickest: libraries that start one a core, in every
+# process, wait for each other. Said before any of them is loaded, and for the processes of tests.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(library, "1")
+
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

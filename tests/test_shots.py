@@ -175,6 +175,13 @@ def test_xmp_tells_of_the_flash_where_exif_does_not(tmp_path: Path) -> None:
     assert choose_shots(files).files == tuple(files[:3])
 
 
+def test_a_sidecar_tells_of_the_flash_too(tmp_path: Path) -> None:
+    files = named(tmp_path, [None] * 4)
+    lit = "<rdf:Description exif:Fired='True'/>"
+    files[1].with_name(f"{files[1].name}.xmp").write_text(lit)
+    assert choose_shots(files).files == (files[0], *files[2:])
+
+
 def test_of_two_photos_the_one_by_flash_is_not_the_reference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

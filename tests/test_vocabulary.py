@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ghostless import cli, presets
+from ghostless.cli.told import NOT_OF_BATCH
 from ghostless.errors import OptionError
 from ghostless.methods import METHODS
 from ghostless.options import (
@@ -79,6 +80,37 @@ def asked(words: list[str], monkeypatch: pytest.MonkeyPatch) -> FuseOptions:
     return begun[0]
 
 
+def asked_of_a_folder(words: list[str], monkeypatch: pytest.MonkeyPatch) -> FuseOptions:
+    """The options that `ghostless batch` runs with."""
+    begun: list[FuseOptions] = []
+
+    def find(*given: Any) -> None:
+        begun.extend(each for each in given if isinstance(each, FuseOptions))
+        raise OptionError("reached")
+
+    monkeypatch.setattr("ghostless.cli.batch._find_brackets", find)
+    cli.run(words)
+    assert begun, words
+    return begun[0]
+
+
+def asked_on_the_page(name: str, value: Any) -> FuseOptions:
+    """The options of a job, or of a download, that the page asks for."""
+    from ghostless.web.options import ExportRequest, FuseRequest, fuse_options, write_settings
+
+    group, dot, field = name.partition(".")
+    plain = list(value) if isinstance(value, tuple) else value
+    method = {"method": "debevec"} if group == "tone_map" else {}
+    if group == "write":
+        wanted: dict[str, Any] = {"format": ".avif", field: plain}
+        request = ExportRequest.model_validate(wanted).model_dump()
+        return FuseOptions(write=write_settings(request))
+    asked: dict[str, Any] = {group: {field: plain} if dot else plain}
+    if dot and group == "method":
+        asked = {"method": "mertens", "method_settings": {field: plain}}
+    return fuse_options(FuseRequest.model_validate({**method, **asked}).model_dump(), 1)
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
     path = tmp_path / "photo.jpg"
@@ -111,6 +143,13 @@ def test_every_setting_by_every_face(
         plain = list(plain) if isinstance(plain, tuple) else plain
         path.write_text(f'"{name}" = {json.dumps(plain)}\n')
         assert value_of(asked([*words, "--preset", str(path)], monkeypatch), name) == value
+    # Whole folders.
+    if name != "method" and name.partition(".")[0] not in NOT_OF_BATCH:
+        words = ["batch", str(tmp_path), "-o", str(tmp_path / "out"), *needed(name)]
+        told = asked_of_a_folder([*words, "--set", f"{name}={text}"], monkeypatch)
+        assert value_of(told, name) == value
+        told = asked_of_a_folder([*words, "--preset", str(path)], monkeypatch)
+        assert value_of(told, name) == value
     # The benchmark.
     if name not in (*_OF_THE_RUN, "stops") and "," not in text and not needed(name):
         (contender,) = parse_contenders(f"mertens:{name}={text}")
@@ -123,6 +162,29 @@ def test_a_wrong_value_names_the_setting(name: str) -> None:
         return
     with pytest.raises(OptionError, match=f"{name}: expected"):
         from_words([f"{name}=//"], MERTENS)
+
+
+# What names files, what the server sets itself, and what is decided by a download's form.
+NOT_OF_THE_PAGE = (
+    "read.",
+    "stops_file",
+    "report",
+    "save_stages",
+    "hdr",
+    "gains",
+    "write.overwrite",
+)
+
+
+@pytest.mark.parametrize("name", [n for n in (*NAMES, *OWN) if not n.startswith(NOT_OF_THE_PAGE)])
+def test_every_setting_by_the_page(name: str) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra web")
+    _, value = another(setting(name))
+    if name == "method":
+        value = "debevec"
+    if name == "write.depth":
+        value = 10
+    assert value_of(asked_on_the_page(name, value), name) == value
 
 
 def test_the_page_has_every_setting_of_these_steps() -> None:

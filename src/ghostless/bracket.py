@@ -136,15 +136,18 @@ class Frame:
         return f"<Frame {self.name}: {_kind(self)}, {_stops_text((self,))}>"
 
     def unit(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Rows of the frame as float32 in its own coding, integers scaled to 0..1."""
+        """Rows of the frame as float32 in its own coding, integers scaled to 0..1.
+
+        (rows, W, 3) or (rows, W).
+        """
         return color.to_unit(self.pixels[rows])
 
     def display(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Rows of the frame as float32 display values, 0..1, sRGB curve."""
+        """Rows of the frame as float32 display values, 0..1, sRGB curve. (rows, W, 3)."""
         return color.to_display(self.pixels[rows], self.transfer)
 
     def linear(self, rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Rows of the frame as float32 linear light, 1.0 where the frame clips."""
+        """Rows of the frame as float32 linear light, 1.0 where the frame clips. (rows, W, 3)."""
         return color.to_linear(self.pixels[rows], self.transfer)
 
 

@@ -34,12 +34,12 @@ from .io.write import (
 )
 from .methods import Method, fuse_stack, get_method
 from .options import FuseOptions as FuseOptions
+from .options.unused import check_unused
 from .pixels.color import Transfer
 from .report import Journal, Observer, Progress, Report, describe_frames, plain, with_strangers
 from .tone.light import scale_light
 from .tone.rendition import hdr_rendition
 from .tone.tonemap import ToneMapSettings, tone_map
-from .unused import check_unused
 from .work.spill import take_remarks
 
 StrPath = str | Path

@@ -25,7 +25,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
@@ -250,6 +250,19 @@ class Setting:
             found = "thousands of digits"
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return OptionError(f"{self.name}: expected {self.expected()}, found {found}{hint}")
+
+
+def named_texts(words: Iterable[str], written: str = "") -> Iterator[tuple[str, str]]:
+    """Names and texts of words NAME=VALUE; raise OptionError for another form.
+
+    written: how messages call the place where the words stand.
+    """
+    for word in words:
+        name, equals, text = (part.strip() for part in word.partition("="))
+        if not (name and equals and text):
+            start = f"{written}: " if written else ""
+            raise OptionError(f"{start}expected NAME=VALUE, found {word!r}")
+        yield name, text
 
 
 def check_settings(settings: Any, group: str = "") -> None:

@@ -53,7 +53,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         # As in a version without the weights of any network.
-        patch.setattr("ghostless.research.bench.contenders.has_weights", lambda name: False)
+        patch.setattr("ghostless.nn.weights.WEIGHTS_FOLDER", base)
         run("mefb", METHODS, out, data, BenchSettings(metrics=METRICS, workers=1))
     return data, out
 
@@ -100,7 +100,7 @@ def test_what_fails_or_cannot_run_is_recorded_and_stops_nothing(small: tuple[Pat
     assert ("mertens", "broken") in failed
     assert {scene for _, scene in failed} == {"broken"}
     assert set(table_of(results, "lossless").scenes) == {"lossless<b>", "jpeg"}
-    assert "no weights" in results.about["skipped"]["mef-gan"]
+    assert "none shipped" in results.about["skipped"]["mef-gan"]
 
 
 def test_records_say_what_results_depend_on(small: tuple[Path, Path]) -> None:
@@ -371,9 +371,9 @@ def test_measured_speeds_stand_in_the_report(small: tuple[Path, Path], tmp_path:
 def test_weights_given_by_the_user_make_a_network_able(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ghostless.research.bench.contenders.has_weights", lambda name: False)
+    monkeypatch.setattr("ghostless.nn.weights.WEIGHTS_FOLDER", tmp_path)
     (plain,) = parse_contenders("lcndr")
-    assert "no weights" in str(plain.missing())
+    assert "found none shipped" in str(plain.missing())
     pytest.importorskip("torch")
     from ghostless.methods.lcndr import Lcndr
     from ghostless.nn.weights import WeightsInfo, save_weights

@@ -301,7 +301,7 @@ def test_heic_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pytest.importorskip("pillow_heif")
     path = save(tmp_path, "a.heic", samples.heic_bytes(picture()))
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    with pytest.raises(MissingPackageError, match=r"a\.heic.*pip install ghostless\[heif\]"):
+    with pytest.raises(MissingPackageError, match=r"a\.heic.*pip install .ghostless\[heif\]"):
         read_frame(path)
 
 

@@ -118,7 +118,7 @@ def test_missing_weights_name_the_training_command(tmp_path):
     ):
         weights.load_weights(KIND, tmp_path / "gone.safetensors")
     with pytest.raises(
-        WeightsError, match=r"toy\.safetensors: .*none shipped.*ghostless train toy"
+        WeightsError, match=r"weights of 'toy', found none shipped.*ghostless train toy"
     ):
         weights.load_weights(KIND)
     assert not weights.has_weights("toy")

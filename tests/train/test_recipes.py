@@ -272,7 +272,10 @@ def test_options_change_the_recipe() -> None:
         (TrainOptions(stage="first"), "unknown stage 'first'"),
         (TrainOptions(changes=("batchsize=3",)), "unknown number"),
         (TrainOptions(changes=("batch",)), "NAME=VALUE"),
-        (TrainOptions(changes=("batch=many",)), "batch to be a int"),
+        (
+            TrainOptions(changes=("batch=many",)),
+            "--set batch: expected a whole number, found 'many'",
+        ),
         (TrainOptions(patch=100), "multiple of 64"),
         (TrainOptions(steps=0), "steps: expected 1 or more"),
     ):

@@ -333,6 +333,9 @@ def test_the_offer_is_made_from_the_tables(client: TestClient) -> None:
     assert offer["limits"]["frames"] == 6
     assert "tripod" in [preset["name"] for preset in offer["presets"]]
     assert not any("/" in str(preset) for preset in offer["presets"])
+    (landscape,) = (each for each in offer["presets"] if each["name"] == "landscape")
+    assert landscape["options"]["align.crop"] is True
+    assert landscape["options"]["method.saturation"] == 1.5
 
 
 def test_the_same_options_as_the_library(client: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -237,6 +238,32 @@ def test_a_preset_sets_the_options(visit: Visit, moving: list[str]) -> None:
     assert "(.exr)" in page.locator("#format option:checked").inner_text()
     page.select_option("#preset", "")
     assert page.input_value("#method") == "auto"
+
+
+def test_a_presets_every_setting_is_asked_for(visit: Visit, moving: list[str]) -> None:
+    page = visit.page
+    offer = json.loads(urlopen(f"{visit.address}api/options").read())
+    options = {
+        "deghost.mode": "on",
+        "deghost.sensitivity": 2,
+        "deghost.feather_pixels": 5,  # the page has no input for it, as for the next one
+        "align.proxy_pixels": 90_000,
+        "mertens.levels": 3,
+        "method.contrast": 0.5,
+    }
+    offer["presets"].append({"name": "mine", "summary": "", "options": options})
+    page.route("**/api/options", lambda route: route.fulfill(json=offer))
+    page.reload()
+    page.wait_for_selector("#method option:nth-child(3)", state="attached")
+    visit.upload(moving[:2])
+    page.select_option("#preset", "mine")
+    assert page.input_value("#sensitivity") == "2"
+    with page.expect_request("**/jobs") as told:
+        visit.fuse()
+    asked = told.value.post_data_json
+    assert asked["deghost"] == {"mode": "on", "sensitivity": 2, "feather_pixels": 5}
+    assert asked["align"]["proxy_pixels"] == 90_000
+    assert asked["method_settings"] == {"levels": 3, "contrast": 0.5}
 
 
 def test_a_run_can_be_cancelled(visit: Visit, moving: list[str]) -> None:

@@ -354,6 +354,7 @@ def estimate_chained(
     known: Mapping[str, Matrix] = MappingProxyType({}),
 ) -> Estimate:
     """Estimate directly with the chain through the nearer neighbour as a further start.
+    Planes (h, w).
 
     Frames far apart in exposure may share so little that only the chain finds the motion: where
     the direct evidence does not speak against it, the chain is kept.

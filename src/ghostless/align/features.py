@@ -32,7 +32,10 @@ class Matches:
         return len(self.reference)
 
     def distances(self, matrix: Matrix) -> NDArray[np.float64]:
-        """Distance in pixels between where the matrix sends each place and its match."""
+        """Distance in pixels between where the matrix sends each place and its match.
+
+        (3, 3) to (n,).
+        """
         if not len(self):
             return np.zeros(0)
         sent = cv2.perspectiveTransform(self.reference[None], matrix)[0]

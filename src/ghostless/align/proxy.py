@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame
 from ..pixels import color
+from ..pixels.reduced import reduced, size_within
 from ..work.spill import trim
 
 Gray = NDArray[np.float32]
@@ -27,11 +27,8 @@ def make_proxy(frame: Frame, max_pixels: int) -> NDArray[np.float32]:
     Returns (h, w, 3) float32 RGB, 0..255. Reduction averages areas, so that pixel centres keep
     their place: x_full + 0.5 = (x_proxy + 0.5) * scale.
     """
-    pixels: Any = frame.pixels
-    scale = max(1.0, float(np.sqrt(frame.width * frame.height / max_pixels)))
-    if scale > 1:
-        size = (max(1, round(frame.width / scale)), max(1, round(frame.height / scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    pixels = reduced(frame.pixels, size_within(frame.pixels.shape, pixels=max_pixels))
+    if pixels is not frame.pixels:
         trim()
     if pixels.dtype == np.float32:
         pixels = np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
@@ -56,7 +53,7 @@ def gray_of(proxy: NDArray[np.float32]) -> Gray:
 
 def resized(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Reduce an image to a shape (height, width, ...), averaging areas."""
-    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
+    return reduced(image, (shape[0], shape[1]))
 
 
 @dataclass(frozen=True)

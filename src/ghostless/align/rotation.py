@@ -80,6 +80,7 @@ class Sphere:
         return Sphere(height, width, self.top * width / self.width)
 
     def latitudes(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Latitudes (n,) of rows (n,), in radians, up from the horizon."""
         return np.pi / 2 - (rows + 0.5 + self.top) * self.radians_per_pixel
 
     def directions(self, x: NDArray[Any], y: NDArray[Any]) -> Floats:
@@ -93,7 +94,10 @@ class Sphere:
         return np.stack(parts, axis=-1).astype(np.float32)
 
     def pixels(self, directions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Columns and rows of directions; columns from -0.5 to width - 0.5."""
+        """Columns and rows of directions; columns from -0.5 to width - 0.5.
+
+        (..., 3) to twice (...,).
+        """
         longitude = np.arctan2(directions[..., 0], directions[..., 2])
         latitude = np.arcsin(np.clip(directions[..., 1], -1, 1))
         x = (longitude + np.float32(np.pi)) / np.float32(self.radians_per_pixel) - np.float32(0.5)

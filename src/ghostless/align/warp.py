@@ -187,6 +187,7 @@ def fill_from_reference(
     reference: Frame, frame: Frame, valid: Mask | None, reference_valid: Mask | None = None
 ) -> Frame:
     """Fill what a warped frame lacks with the reference's pixels, re-exposed to the frame.
+    Masks (H, W).
 
     The re-exposure is the mapping of codes learned where both frames have pixels. The pixels of
     `frame` are written in place: they are the warp's own. Returns the frame.
@@ -241,6 +242,7 @@ def fill_reference(
     reference: Frame, others: Sequence[tuple[Frame, Mask | None]]
 ) -> tuple[Frame, Mask]:
     """Fill where a reference is transparent with what other frames show there, re-exposed to it.
+    Masks (H, W).
 
     others: registered frames with their validity, those that are to be asked first at the front.
     Returns the reference with pixels of its own memory, and where it was opaque; what no frame
@@ -303,7 +305,7 @@ def _largest_rectangle(full: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 def common_rectangle(
     valid: list[Mask | None], shape: tuple[int, ...]
 ) -> tuple[slice, slice] | None:
-    """Find the largest rectangle (rows, columns) that is valid in all masks.
+    """Find the largest rectangle (rows, columns) that is valid in all masks. masks: (H, W).
 
     Returns None where nothing needs cutting or too little would remain.
     """

@@ -7,7 +7,6 @@ a crash of the process, is an outcome.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import os
 import socket
@@ -19,9 +18,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import GhostlessError, InputError, MissingPackageError, OutputError
+from ..errors import GhostlessError, InputError, OutputError
 from ..io.atomic import before_naming
 from ..pipeline import FuseOptions, fuse_files
+from ..work.packages import check_installed
 from ..work.pool import Child, Failure, answer_of, ask, one_line, start_child
 from .journal import Known, Stamp, announce, stamp_of
 
@@ -202,11 +202,7 @@ class RayWorkers:
     """
 
     def __init__(self, address: str, jobs: int | None, budget_bytes: int | None) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise MissingPackageError(
-                "--cluster needs the package ray, which is not installed; "
-                "install it with: pip install 'ghostless[distributed]'"
-            )
+        check_installed("--cluster", "distributed")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         # Untyped, for it need not be installed where types are checked.
         ray: Any = importlib.import_module("ray")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import BracketError, OptionError
-from .options import NOT_OF_BATCH, options_of
 from .presets import PresetName
 from .show import Bars, print_json
+from .told import NOT_OF_BATCH, options_of
 from .words import (
     Align,
     Crop,
@@ -45,55 +45,60 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 
+Shoot = Annotated[
+    Path, typer.Argument(metavar="SHOOT", help="Folder of photos, with its subfolders.")
+]
+Results = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        help="Who belongs to whom: a new file is written to check and edit, and nothing is "
+        "fused; one that is there is followed.",
+    ),
+]
+Size = Annotated[
+    int | None, typer.Option(min=2, max=20, help="Photos of each bracket; else found out.")
+]
+Pairs = Annotated[str, typer.Option(metavar="raw|jpeg", help="Which of a RAW+JPEG pair is fused.")]
+Format = Annotated[
+    str,
+    typer.Option("--format", "-f", help="Of the results: jpg png tif webp avif, or exr hdr jxl."),
+]
+Consistent = Annotated[
+    bool,
+    typer.Option("--consistent", help="The same exposure and white balance from set to set."),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Brackets at a time; else one per core.")]
+MemoryGb = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="What they may take together; else 70 % of what is available."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="local|auto|ray://HOST:PORT", help="Fuse on a Ray cluster."),
+]
+Hdr = Annotated[bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")]
+OverwriteAny = Annotated[
+    bool, typer.Option("--overwrite", help="Fuse all again, and replace any file in the way.")
+]
+Account = Annotated[Path | None, typer.Option(help="Also save the account of every file as JSON.")]
+
 
 def batch(
     ctx: typer.Context,
-    folder: Annotated[
-        Path, typer.Argument(metavar="SHOOT", help="Folder of photos, with its subfolders.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder for the results."),
-    ] = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CSV",
-            help="Who belongs to whom: a new file is written to check and edit, and nothing is "
-            "fused; one that is there is followed.",
-        ),
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(min=2, max=20, help="Photos of each bracket; else found out.")
-    ] = None,
-    pairs: Annotated[
-        str, typer.Option(metavar="raw|jpeg", help="Which of a RAW+JPEG pair is fused.")
-    ] = "raw",
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format", "-f", help="Of the results: jpg png tif webp avif, or exr hdr jxl."
-        ),
-    ] = "jpg",
-    consistent: Annotated[
-        bool,
-        typer.Option("--consistent", help="The same exposure and white balance from set to set."),
-    ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Brackets at a time; else one per core.")
-    ] = None,
-    memory_gb: Annotated[
-        float | None,
-        typer.Option(
-            "--memory-gb",
-            min=0.1,
-            help="What they may take together; else 70 % of what is available.",
-        ),
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(metavar="local|auto|ray://HOST:PORT", help="Fuse on a Ray cluster."),
-    ] = None,
+    folder: Shoot,
+    out: Results = None,
+    plan: PlanFile = None,
+    size: Size = None,
+    pairs: Pairs = "raw",
+    format: Format = "jpg",
+    consistent: Consistent = False,
+    jobs: Jobs = None,
+    memory_gb: MemoryGb = None,
+    cluster: Cluster = None,
     preset: PresetName = None,
     method: MethodName = "auto",
     align: Align = "auto",
@@ -103,21 +108,15 @@ def batch(
     deghost_by: DeghostBy = "network",
     reference: Reference = "auto",
     tone_map: ToneMap = "auto",
-    hdr: Annotated[
-        bool, typer.Option("--hdr", help="Make .jpg or .avif shine on HDR displays.")
-    ] = False,
+    hdr: Hdr = False,
     quality: Quality = None,
     weights: Weights = None,
     device: Device = None,
     words: Words = None,
     jpeg_quality: JpegQuality = 95,
     depth: Depth = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Fuse all again, and replace any file in the way.")
-    ] = False,
-    report: Annotated[
-        Path | None, typer.Option(help="Also save the account of every file as JSON.")
-    ] = None,
+    overwrite: OverwriteAny = False,
+    report: Account = None,
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -127,31 +126,71 @@ def batch(
     from ..work.pool import start_server
 
     start_server()  # it loads its libraries while this process loads what it needs
-    from ..batch.photos import scan_folder
-    from ..batch.plan import check_plan_file, make_plan, read_plan, write_plan
-    from ..batch.run import RunSettings, check_folders
-    from ..batch.segments import GroupSettings
+    from ..batch.plan import write_plan
+    from ..batch.run import RunSettings
     from ..batch.summary import Summary, account
+
+    suffix = _suffix_of(format)
+    options = options_of(ctx, Path(f"name{suffix}"), but=NOT_OF_BATCH).options
+    memory_bytes = None if memory_gb is None else int(memory_gb * 1e9)
+    settings = RunSettings(jobs=jobs, memory_bytes=memory_bytes, cluster=cluster)
+    planning = plan is not None and not plan.exists()
+    _check_files(folder, out, plan, planning, size, report)
+    shoot, todo = _find_brackets(
+        folder, out, None if planning else plan, pairs, size, suffix, options, quiet
+    )
+    if plan is not None and planning:
+        write_plan(todo, shoot, plan)
+        _tell_plan(todo, plan, quiet, as_json)
+        return
+    assert out is not None
+    done = _run(todo, shoot, out, options, settings, consistent, quiet)
+    accounts, took = account(todo, done.brackets), time.monotonic() - start
+    summary = Summary(str(folder), str(out), done.brackets, accounts, took, done.notes)
+    _tell(summary, report, quiet, as_json)
+    if not todo.brackets:
+        raise BracketError(
+            f"{folder}: expected brackets, found none among {len(shoot.photos)} photos; "
+            "say how many photos each has (--size), or group them yourself (--plan)"
+        )
+    if summary.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _suffix_of(format: str) -> str:
     from ..io.encode import FORMAT_BY_SUFFIX
-    from ..io.write import WriteSettings, check_output, write_text
 
     suffix = f".{format.lower().removeprefix('.')}"
     if suffix not in FORMAT_BY_SUFFIX:
         known = [name.removeprefix(".") for name in FORMAT_BY_SUFFIX]
         raise OptionError(f"--format: expected one of {', '.join(known)}, found {format!r}")
-    options = options_of(ctx, Path(f"name{suffix}"), but=NOT_OF_BATCH).options
-    memory_bytes = None if memory_gb is None else int(memory_gb * 1e9)
-    settings = RunSettings(jobs=jobs, memory_bytes=memory_bytes, cluster=cluster)
-    grouping = GroupSettings(size=size)
-    plan_is_there = plan is not None and plan.exists()
-    if plan is not None and not plan_is_there:
+    return suffix
+
+
+def _check_files(
+    folder: Path,
+    out: Path | None,
+    plan: Path | None,
+    planning: bool,
+    size: int | None,
+    report: Path | None,
+) -> None:
+    """Raise, before any photo is read, what would keep plan, results or report from being there.
+
+    planning: whether the plan is to be written, rather than followed.
+    """
+    from ..batch.plan import check_plan_file
+    from ..batch.run import check_folders
+    from ..io.write import WriteSettings, check_output
+
+    if plan is not None and planning:
         check_plan_file(plan)
-    if plan_is_there and size is not None:
+    if plan is not None and not planning and size is not None:
         raise OptionError(
             f"--size: expected it for finding brackets, found {plan}, which says who belongs to "
             "whom; leave one of both out"
         )
-    if out is None and (plan is None or plan_is_there):
+    if out is None and not planning:
         raise OptionError(
             "expected --out DIR for the results, found none; give one, or --plan FILE.csv to "
             "see the brackets first"
@@ -161,37 +200,32 @@ def batch(
     if report is not None:
         check_output(report, WriteSettings(overwrite=True), suffixes=(".json",))
 
-    with Bars(quiet) as bars:
-        read = options.read
-        shoot = scan_folder(
-            folder, prefer=cast(Any, pairs), read=read, skip=out, progress=_stage(bars, "read")
-        )
-        if plan is not None and plan_is_there:
-            todo = read_plan(plan, shoot, suffix)
-        else:
-            todo = make_plan(shoot, grouping, suffix, read=read, progress=_stage(bars, "compare"))
-    if plan is not None and not plan_is_there:
-        write_plan(todo, shoot, plan)
-        _tell_plan(todo, plan, quiet, as_json)
-        return
-    assert out is not None
-    done = _run(todo, shoot, out, options, settings, consistent, quiet)
-    took = time.monotonic() - start
-    accounts = account(todo, done.brackets)
-    summary = Summary(str(folder), str(out), done.brackets, accounts, took, done.notes)
-    if report is not None:
-        import json
 
-        text = json.dumps(summary.as_dict(), indent=2) + "\n"
-        write_text(text, report, WriteSettings(overwrite=True))
-    _tell(summary, quiet, as_json)
-    if not todo.brackets:
-        raise BracketError(
-            f"{folder}: expected brackets, found none among {len(shoot.photos)} photos; "
-            "say how many photos each has (--size), or group them yourself (--plan)"
+def _find_brackets(
+    folder: Path,
+    out: Path | None,
+    plan: Path | None,
+    pairs: str,
+    size: int | None,
+    suffix: str,
+    options: FuseOptions,
+    quiet: bool,
+) -> tuple[Folder, Plan]:
+    """The photos of a folder and who belongs to whom: as `plan` says, or else found out."""
+    from ..batch.photos import scan_folder
+    from ..batch.plan import make_plan, read_plan
+    from ..batch.segments import GroupSettings
+
+    read, prefer = options.read, cast(Any, pairs)
+    grouping = GroupSettings(size=size)
+    with Bars(quiet) as bars:
+        shoot = scan_folder(
+            folder, prefer=prefer, read=read, skip=out, progress=_stage(bars, "read")
         )
-    if summary.failed:
-        raise typer.Exit(SOME_FAILED)
+        if plan is not None:
+            return shoot, read_plan(plan, shoot, suffix)
+        compare = _stage(bars, "compare")
+        return shoot, make_plan(shoot, grouping, suffix, read=read, progress=compare)
 
 
 def _run(
@@ -240,7 +274,14 @@ def _tell_plan(todo: Plan, path: Path, quiet: bool, as_json: bool) -> None:
         )
 
 
-def _tell(summary: Summary, quiet: bool, as_json: bool) -> None:
+def _tell(summary: Summary, report: Path | None, quiet: bool, as_json: bool) -> None:
+    if report is not None:
+        import json
+
+        from ..io.write import WriteSettings, write_text
+
+        text = json.dumps(summary.as_dict(), indent=2) + "\n"
+        write_text(text, report, WriteSettings(overwrite=True))
     if as_json:
         print_json(summary.as_dict())
     elif not quiet:

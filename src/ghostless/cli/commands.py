@@ -15,19 +15,12 @@ from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
 from .batch import batch
 from .grouped import GroupedCommand
-from .options import (
-    OF_ALIGNING,
-    OF_DEGHOSTING,
-    OF_READING,
-    check_deghosting,
-    check_no_photo_at,
-    expand,
-    options_of,
-)
+from .photos import check_no_photo_at, expand
 from .presets import PresetName, presets
 from .serve import serve
 from .settings import settings
-from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
+from .show import Bars, bracket_facts, in_words, print_bracket, print_json, tell
+from .told import OF_ALIGNING, OF_DEGHOSTING, OF_READING, check_deghosting, options_of
 from .words import (
     Align,
     Crop,
@@ -139,7 +132,7 @@ def fuse(
     tell(done, quiet, as_json)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def align(
     ctx: typer.Context,
     files: Files,
@@ -168,7 +161,7 @@ def align(
     tell(done, quiet, as_json)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def deghost(
     ctx: typer.Context,
     files: Files,
@@ -250,7 +243,7 @@ def methods(
         raise OptionError("network: expected --new NAME with it, found none")
     from ..methods import METHODS
 
-    facts = [method_facts(method) for method in METHODS.values()]
+    facts = [method.facts() for method in METHODS.values()]
     if as_json:
         print_json(facts)
         return
@@ -277,7 +270,7 @@ app.command()(simulate)
 app.command()(render)
 
 
-app.command()(batch)
+app.command(cls=GroupedCommand)(batch)
 
 
 app.command()(export)

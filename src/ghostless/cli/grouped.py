@@ -21,6 +21,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "overwrite",
         "words",
     ),
+    "Folders": ("plan", "size", "pairs", "format", "consistent", "jobs", "memory_gb", "cluster"),
     "Photos": ("stops_file", "reference", "wrap", "max_pixels"),
     "Fusing": ("deghost_by", "contrast", "saturation", "well_exposedness"),
     "Networks": ("quality", "weights", "device"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, MutableMapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from typer.main import get_command
 from ..errors import OptionError, unknown_name
 
 
+@cache
 def command_of(app: typer.Typer, completion: bool = True) -> Any:
     """The group of an app's commands, which must have a callback; its `commands` come lazily."""
     bare = typer.Typer(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import MissingPackageError, OptionError
+from ..errors import OptionError
+from ..work.packages import check_installed
 
 
 def serve(
@@ -47,12 +47,7 @@ def serve(
     ] = 60,
 ) -> None:
     """Open the web page: drop a bracket on it, compare, download."""
-    for package in ("fastapi", "uvicorn", "python_multipart"):
-        if find_spec(package) is None:
-            raise MissingPackageError(
-                f"the web page: expected the package {package!r}, found it is not installed; "
-                "install it with: pip install 'ghostless[web]'"
-            )
+    check_installed("the web page", "web")
     from ..web.limits import Limits
     from ..web.serve import Address
     from ..web.serve import serve as run

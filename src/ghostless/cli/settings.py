@@ -25,7 +25,7 @@ def settings(as_json: Json = False) -> None:
 def _facts() -> Any:
     from ..methods import METHODS
     from ..nn.settings import NetworkSettings
-    from ..options import SHORT, line_settings, settings_class_of
+    from ..options import SHORT, line_settings
     from ..settings import settings_of
 
     def fact(name: str, setting: Any, short: str = "") -> dict[str, Any]:
@@ -45,12 +45,7 @@ def _facts() -> Any:
     for name, setting in of_networks.items():
         yield fact(f"method.{name}", setting, SHORT.get(f"method.{name}", ""))
     for method in METHODS.values():
-        if method.needs_torch:
-            from importlib.util import find_spec
-
-            if find_spec("torch") is None or find_spec("safetensors") is None:
-                continue  # its own settings lie beside its network
-        for name, setting in settings_of(settings_class_of(method)).items():
+        for name, setting in settings_of(method.settings_class).items():
             if name not in of_networks or not method.needs_torch:
                 yield fact(f"{method.name}.{name}", setting, SHORT.get(f"method.{name}", ""))
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..bracket import Bracket, Frame
-    from ..methods import Method
 
 _SECONDS_BEFORE_BARS = 1.0
 
@@ -98,15 +97,12 @@ def _shutter_in_words(seconds: float | None) -> str:
     return f"1/{1 / seconds:.0f} s" if 0 < seconds < 0.3 else f"{seconds:g} s"
 
 
-def method_facts(method: Method) -> dict[str, Any]:
-    return method.facts()
-
-
 def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item:,}" for name, item in value.items()) or "none"
+        told = (f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v:,}" for n, v in value.items())
+        return ", ".join(told) or "none"
     if isinstance(value, tuple):
         numbers = all(isinstance(item, int) for item in value)
         return (" to " if numbers else ", ").join(str(item) for item in value) or "none"

@@ -282,7 +282,10 @@ def _drift(
 
 
 def apply_patch(frame: Frame, patch: Patch, progress: Progress | None = None) -> tuple[Frame, Mask]:
-    """Return the frame with its ghosts replaced, and its confidence mask, both at full size."""
+    """Return the frame with its ghosts replaced, and its confidence mask, both at full size.
+
+    The mask: (H, W).
+    """
     height, width = frame.height, frame.width
     out = empty(frame.pixels.shape, frame.pixels.dtype)
     confidence = empty((height, width), np.uint8)
@@ -344,7 +347,10 @@ def _reach(places: Floats, size: int) -> tuple[int, int]:
 
 
 def display_codes(pixels: NDArray[Any], transfer: color.Transfer) -> Codes:
-    """Codes of stored pixels: display values times 255, float32, never NaN."""
+    """Codes of stored pixels: display values times 255, float32, never NaN.
+
+    (H, W, 3) to the same.
+    """
     codes = color.to_display(pixels, transfer) * np.float32(255)
     if pixels.dtype == np.float32:
         codes = np.nan_to_num(codes, nan=0.0, copy=False)

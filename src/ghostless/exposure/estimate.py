@@ -60,6 +60,7 @@ def profiles_of(frames: Sequence[Frame]) -> list[Profile]:
 
 
 def profile_of(frame: Frame, seen: NDArray[np.bool_] | None = None) -> Profile:
+    """What a frame's values tell of its exposure. seen: (n,), those of the sample that counts."""
     display = sample_display(frame)
     if seen is not None and seen.any():
         display = display[seen]

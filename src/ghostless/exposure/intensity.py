@@ -74,14 +74,20 @@ def _cumulated(histogram: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def quantiles(histogram: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values 0..1 below which the given shares of the samples lie, interpolated inside bins."""
+    """Values 0..1 below which the given shares of the samples lie, interpolated inside bins.
+
+    (bins,) and (n,) to (n,).
+    """
     levels = len(histogram)
     edges = (np.arange(levels + 1) - 0.5) / (levels - 1)
     return np.clip(np.interp(shares, _cumulated(histogram), edges), 0.0, 1.0)
 
 
 def monotone(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the non-decreasing sequence nearest to `values` (pool adjacent violators)."""
+    """Return the non-decreasing sequence nearest to `values` (pool adjacent violators).
+
+    (n,) to (n,).
+    """
     if bool((np.diff(values) >= 0).all()):
         return values
     means: list[float] = []
@@ -193,7 +199,10 @@ def intensity_mapping(
 def match_histograms(
     source_counts: NDArray[Any], target_counts: NDArray[Any], at: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Match two histograms: target value at each source level, and where that is founded."""
+    """Match two histograms: target value at each source level, and where that is founded.
+
+    (n,) each.
+    """
     cumulated = _cumulated(source_counts)
     middle = 0.5 * (cumulated[1:] + cumulated[:-1])
     matched = quantiles(target_counts, middle)

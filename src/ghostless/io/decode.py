@@ -18,10 +18,11 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileReadError, MissingPackageError
+from ..errors import FileReadError
 from ..pixels import color
 from ..pixels.color import Transfer
 from ..pixels.stripes import for_each_stripe
+from ..work.packages import check_installed
 from . import icc
 from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273, UNSPECIFIED
 from .containers import Format, RadianceHeader
@@ -196,7 +197,8 @@ def _avif_pictures(data: bytes) -> int:
 
 
 def _decode_heif(data: bytes) -> NDArray[Any]:
-    pillow_heif = _import_pillow_heif()
+    import pillow_heif
+
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     array = np.asarray(file)
     if array.dtype == np.uint16:
@@ -205,20 +207,9 @@ def _decode_heif(data: bytes) -> NDArray[Any]:
     return array
 
 
-def _import_pillow_heif() -> Any:
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise MissingPackageError(
-            "HEIC photos need the package pillow-heif, which is not installed; "
-            "install it with: pip install ghostless[heif]"
-        ) from error
-    return pillow_heif
-
-
 def require_heif() -> None:
     """Raise MissingPackageError unless HEIC can be decoded."""
-    _import_pillow_heif()
+    check_installed("a HEIC photo", "heif")
 
 
 def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:

@@ -371,7 +371,10 @@ def light_of(stored: NDArray[Any], dng: Dng) -> NDArray[np.float32]:
 
 
 def plain_dng(light: NDArray[np.float32], dng: Dng) -> bytes:
-    """A DNG 1.4 of 16 bits, uncoded, of light (0 to 1; more is cut) with the same colours."""
+    """A DNG 1.4 of 16 bits, uncoded, of light (0 to 1; more is cut) with the same colours.
+
+    Light: (H, W, 3).
+    """
     codes = np.rint(np.clip(light, 0, 1) * np.float32(65535)).astype("<u2")
     height, width = codes.shape[:2]
     samples = codes.shape[2] if codes.ndim == 3 else 1

@@ -115,7 +115,10 @@ class OutputFormat:
 
 
 def encode_jpeg(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write a baseline JPEG with Exif and ICC segments right after its first one."""
+    """Write a baseline JPEG with Exif and ICC segments right after its first one.
+
+    Pixels: (H, W, 3 or 4).
+    """
     data = _jpeg(pixels, extras.quality)
     at = head_end(data)
     with path.open("wb") as stream:
@@ -147,7 +150,10 @@ def _jpeg_segments(extras: Extras) -> list[bytes]:
 def encode_gain_map_jpeg(
     path: Path, pixels: NDArray[Any], hdr: NDArray[np.float32], extras: Extras
 ) -> None:
-    """Write the same JPEG as `encode_jpeg`, with a gain map behind it that makes it `hdr`."""
+    """Write the same JPEG as `encode_jpeg`, with a gain map behind it that makes it `hdr`.
+
+    pixels, hdr: (H, W, 3).
+    """
     picture = _jpeg(pixels, extras.quality)
     decoded = np.asarray(imagecodecs.jpeg8_decode(picture))
     light = _light_of_codes(extras.icc_profile)
@@ -170,7 +176,10 @@ def _light_of_codes(profile: bytes) -> NDArray[np.float32]:
 
 
 def encode_png(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write a PNG of 8 or 16 bits with its profile and Exif chunks before the pixels."""
+    """Write a PNG of 8 or 16 bits with its profile and Exif chunks before the pixels.
+
+    Pixels: (H, W, 3 or 4).
+    """
     profile = zlib.compress(extras.icc_profile, 9)
     chunks = _png_chunk(b"iCCP", b"ICC Profile\0\0" + profile) + _png_chunk(b"eXIf", extras.exif)
     if extras.xmp is not None:
@@ -205,7 +214,7 @@ def _saved_by_pillow(pixels: NDArray[Any], format_name: str, **how: Any) -> memo
 
 
 def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write a lossy WebP."""
+    """Write a lossy WebP. pixels: (H, W, 3 or 4)."""
     data = _saved_by_pillow(
         pixels, "WEBP", quality=extras.quality, exif=extras.exif,
         icc_profile=extras.icc_profile, method=4, xmp=extras.xmp or b"",
@@ -214,7 +223,10 @@ def encode_webp(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
 
 
 def encode_avif(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write an AVIF with Exif: of 8 bits with its profile, or of 10 or 12 bits in sRGB."""
+    """Write an AVIF with Exif: of 8 bits with its profile, or of 10 or 12 bits in sRGB.
+
+    Pixels: (H, W, 3 or 4).
+    """
     if extras.depth == 8:
         subsampling = "4:4:4" if extras.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
         # Given the Exif block, Pillow would take it apart and write it anew.
@@ -242,6 +254,8 @@ def encode_pq_avif(
     path: Path, pixels: NDArray[Any], hdr: NDArray[np.float32], extras: Extras
 ) -> None:
     """Write the HDR rendition as an AVIF of 10 or 12 bits: BT.2020 primaries, the PQ curve.
+
+    pixels, hdr: (H, W, 3).
 
     SDR white is at 203 cd/m2 (BT.2408). The SDR picture (`pixels`) is not in the file.
     """
@@ -277,7 +291,10 @@ def encode_pq_avif(
 
 
 def encode_tiff(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write a TIFF with deflate and a predictor, then give it the Exif directories."""
+    """Write a TIFF with deflate and a predictor, then give it the Exif directories.
+
+    Pixels: (H, W, 3 or 4).
+    """
     import tifffile
 
     floats = pixels.dtype == np.float32
@@ -337,7 +354,10 @@ def append_exif(path: Path, block: ExifBlock, further: Tags) -> None:
 
 
 def encode_radiance(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write a Radiance .hdr: RGBE, run-length coded, rounded to the nearest mantissa."""
+    """Write a Radiance .hdr: RGBE, run-length coded, rounded to the nearest mantissa.
+
+    Pixels: (H, W, 3 or 4).
+    """
     height, width = pixels.shape[:2]
     primaries = " ".join(f"{number:g}" for number in BT709_CHROMATICITIES)
     header = (
@@ -365,7 +385,10 @@ def _rounded_to_rgbe(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write an OpenEXR, half or float, lossless, with its primaries and the exposure facts."""
+    """Write an OpenEXR, half or float, lossless, with its primaries and the exposure facts.
+
+    Pixels: (H, W, 3 or 4).
+    """
     import OpenEXR
 
     channels = "RGBA" if pixels.shape[2] == 4 else "RGB"
@@ -399,7 +422,10 @@ def encode_exr(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
 
 
 def encode_jpegxl(path: Path, pixels: NDArray[Any], extras: Extras) -> None:
-    """Write a JPEG XL, half or float, lossless, linear with sRGB primaries, with its Exif block."""
+    """Write a JPEG XL, half or float, lossless, linear with sRGB primaries, with its Exif block.
+
+    Pixels: (H, W, 3 or 4).
+    """
     if extras.depth == 16:
         pixels = np.minimum(pixels, np.float32(_HALF_MAX)).astype(np.float16)
     stream = imagecodecs.jpegxl_encode(

@@ -211,6 +211,7 @@ def map_quality(
     most: int = 100,
 ) -> int:
     """The least JPEG quality of the map at which the HDR rendition comes back well enough.
+    Pictures (H, W, 3).
 
     The arrays are those of `make_gain_map`; tried on tiles of them: smooth skies need little,
     sunlit leaves much. Returns at most `most`, for whom small files count for more.

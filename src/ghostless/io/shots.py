@@ -20,9 +20,9 @@ from ..errors import BracketError, GhostlessError
 from .containers import Format
 from .exif import ExifBlock, parse_exif
 from .metadata import SOFTWARE
+from .packets import read_packets
 from .photo_files import images_in
 from .read import PhotoFacts, ReadSettings, read_facts
-from .regular import open_regular
 
 Prefer = Literal["raw", "jpeg"]
 
@@ -40,11 +40,9 @@ _MARKS: Final = re.compile(
 _BEFORE_DATES: Final = re.compile(r"^[a-z]{2,6}[_-]?(?=(?:19|20)\d{6}[_-]?\d{6})")
 _HDR_FORMATS: Final = ("hdr", "exr")
 # Programs that keep their hands off Exif write whether a flash fired into XMP (exif:Flash).
-_XMP_PACKET: Final = re.compile(rb"<x:xmpmeta.{0,65536}?</x:xmpmeta>", re.DOTALL)
 _FIRED: Final = re.compile(
     rb"<exif:Fired>\s*(True|False)\s*<|exif:Fired\s*=\s*['\"](True|False)['\"]", re.IGNORECASE
 )
-_XMP_SEARCHED_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def shot_of(facts: PhotoFacts, block: ExifBlock, path: Path) -> Shot:
     return Shot(
         facts.kind,
         seconds_taken(facts.metadata),
-        _fired_by_xmp(path) if flash is None else flash,
+        _fired_by_xmp(path, facts.kind) if flash is None else flash,
         software is not None and software.text() == SOFTWARE,
     )
 
@@ -84,15 +82,13 @@ def read_shot(path: Path, settings: ReadSettings | None = None) -> Shot:
     return shot_of(facts, block, path)
 
 
-def _fired_by_xmp(path: Path) -> bool | None:
-    """What a photo's XMP packet says of the flash, found by its marks in any kind of file."""
-    try:
-        with open_regular(path) as file:
-            packet = _XMP_PACKET.search(file.read(_XMP_SEARCHED_BYTES))
-    except OSError:
-        return None
-    told = _FIRED.search(packet[0]) if packet else None
-    return None if told is None else (told[1] or told[2]).lower() == b"true"
+def _fired_by_xmp(path: Path, kind: Format) -> bool | None:
+    """What a photo's XMP packets, its sidecar's first, say of the flash."""
+    for packet in read_packets(path, kind)[0]:
+        told = _FIRED.search(packet)
+        if told is not None:
+            return (told[1] or told[2]).lower() == b"true"
+    return None
 
 
 def seconds_taken(metadata: Metadata) -> float | None:

@@ -323,7 +323,7 @@ def _apply_palette(pixels: NDArray[Any], colours: NDArray[np.uint16]) -> NDArray
 
 
 def full_range(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Bring samples of any type and depth to uint8, uint16 or float32 over their full range.
+    """Bring samples of any type, shape and depth to uint8, uint16 or float32 over their range.
 
     >>> full_range(np.array([[0, 2048, 4095]], np.uint16), 12)
     array([[    0, 32776, 65535]], dtype=uint16)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bracket import MAX_FRAMES, Fused, Space, Stack
-from ..errors import BracketError, OptionError
+from ..errors import BracketError, GhostlessError, OptionError
 from ..nn.settings import needs_networks_extra
+from ..work.packages import check_installed
 
 if TYPE_CHECKING:
     from ..nn.weights import NetworkKind
@@ -160,6 +162,16 @@ class Method:
         names = [name for name in (self.weights, *self.further_weights) if has_weights(name)]
         return {name: stored_parameters(shipped_path(name)) for name in names}
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the weights that ship scored on held-out scenes, by metric, as their file says."""
+        if self.weights is None:
+            return {}
+        from ..nn.weights import has_weights, read_info, shipped_path
+
+        known = has_weights(self.weights)
+        return dict(read_info(shipped_path(self.weights)).scores) if known else {}
+
     def check(self, stack: Stack) -> None:
         """Raise BracketError if the method cannot take this stack."""
         low, high = self.frames
@@ -188,17 +200,34 @@ class Method:
         or a device that is not there, MissingPackageError, and WeightsError for weights that are
         missing, damaged or of another network.
         """
-        settings_class = self.load()[1]
         if settings is not None:
             self.check_settings(settings)
-        if self.weights is not None:
+        chosen = settings if settings is not None else self.settings_class()
+        self._check_here(getattr(chosen, "weights", None))
+        self.load()
+        if self.needs_torch:
             from ..nn.settings import choose_device
+
+            choose_device(chosen.device)
+
+    def why_not_here(self, weights: Path | str | None = None) -> str | None:
+        """Why the method cannot run here, None if it can, told without importing what it needs.
+
+        weights: a file of them; None for those that ship.
+        """
+        try:
+            self._check_here(weights)
+        except GhostlessError as error:
+            return str(error)
+        return None
+
+    def _check_here(self, weights: Path | str | None) -> None:
+        if self.needs_torch:
+            check_installed(f"method {self.name!r}", "networks")
+        if self.weights is not None:
             from ..nn.weights import check_weights
 
-            chosen = settings if settings is not None else settings_class()
-            check_weights(self.weights, chosen.weights)
-            if self.needs_torch:
-                choose_device(chosen.device)
+            check_weights(self.weights, weights)
 
     def facts(self) -> dict[str, Any]:
         """Return what there is to tell of the method, by name, in plain values."""
@@ -212,6 +241,7 @@ class Method:
             "weights": self.weights,
             "further_weights": self.further_weights,
             "parameters": self.parameters,
+            "scores": self.scores,
             "paper_parameters": dict(self.paper_parameters),
             "paper_runtime": None if runtime is None else runtime.in_words(),
         }

@@ -11,12 +11,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Stack
 from ..errors import OptionError
+from ..pixels.reduced import reduced, size_within
 from . import METHODS, Method, fuse_stack, get_method
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def weight_maps(stack: Stack, method: str, settings: Any = None) -> list[Map]:
     """
     entry = get_method(method)
     _check_shows(entry, "weights")
-    chosen = settings if settings is not None else entry.load()[1]()
+    chosen = settings if settings is not None else entry.settings_class()
     found: list[Map] = entry.find(entry.weight_maps)(stack, chosen)
     return found
 
@@ -58,7 +58,7 @@ def attention_map(
     _check_shows(entry, "attention")
     attention = entry.attention
     assert attention is not None
-    settings = settings if settings is not None else entry.load()[1]()
+    settings = settings if settings is not None else entry.settings_class()
     from ..nn.weights import load_network
 
     network = load_network(entry.kind, settings).network
@@ -93,11 +93,9 @@ def attention_map(
 
 def _pair_proxy(stack: Stack, pixels: int) -> Stack:
     """The darkest and brightest frame, reduced to about so many pixels."""
-    first = stack.frames[0]
-    scale = min(1.0, math.sqrt(pixels / (first.height * first.width)))
-    size = (max(1, round(first.width * scale)), max(1, round(first.height * scale)))
+    size = size_within(stack.frames[0].pixels.shape, pixels=pixels)
     frames = tuple(
-        replace(frame, pixels=cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA))  # type: ignore[arg-type]
+        replace(frame, pixels=reduced(frame.pixels, size))
         for frame in (stack.frames[0], stack.frames[-1])
     )
     return Stack(frames, reference=0, registrations=stack.registrations[:1] * 2)

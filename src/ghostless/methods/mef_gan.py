@@ -91,6 +91,7 @@ class LocalBlock(nn.Module):
         )
 
     def forward(self, pair: Tensor) -> Tensor:
+        """(B, 6, H, W) to (B, 200, H, W)."""
         features: Tensor = self.layers[0](pair)
         for layer in list(self.layers)[1:]:
             features = torch.cat([features, layer(features)], dim=1)
@@ -134,6 +135,7 @@ class AttentionBlock(nn.Module):
         return out
 
     def forward(self, pair: Tensor) -> Tensor:
+        """(B, 6, H, W) to (B, 16, H/2, W/2)."""
         return self.decode_half(self.decode_quarter(self.relate(self.encode_quarter(pair))))
 
 
@@ -289,7 +291,7 @@ class Discriminator(nn.Module):
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """Double the sides by repeating every value."""
+    """Double the sides by repeating every value. (B, C, H, W) to (B, C, 2 H, 2 W)."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 

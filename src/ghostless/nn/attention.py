@@ -167,5 +167,6 @@ class CoordinateAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         rows, columns = self.gates(x.mean(dim=3, keepdim=True), x.mean(dim=2, keepdim=True))
         return x * rows * columns

@@ -91,6 +91,7 @@ class ConvBlock(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, H/stride, W/stride)."""
         out: Tensor = self.activation(self.norm(self._convolve(x)))
         return out
 
@@ -106,7 +107,10 @@ class ConvBlock(nn.Module):
 
 
 def mirror(x: Tensor, pixels: int | str, dim: int) -> Tensor:
-    """Add pixels at both ends of a side, mirrored without repeating the edge."""
+    """Add pixels at both ends of a side, mirrored without repeating the edge.
+
+    (B, C, H, W), larger in `dim`.
+    """
     assert isinstance(pixels, int)
     side = x.shape[dim]
     before = [x.narrow(dim, distance, 1) for distance in range(pixels, 0, -1)]
@@ -125,6 +129,7 @@ class DeconvBlock(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, 2 H, 2 W)."""
         out: Tensor = self.activation(self.conv(x))
         return out
 
@@ -165,6 +170,7 @@ def _compiled(forward: Callable[[Tensor], Tensor], graphs: int) -> Callable[[Ten
 
 def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
     """Run a layer in float32 although its surroundings compute in 16 bits: for output layers.
+    (B, C, H, W).
 
     Near 1 bfloat16 has steps of 1/256: coarser than the 8 bits of a display image. Wider types
     pass unchanged.

@@ -190,7 +190,7 @@ def check_finite(frames: Iterable[Frame]) -> None:
 
 
 def reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    """Indices start .. stop-1 into an axis of `size` samples, mirrored about its last samples.
+    """Indices (stop - start,) into an axis of `size` samples, mirrored about its last samples.
 
     Without repeating the border sample, and as often as it takes, so that even an axis of one
     sample can be padded to any length.
@@ -201,7 +201,7 @@ def reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
 
 
 def repeated(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    """Indices start .. stop-1 into an axis of `size` samples, the last one repeated."""
+    """Indices (stop - start,) into an axis of `size` samples, the last one repeated."""
     return np.minimum(np.arange(start, stop), size - 1)
 
 

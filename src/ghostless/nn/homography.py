@@ -129,7 +129,7 @@ def grey_for_bitmaps(display: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def bitmap_thresholds(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[int, int]:
-    """Grey levels that cut two exposures of one scene at the same quantile.
+    """Grey levels that cut two exposures of one scene at the same quantile. Planes (H, W).
 
     The median; where one of the two medians is at most 20 or at least 235, the quantile nearest to
     it at which neither is, or at which they are least so.
@@ -215,6 +215,7 @@ def rescale_homography(
     matrix: NDArray[np.float64], old: tuple[int, int], new: tuple[int, int]
 ) -> NDArray[np.float64]:
     """Return a homography between images of size `new` (width, height) from one for size `old`.
+    (3, 3) to (3, 3).
 
     Pixel centres are at whole numbers, so x_old = (x_new + 0.5) * old / new - 0.5 on both sides.
     """

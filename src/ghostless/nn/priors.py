@@ -63,6 +63,7 @@ def mertens_weights(images: Sequence[Tensor], coloured: Tensor | None = None) ->
 
 def program_weights(images: Sequence[Tensor]) -> list[Tensor]:
     """Weights as the DPGN authors' program makes them, slips included; nearly all equal.
+    (B, 3, H, W) each to (B, 1, H, W).
 
     Well-exposedness is taken of values 0..255 and around 0.4, so that it vanishes almost
     everywhere and only the floor is left; contrast keeps its sign. For experiments.
@@ -190,7 +191,10 @@ def _kernels(image: Tensor) -> Tensor:
 
 
 def gaussian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
-    """Return `levels` images, the finest (the image itself) first."""
+    """Return `levels` images, the finest (the image itself) first.
+
+    (B, C, H, W), then (B, C, H/2, W/2) ...
+    """
     pyramid = [image]
     while len(pyramid) < levels:
         pyramid.append(reduce(pyramid[-1]))
@@ -198,7 +202,10 @@ def gaussian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
 
 
 def collapse(pyramid: Sequence[Tensor]) -> Tensor:
-    """Add the levels of a Laplacian pyramid up again, the coarsest being a Gaussian one."""
+    """Add the levels of a Laplacian pyramid up again, the coarsest being a Gaussian one.
+
+    Back to (B, C, H, W).
+    """
     image = pyramid[-1]
     for detail in reversed(pyramid[:-1]):
         image = detail + expand(image, (detail.shape[2], detail.shape[3]))
@@ -233,7 +240,10 @@ class Priors:
 def make_weights(
     images: Sequence[Tensor], form: WeightForm = "mertens", coloured: Tensor | None = None
 ) -> list[Tensor]:
-    """Weights of exposure fusion, or those that the DPGN authors' program makes."""
+    """Weights of exposure fusion, or those that the DPGN authors' program makes.
+
+    (B, 3, H, W) each to (B, 1, H, W).
+    """
     return mertens_weights(images, coloured) if form == "mertens" else program_weights(images)
 
 
@@ -256,7 +266,10 @@ def make_priors(
 
 
 def weighted_priors(images: Sequence[Tensor], weights: Sequence[Tensor], levels: int) -> Priors:
-    """Priors of images of one level and weights for them, from that level on."""
+    """Priors of images of one level and weights for them, from that level on.
+
+    Images (B, C, H, W), weights (B, 1, H, W).
+    """
     content, detail = [], []
     images, weights = list(images), list(weights)
     for _ in range(levels):
@@ -268,14 +281,14 @@ def weighted_priors(images: Sequence[Tensor], weights: Sequence[Tensor], levels:
 
 
 def weighted_content(images: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Sum over images of weight times image (equation 4) at one level."""
+    """Sum over images of weight times image (equation 4) at one level. (B, C, H, W)."""
     return add([weight * image for image, weight in zip(images, weights, strict=True)])
 
 
 def weighted_detail(
     images: Sequence[Tensor], coarse: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> Tensor:
-    """Sum over images of weight times Laplacian (equation 3) at one level.
+    """Sum over images of weight times Laplacian (equation 3) at one level. (B, C, H, W).
 
     coarse: the images' next Gaussian level.
     """
@@ -312,6 +325,7 @@ def fuse_locally(images: Sequence[Tensor], coloured: Tensor | None = None) -> Te
 
 def fit_range(image: Tensor) -> Tensor:
     """Bend what leaves 0..1 back into it, in the outer tenths: noise in the dark stays noise.
+    (B, C, H, W) to the same.
 
     Clipping would make coloured specks of it, and cut off what a later change could bring back.
     """
@@ -323,6 +337,7 @@ def fit_range(image: Tensor) -> Tensor:
 
 def detail_on_mean(detail: Sequence[Tensor], images: Sequence[Tensor]) -> Tensor:
     """Fused detail (equation 3) at the finest five or fewer scales on the mean of the images.
+    (B, C, H, W).
 
     Not clipped, see `fit_range`.
     """

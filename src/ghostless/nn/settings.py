@@ -5,14 +5,14 @@ Imports no torch until a device is chosen, so that a command's help stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import MissingPackageError, OptionError
+from ..errors import OptionError
 from ..settings import check_settings
+from ..work.packages import needs_extra
 
 if TYPE_CHECKING:
     import torch
@@ -52,18 +52,9 @@ class NetworkSettings:
         check_settings(self)
 
 
-@contextmanager
-def needs_networks_extra(what: str) -> Iterator[None]:
+def needs_networks_extra(what: str) -> AbstractContextManager[None]:
     """Turn a failed import of torch or safetensors into an error that says how to install it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("torch", "safetensors"):
-            raise
-        raise MissingPackageError(
-            f"{what}: expected the package {error.name!r}, found it is not installed; "
-            "install it with: pip install 'ghostless[networks]'"
-        ) from None
+    return needs_extra(what, "networks")
 
 
 def choose_device(name: str) -> torch.device:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WeightsError
+from ..io.atomic import write_atomically
 from ..io.regular import open_regular
 from .settings import NetworkSettings, choose_device, choose_dtype
 
@@ -132,14 +133,16 @@ def find_weights(kind: NetworkKind, path: Path | str | None = None) -> Path:
 
 
 def _find(name: str, train_command: str, path: Path | str | None) -> Path:
-    found = Path(path) if path is not None else shipped_path(name)
-    if not found.is_file():
-        what = "no such file" if path is not None else "none shipped with this version"
-        raise WeightsError(
-            f"{found}: expected the weights of {name!r}, found {what}; "
-            f"train them with: {train_command}"
-        )
-    return found
+    if path is None and has_weights(name):
+        return shipped_path(name)
+    if path is not None and Path(path).is_file():
+        return Path(path)
+    start, what = "", "none shipped with this version"
+    if path is not None:
+        start, what = f"{path}: ", "no such file"
+    raise WeightsError(
+        f"{start}expected the weights of {name!r}, found {what}; train them with: {train_command}"
+    )
 
 
 def check_weights(name: str, path: Path | str | None = None) -> None:
@@ -172,7 +175,8 @@ def save_weights(
     network: built from `info.architecture`, which is overwritten by `network.architecture` where
         the network has one. It is not changed; spectral norms are folded in what is written.
     precision: of kernels and matrices; biases, norms and statistics stay float32.
-    Raises WeightsError for a network with values that are not finite.
+    Raises WeightsError for a network with values that are not finite, OutputError where the file
+    cannot be written.
     """
     import torch
     from safetensors.torch import save
@@ -194,13 +198,12 @@ def save_weights(
                 )
         tensors[name] = value.detach().cpu().contiguous()
     text = json.dumps(dataclasses.asdict(info), sort_keys=True)
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(save(tensors, metadata={_METADATA_KEY: text}))
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    data = save(tensors, metadata={_METADATA_KEY: text})
+    write_atomically(path, lambda scratch: _write(scratch, data), overwrite=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def read_info(path: Path | str) -> WeightsInfo:

@@ -30,6 +30,7 @@ def luma(rgb: Tensor) -> Tensor:
 
 def fuse_chroma(chroma: Sequence[Tensor]) -> Tensor:
     """Fuse the same chroma plane(s) of several images: the more colour, the more weight.
+    (B, C, H, W) each.
 
     See `ghostless.pixels.color.fuse_chroma`; LCNDR eq. 10 per channel across the images.
     """

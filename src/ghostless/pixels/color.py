@@ -68,7 +68,10 @@ def _decode(pixels: NDArray[Any], transfer: Transfer, wanted: Transfer) -> NDArr
 
 
 def to_unit(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale integer pixels (uint8, uint16) to float32 0..1; floats pass through unchanged."""
+    """Scale integer pixels (uint8, uint16) to float32 0..1; floats pass through unchanged.
+
+    Any shape (..., 3) or (H, W).
+    """
     levels = _BIT_LEVELS.get(pixels.dtype)
     if levels is None:
         return pixels.astype(np.float32, copy=False)

@@ -85,6 +85,7 @@ def source_rows(start: int, stop: int, height: int) -> tuple[int, int]:
 
 def reduce_rows(source: Plane, first: int, start: int, stop: int, wraps: bool = False) -> Plane:
     """Rows start..stop of `reduce(image)`, from `source`, the rows `source_rows` asks for.
+    (h, w) to (stop - start, ceil(w/2)).
 
     first: the number of source's first row in the image.
     """
@@ -93,7 +94,10 @@ def reduce_rows(source: Plane, first: int, start: int, stop: int, wraps: bool = 
 
 
 def expand_rows(coarse: Plane, start: int, stop: int, width: int, wraps: bool = False) -> Plane:
-    """Rows start..stop of `expand(coarse, (height, width))`, for an even start."""
+    """Rows start..stop of `expand(coarse, (height, width))`, for an even start.
+
+    (h, w) to (stop - start, width).
+    """
     wanted_first, wanted_stop = start // 2 - 1, half(stop) + 1
     first, last = max(0, wanted_first), min(coarse.shape[0], wanted_stop)
     rows, sides = coarse[first:last], 1

@@ -28,7 +28,10 @@ def unrolled(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def folded(picture: NDArray[Any], width: int) -> NDArray[Any]:
-    """An unrolled picture at its own width again; of flags, the nearer of the two is taken."""
+    """An unrolled picture at its own width again; of flags, the nearer of the two is taken.
+
+    (H, W, ...) to (H, width, ...).
+    """
     extra = picture.shape[1] - width
     out = picture[:, :width].copy()
     # 0 in the outer quarter on the left: there all is taken from the right.

@@ -112,6 +112,7 @@ def for_each_stripe(
 
 def every(array: NDArray[Any], step: int, first: int = 0) -> NDArray[Any]:
     """Return every `step`-th pixel of every `step`-th row, from `first` on: a new array.
+    (H, W, ...) to (h, w, ...).
 
     Taken in pieces, for looking at a few pixels brings all around them into memory.
     """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from . import color
+from .reduced import reduced, size_within
 
 _LONGEST_SIDE = 640
 
@@ -24,15 +23,10 @@ def png_thumbnail(
     Linear pixels are shown with the sRGB curve, what is above 1.0 white. opaque: (H, W) uint8, 0
     where the picture is transparent.
     """
-    scale = min(1.0, side / max(pixels.shape[:2]))
-    size = tuple(max(1, round(length * scale)) for length in pixels.shape[1::-1])
-
-    def reduced(image: NDArray[Any]) -> NDArray[Any]:
-        return image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-    codes = np.rint(255 * color.to_display(reduced(pixels), transfer)).astype(np.uint8)
+    size = size_within(pixels.shape, side=side)
+    codes = np.rint(255 * color.to_display(reduced(pixels, size), transfer)).astype(np.uint8)
     planes = [codes[:, :, ::-1]]
     if opaque is not None:
-        planes.append(reduced(opaque)[:, :, None])
+        planes.append(reduced(opaque, size)[:, :, None])
     _, data = cv2.imencode(".png", np.ascontiguousarray(np.concatenate(planes, axis=2)))
     return bytes(data)

@@ -2,7 +2,7 @@
 
 Those that ship lie in the package's folder `files`; a user's own in
 `~/.config/ghostless/presets` (or below `XDG_CONFIG_HOME`), where one of the same name takes the
-place of the shipped one. A file holds a summary and any settings of `options.py`, by their dotted
+place of the shipped one. A file holds a summary and any settings of `options`, by their dotted
 names or the short ones that the command has; a table's name goes before the names in it, and a
 table of a method's name holds settings for that method alone::
 
@@ -27,9 +27,19 @@ from typing import Any, Literal
 from ..errors import FileReadError, OptionError, unknown_name
 from ..io.encode import FORMAT_BY_SUFFIX
 from ..io.regular import read_regular
+from ..io.write import space_of
 from ..methods import METHODS, Method
-from ..nn.settings import NetworkSettings
-from ..options import ALIASES, GROUPS, SHORT, canonical, is_own, line_settings, settings_class_of
+from ..options import (
+    ALIASES,
+    GROUPS,
+    SHORT,
+    FuseOptions,
+    canonical,
+    is_own,
+    line_settings,
+    with_values,
+)
+from ..options.unused import first_unused, unused_options
 from ..settings import Names, Setting, settings_of
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent / "files"
@@ -52,8 +62,7 @@ class Preset:
     """Options under a name.
 
     options: values by the settings' short names where they have one, else by their dotted ones,
-        with underscores, checked; those of a network alone only when it is asked for. origin:
-        "shipped", "yours", or "file" for one given by its path.
+        with underscores, checked. origin: "shipped", "yours", or "file" for one given by its path.
     """
 
     name: str
@@ -62,9 +71,13 @@ class Preset:
     path: Path
     origin: Literal["shipped", "yours", "file"]
 
+    def by_dotted_name(self) -> dict[str, Any]:
+        """All its values, the settings' under their dotted names."""
+        return {ALIASES.get(name, name): value for name, value in self.options.items()}
+
     def beside_method(self) -> dict[str, Any]:
         """Values of the line's settings, by dotted name."""
-        named = {ALIASES.get(name, name): value for name, value in self.options.items()}
+        named = self.by_dotted_name()
         return {name: value for name, value in named.items() if name in line_settings()}
 
     def of_batch(self) -> dict[str, Any]:
@@ -76,11 +89,8 @@ class Preset:
 
         Raises OptionError for what this method's table holds and the method does not have.
         """
-        named = {ALIASES.get(name, name): value for name, value in self.options.items()}
-        named = {name: value for name, value in named.items() if is_own(name)}
-        if not named:
-            return {}
-        own = settings_of(settings_class_of(method))
+        named = {n: value for n, value in self.by_dotted_name().items() if is_own(n)}
+        own = settings_of(method.settings_class)
         found = {}
         for group in ("method", method.name):  # what is said of one method wins
             for name, value in named.items():
@@ -182,13 +192,17 @@ def _read(name: str, path: Path) -> Preset:
         if short in options:
             raise OptionError(f"{path}: {key}: expected each setting once, found it twice")
         options[short] = read
-    _check_together(options, path)
     origin: Literal["shipped", "yours", "file"] = "file"
     if path.parent == SHIPPED_FOLDER:
         origin = "shipped"
     elif path.parent == user_folder():
         origin = "yours"
-    return Preset(name, summary, options, path, origin)
+    preset = Preset(name, summary, options, path, origin)
+    try:
+        _check_together(preset)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from None
+    return preset
 
 
 def _flat(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
@@ -202,24 +216,20 @@ def _flat(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, An
 
 
 def _read_value(key: str, name: str, value: Any, method: Any) -> Any:
-    """Check a value; of what a network alone has, no more than that it is one."""
+    """Check a value. method: that the preset asks for, or no method's name."""
     setting = OF_BATCH.get(name) or line_settings().get(name)
-    group, _, field = name.partition(".")
-    if setting is None and (group in METHODS or group == "method"):
-        wanted = METHODS.get(method if group == "method" else group)
-        known = [wanted] if wanted is not None else list(METHODS.values())
-        every: dict[str, Setting] = {}
-        for each in known:
-            every.update(settings_of(settings_class_of(each, known_without_torch=True)))
-        # Where the method of the preset has no such setting, the others' is checked all the same.
-        if field not in every and group == "method":
-            for each in METHODS.values():
-                every.update(settings_of(settings_class_of(each, known_without_torch=True)))
-        setting = every.get(field)
-        if setting is None and wanted is not None and wanted.needs_torch:
-            return value
+    if setting is None and is_own(name):
+        group, _, field = name.partition(".")
+        # What the preset's own method does not have may be for those that are given beside it.
+        methods = [*METHODS.values(), *filter(None, [METHODS.get(method)])]
+        if group in METHODS:
+            methods = [METHODS[group]]
+        own: dict[str, Setting] = {}
+        for each in methods:
+            own.update(settings_of(each.settings_class))
+        setting = own.get(field)
         if setting is None and "." in key:
-            raise unknown_name(f"setting of {group}", field, every)
+            raise unknown_name(f"setting of {group}", field, own)
     if setting is None:
         known_names = {*OF_BATCH, *line_settings(), *ALIASES, "summary"}
         raise unknown_name("option", key, [known.replace("_", "-") for known in known_names])
@@ -232,30 +242,32 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _check_together(options: Mapping[str, Any], path: Path) -> None:
-    """Raise OptionError for options of which one does nothing beside another of the same preset."""
-    deghost = options.get("deghost", "auto")
-    if deghost == "off" and "deghost_by" in options:
-        raise OptionError(f"{path}: deghost-by: expected deghosting, found it off")
-    if options.get("method", "auto") == "auto":
+def _check_together(preset: Preset) -> None:
+    """Raise OptionError for an option that does nothing beside the others, whatever is written."""
+    line = with_values(FuseOptions(), preset.beside_method())
+    methods = METHODS.values() if line.method == "auto" else [METHODS[line.method]]
+    idle: dict[str, str] | None = None
+    for method in methods:
+        for suffix in FORMAT_BY_SUFFIX:
+            out = Path(f"name{suffix}")
+            if method.output == "display" and space_of(out) == "linear":
+                continue
+            unused = unused_options(line, method, out)
+            idle = {name: why for name, why in unused.items() if idle is None or name in idle}
+    found = first_unused(preset.by_dotted_name(), idle or {})
+    if found is not None:
+        raise OptionError(f"{_short(found[0])}: {found[1]}")
+    if line.method == "auto":
         return  # what the method does not have is left out
-    method = METHODS[options["method"]]
-    own = settings_of(NetworkSettings if method.needs_torch else method.load()[1])
-    named = ((name, ALIASES.get(name, name).partition(".")) for name in options)
-    idle = [
-        name
-        for name, (group, dot, field) in named
-        if dot
-        and group == "method"
-        and field not in own
-        and not (method.needs_torch and name not in ALIASES)  # may be the network's alone
-    ]
-    if options.get("tone_map", "auto") != "auto" and method.output == "display":
-        idle.append("tone_map")
-    if deghost == "auto" and method.deghosts and "deghost_by" in options:
-        idle.append("deghost_by")
-    if idle:
-        raise OptionError(
-            f"{path}: {idle[0].replace('_', '-')}: expected a method that can use it, found "
-            f"method = {method.name!r} in the same preset; leave one of both out"
-        )
+    own = settings_of(METHODS[line.method].settings_class)
+    for name in preset.by_dotted_name():
+        group, dot, field = name.partition(".")
+        if dot and group == "method" and field not in own:
+            raise OptionError(
+                f"{_short(name)}: expected a method that can use it, found method = "
+                f"{line.method!r} in the same preset; leave one of both out"
+            )
+
+
+def _short(name: str) -> str:
+    return SHORT.get(name, name).replace("_", "-")

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import MissingPackageError, OutputError, unknown_name
+from ..errors import OutputError, unknown_name
 from ..io.atomic import write_atomically
 from ..io.write import WriteSettings, check_output
+from ..work.packages import EXTRAS, check_installed
 from .graphs import GRAPHS, Graph, Port
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ OPSET = 20
 TOLERANCE = 1e-3
 
 _METADATA_PREFIX = "ghostless."
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def export_onnx(
     from ..nn.weights import load_weights
 
     loaded, info = load_weights(source.kind, settings.weights)
-    _need_packages(network, settings.check)
+    packages = EXTRAS["onnx"] if settings.check else EXTRAS["onnx"][:2]
+    check_installed(f"export {network}", "onnx", *packages)
     graph = source.make(loaded, source.kind.sides(loaded.architecture))
     graph.module.eval().requires_grad_(False)
     data = _to_onnx(graph, network, info)
@@ -160,17 +161,6 @@ def _checked_difference(graph: Any, data: bytes, sizes: Any, target: Path) -> fl
             "(other versions of torch, onnx or onnxruntime may do better)"
         )
     return difference
-
-
-def _need_packages(network: str, check: bool) -> None:
-    import importlib.util
-
-    for package in _PACKAGES if check else _PACKAGES[:2]:
-        if importlib.util.find_spec(package) is None:
-            raise MissingPackageError(
-                f"export {network}: expected the package {package!r}, found it is not installed; "
-                "install it with: pip install 'ghostless[onnx]'"
-            )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -55,6 +55,7 @@ class Operator:
 
 def reinhard_curve(log2_brightness: Plane, scene: Scene) -> Plane:
     """Photographic curve with burn-out (Reinhard et al. 2002, equations 1, 2 and 4).
+    (H, W) to the same.
 
     Key 0.18; the smallest luminance that turns white is the top of the robust range.
     """
@@ -67,7 +68,10 @@ _KEY = 0.18
 
 
 def drago_curve(log2_brightness: Plane, scene: Scene) -> Plane:
-    """Adaptive logarithm (Drago et al. 2003, equation 4), bias 0.85, peak 100 cd/m2."""
+    """Adaptive logarithm (Drago et al. 2003, equation 4), bias 0.85, peak 100 cd/m2.
+
+    (H, W) to the same.
+    """
     bias = np.log(0.85) / np.log(0.5)
     scaled = np.exp2(log2_brightness - scene.average)
     brightest = 2.0 ** (scene.high - scene.average)
@@ -77,7 +81,7 @@ def drago_curve(log2_brightness: Plane, scene: Scene) -> Plane:
 
 
 def reinhard_map(scene: Scene) -> Plane:
-    """Dodging and burning (Reinhard et al. 2002, equations 5 to 9).
+    """Dodging and burning (Reinhard et al. 2002, equations 5 to 9). Of the proxy (h, w).
 
     Each pixel is compared with the largest surround that has no strong contrast in it. Constants
     of the paper: key 0.18, sharpening 8, threshold 0.05, eight scales 1.6 apart.
@@ -104,7 +108,7 @@ def _surround(plane: Plane, scale: float) -> Plane:
 
 
 def durand_map(scene: Scene) -> Plane:
-    """Compress the large scales and keep the detail (Durand and Dorsey 2002).
+    """Compress the large scales and keep the detail (Durand and Dorsey 2002). Of the proxy (h, w).
 
     The large scales are a bilateral filter of log luminance: 2 % of the size in space and 0.4 in
     log10, as in the paper; they are brought to a contrast of 50.
@@ -126,7 +130,7 @@ _MANTIUK_SCALE = 0.85
 
 
 def mantiuk_map(scene: Scene) -> Plane:
-    """Contrast processing (Mantiuk et al. 2006), OpenCV's implementation."""
+    """Contrast processing (Mantiuk et al. 2006), OpenCV's implementation. Of the proxy (h, w)."""
     light = np.exp2(scene.proxy - scene.high)
     height, width = light.shape
     # It reduces the image a few times and fails on sides that vanish.

@@ -28,6 +28,7 @@ from ..exposure.curves import USUAL_STRENGTH, camera_curve
 from ..methods.exposure_fusion import Exponents, fit_range, fuse_exposures
 from ..pixels import color
 from ..pixels.pyramid import Plane
+from ..pixels.reduced import reduced, size_within
 from ..pixels.seam import folded, unrolled
 from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
 from ..settings import Names, Range, check_settings
@@ -141,12 +142,7 @@ def _log2_brightness(radiance: NDArray[np.float32]) -> Plane | None:
 
 
 def _scene(log2_brightness: Plane) -> Scene:
-    height, width = log2_brightness.shape
-    factor = min(1.0, sqrt(_PROXY_PIXELS / (height * width)))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    proxy = log2_brightness
-    if size != (width, height):
-        proxy = np.asarray(cv2.resize(log2_brightness, size, interpolation=cv2.INTER_AREA))
+    proxy = reduced(log2_brightness, size_within(log2_brightness.shape, pixels=_PROXY_PIXELS))
     low, high = np.percentile(proxy, [_LOW_PERCENT, _HIGH_PERCENT])
     low, high = float(low) - _ROOM_STOPS, float(high) + _ROOM_STOPS / 2
     proxy = np.clip(proxy, low, high)

@@ -8,7 +8,6 @@ a file is left out: no path of a client's is ever used.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 import operator
 from collections.abc import Sequence
@@ -27,14 +26,12 @@ from ..io.photo_files import IMAGE_SUFFIXES
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
 from ..methods import METHODS, Method
-from ..nn.settings import NetworkSettings
-from ..nn.weights import has_weights
+from ..options.unused import check_unused, without_unused
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
 from ..settings import Range, Setting, settings_of
 from ..tone.operators import OPERATORS
 from ..tone.tonemap import ToneMapSettings
-from ..unused import check_unused, without_unused
 from .limits import Limits
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -159,15 +156,11 @@ def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> 
 
 
 def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
-    """Raise OptionError or BracketError for what can be told to be wrong without starting a job.
-
-    Of a network's settings only those that all networks have are looked at: its own live in a
-    module that imports torch. The job itself looks at all.
-    """
+    """Raise OptionError or BracketError for what can be told to be wrong without starting a job."""
     method = choose_method(request["method"], _PICTURE)
-    why_not = _why_not(method)
+    why_not = method.why_not_here()
     if why_not is not None:
-        raise OptionError(f"method {method.name!r}: {why_not}")
+        raise OptionError(why_not)
     if request["stops"] is not None and len(request["stops"]) != frames:
         raise OptionError(
             f"stops: expected {frames} numbers, one for each photo, found {len(request['stops'])}"
@@ -177,20 +170,8 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
             f"reference: expected a photo from 0 (darkest) to {frames - 1} (brightest), "
             f"found {request['reference']}"
         )
-    if method.needs_torch:
-        _check_network_settings(method, request["method_settings"])
-        request = {**request, "method_settings": {}}
     fuse_options(request, pixels=1)
     return method
-
-
-def _check_network_settings(method: Method, wanted: dict[str, Any]) -> None:
-    """Refuse settings that name files, and wrong values of those that all networks have."""
-    common = settings_of(NetworkSettings)
-    for name in wanted:
-        if name.endswith("weights") or (name in common and _names_a_file(common[name])):
-            raise OptionError(f"settings of {method.name}: {name}: files are not taken by name")
-    _check_values(method, NetworkSettings, {k: v for k, v in wanted.items() if k in common})
 
 
 def check_export_request(request: dict[str, Any]) -> dict[str, Any]:
@@ -226,11 +207,14 @@ def write_settings(request: dict[str, Any]) -> WriteSettings:
 def _method_settings(method: Method, wanted: dict[str, Any]) -> Any:
     if not wanted:
         return None
-    return _check_values(method, method.load()[1], wanted)
+    return _check_values(method, method.settings_class, wanted)
 
 
 def _check_values(method: Method, settings_class: type[Any], wanted: dict[str, Any]) -> Any:
     """Make settings of what a client wants; raise OptionError where that is wrong."""
+    for name, setting in settings_of(settings_class).items():
+        if name in wanted and _names_a_file(setting):
+            raise OptionError(f"settings of {method.name}: {name}: files are not taken by name")
     try:
         checked = model_of(settings_class).model_validate(wanted)
     except ValidationError as error:
@@ -245,17 +229,6 @@ def in_one_line(errors: Sequence[Any]) -> str:
     what = first["msg"][:1].lower() + first["msg"][1:]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{place}: {what}{more}" if place else what + more
-
-
-def _why_not(method: Method) -> str | None:
-    """Why a method cannot be used here, None if it can."""
-    if not method.needs_torch:
-        return None
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
-        return "expected the extra 'networks', found it is not installed on the server"
-    if method.weights is not None and not has_weights(method.weights):
-        return f"expected weights, found none; make them with: ghostless train {method.name}"
-    return None
 
 
 # What the page offers -----------------------------------------------------------------------------
@@ -286,7 +259,7 @@ class Choice(BaseModel):
 
 
 class PresetFacts(BaseModel):
-    """Options under a name, by the names that the command has."""
+    """Options under a name, by their dotted names; those that name files are left out."""
 
     name: str
     summary: str
@@ -356,16 +329,18 @@ def _presets() -> list[PresetFacts]:
     for name in preset_names():
         with suppress(GhostlessError):
             preset = read_preset(name)
-            options = preset.as_dict()["options"]
+            options = {
+                setting: list(value) if isinstance(value, tuple) else value
+                for setting, value in preset.by_dotted_name().items()
+                if not isinstance(value, Path) and not setting.endswith("weights")
+            }
             facts = PresetFacts(name=name, summary=preset.summary, options=options)
             found.append(facts)
     return found
 
 
 def _method_facts(method: Method) -> MethodFacts:
-    # What all networks can be told is known without their modules, which import torch.
-    settings_class = NetworkSettings if method.needs_torch else method.load()[1]
-    why_not = _why_not(method)
+    why_not = method.why_not_here()
     return MethodFacts(
         name=method.name,
         summary=method.summary,
@@ -377,7 +352,7 @@ def _method_facts(method: Method) -> MethodFacts:
         available=why_not is None,
         why_not=why_not,
         shows=list(method.shows),
-        settings=model_of(settings_class).model_json_schema()["properties"],
+        settings=model_of(method.settings_class).model_json_schema()["properties"],
     )
 
 

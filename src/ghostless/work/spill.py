@@ -56,6 +56,7 @@ def empty(shape: Iterable[int], dtype: DTypeLike) -> NDArray[Any]:
 
 def settled(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array that is to outlive its stage: itself, or a copy in a file.
+    Any shape (H, W, ...).
 
     The caller gives up its own reference, or nothing is gained. Raises OutputError as `empty`.
     """

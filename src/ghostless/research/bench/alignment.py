@@ -262,6 +262,7 @@ def read_pairs(
     data: Path, pairs: Sequence[str] | None = None
 ) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Read under.* and over.* of every folder of `data`, or of the pairs named, sorted by name.
+    (H, W, 3) each.
 
     Raises FileReadError for a missing folder or picture.
     """

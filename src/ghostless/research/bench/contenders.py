@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from ...align import AlignSettings
 from ...deghost import DeghostSettings
-from ...errors import GhostlessError, OptionError, unknown_name
+from ...errors import OptionError, unknown_name
 from ...methods import METHODS, get_method
-from ...nn.weights import has_weights, read_info, shipped_path
+from ...nn.weights import read_info, shipped_path
 from ...options import SHORT, FuseOptions, canonical, from_words
 from ...tone.operators import OPERATORS
 from .outside import OUTSIDE
@@ -76,14 +76,7 @@ class Contender:
         if self.kind == "outside":
             return OUTSIDE[self.name].missing()
         method = METHODS[self.name]
-        given = any(key == "weights" for key, _ in self.settings)
-        if method.weights is not None and not given and not has_weights(method.weights):
-            return f"no weights of {method.weights!r} are shipped with this version"
-        try:
-            method.load()
-        except GhostlessError as error:
-            return str(error)
-        return None
+        return method.why_not_here(dict(self.settings).get("weights"))
 
     def options(self, still: bool) -> FuseOptions:
         """Build the options of the line; in still scenes frames are fused as they are."""

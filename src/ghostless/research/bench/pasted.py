@@ -414,7 +414,10 @@ def curves_of(frames: Frames) -> NDArray[np.float64]:
 
 
 def are_alike(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
-    """Whether two brackets are of one camera and one series of exposures, by their curves."""
+    """Whether two brackets are of one camera and one series of exposures, by their curves.
+
+    Curves (n, 3, levels).
+    """
     if one is None or other is None or one.shape != other.shape:
         return False
     apart = np.abs(one - other)

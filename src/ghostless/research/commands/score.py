@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ...cli.options import expand
+from ...cli.photos import expand
 from ...cli.show import Bars, in_words, print_json
 from ...cli.words import Json, MaxPixels
 from ...errors import InputError, OptionError, SpaceError

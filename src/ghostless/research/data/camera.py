@@ -98,7 +98,7 @@ class RealCameras:
 def uniform(
     shape: tuple[int, ...], limits: Range, generator: torch.Generator, device: torch.device
 ) -> Tensor:
-    """Uniform random numbers of a range."""
+    """Uniform random numbers of a range. Of `shape`."""
     low, high = limits
     return torch.rand(shape, generator=generator, device=device) * (high - low) + low
 
@@ -106,7 +106,7 @@ def uniform(
 def log_uniform(
     shape: tuple[int, ...], limits: Range, generator: torch.Generator, device: torch.device
 ) -> Tensor:
-    """Random numbers whose logarithm is uniform in a range."""
+    """Random numbers whose logarithm is uniform in a range. Of `shape`."""
     return uniform(shape, (math.log(limits[0]), math.log(limits[1])), generator, device).exp()
 
 
@@ -276,7 +276,10 @@ class CameraModel:
         return _where(real.glare > 0, _add_glare, seen, glare, around)
 
     def add_noise(self, light: Tensor, cameras: Cameras, generator: torch.Generator) -> Tensor:
-        """Add shot and read noise, both multiplied by the gains of the white balance."""
+        """Add shot and read noise, both multiplied by the gains of the white balance.
+
+        (B, 3, H, W) to the same.
+        """
         if self.settings.noise_share == 0:
             return light
         gains = cameras.gains.view(-1, 1, 3, 1, 1)
@@ -308,6 +311,7 @@ class CameraModel:
 
     def develop(self, light: Tensor, cameras: Cameras) -> Tensor:
         """Turn what sensors saw, white balanced, into display values, not rounded.
+        (B, 3, H, W) to the same.
 
         Plain cameras clip each channel at 1 and apply their responses; see RealCameras for others.
         """

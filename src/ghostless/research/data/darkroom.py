@@ -173,7 +173,10 @@ def blend_highlights(sensed: Tensor, gains: Tensor, start: Tensor) -> Tensor:
 
 
 def compress_gamut(linear: Tensor) -> Tensor:
-    """Pull colours outside 0..1 towards grey of their luminance, as far as it takes."""
+    """Pull colours outside 0..1 towards grey of their luminance, as far as it takes.
+
+    (B, 3, H, W) to the same.
+    """
     grey = luminance(linear).clamp_(0, 1)
     lowest, highest = linear.amin(dim=2, keepdim=True), linear.amax(dim=2, keepdim=True)
     below = grey / (grey - lowest).clamp(min=1e-6)
@@ -211,7 +214,10 @@ def style_matrices(saturation: Tensor, hue_degrees: Tensor) -> Tensor:
 
 
 def apply_style(display: Tensor, matrices: Tensor, pull: Tensor) -> Tensor:
-    """Colours of a picture style, whose chroma fades near black and white by `pull`, 0..1."""
+    """Colours of a picture style, whose chroma fades near black and white by `pull`, 0..1.
+
+    (B, 3, H, W) to the same.
+    """
     grey = luminance(display)
     styled = mix_channels(display, matrices)
     faded = (grey * 8).clamp_(0, 1) * ((1 - grey) * 6).clamp_(0, 1)

@@ -130,7 +130,7 @@ def _settings(overwrite: bool) -> Any:
 
 
 def store_bytes(data: NDArray[np.uint8], path: Path, *, overwrite: bool) -> None:
-    """Write encoded bytes atomically; the folder is made."""
+    """Write encoded bytes atomically; the folder is made. data: (n,)."""
     from ...io.atomic import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,10 @@ def read_radiance(path: Path) -> NDArray[np.float32]:
 
 
 def kind_of(radiance: NDArray[np.float32]) -> Kind:
-    """Whether a picture is a whole panorama, whose left and right edges meet."""
+    """Whether a picture is a whole panorama, whose left and right edges meet.
+
+    Radiance: (H, W, 3).
+    """
     return "panorama" if radiance.shape[1] == 2 * radiance.shape[0] else "picture"
 
 
@@ -217,7 +220,7 @@ def encode_log2(radiance: NDArray[np.float32]) -> tuple[NDArray[np.uint16], floa
 
 
 def decode_log2(codes: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
-    """Radiance of codes that `encode_log2` made."""
+    """Radiance of codes that `encode_log2` made. (H, W, 3) to the same."""
     stops = codes.astype(np.float32) * np.float32((high - low) / _CODES) + np.float32(low)
     return np.asarray(np.exp2(stops), np.float32)
 

@@ -30,7 +30,7 @@ def require_size(shape: tuple[int, ...], least: int, metric: str, instead: str =
 
 @lru_cache(maxsize=16)
 def gaussian(size: int, sigma: float) -> Plane:
-    """One-dimensional Gaussian window of `size` taps that sums to 1."""
+    """One-dimensional Gaussian window of `size` taps that sums to 1. (size,)."""
     x = np.arange(size, dtype=np.float64) - (size - 1) / 2
     window = np.exp(-(x**2) / (2 * sigma**2))
     return np.asarray(window / window.sum())

@@ -40,7 +40,10 @@ def mef_ssim(sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic])
 def mef_ssim_single_scale(
     sources: Sequence[NDArray[np.generic]], fused: NDArray[np.generic]
 ) -> float:
-    """MEF-SSIM on the full scale only (Ma, Zeng, Wang, TIP 2015), higher is better."""
+    """MEF-SSIM on the full scale only (Ma, Zeng, Wang, TIP 2015), higher is better.
+
+    Of (H, W, 3).
+    """
     planes = [np.asarray(source, np.float64) for source in sources]
     result = np.asarray(fused, np.float64)
     require_size(result.shape, 11, "MEF_SSIM1")

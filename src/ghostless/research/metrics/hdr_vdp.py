@@ -223,7 +223,10 @@ def _filtered(plane: Plane, response: Callable[[Plane], Plane]) -> Plane:
 
 
 def optical_transfer(cycles_per_degree: Plane) -> Plane:
-    """Share of contrast that the eye's optics let through, 1 at frequency 0 (eq. 2)."""
+    """Share of contrast that the eye's optics let through, 1 at frequency 0 (eq. 2).
+
+    Any shape (h, w) to the same.
+    """
     return np.asarray(
         sum(
             weight * np.exp(-slope * cycles_per_degree)
@@ -233,12 +236,18 @@ def optical_transfer(cycles_per_degree: Plane) -> Plane:
 
 
 def joint_sensitivity(nits: Plane) -> Plane:
-    """Peak contrast sensitivity of cones and rods together by luminance (eq. 9)."""
+    """Peak contrast sensitivity of cones and rods together by luminance (eq. 9).
+
+    Any shape (h, w) to the same.
+    """
     return np.asarray(30.162 * ((4.0627 / nits) ** 1.6596 + 1) ** -0.2712)
 
 
 def rod_sensitivity(nits: Plane) -> Plane:
-    """Peak contrast sensitivity of rods alone; they saturate in daylight."""
+    """Peak contrast sensitivity of rods alone; they saturate in daylight.
+
+    Any shape (h, w) to the same.
+    """
     distance = np.log10(nits / 1.1732)
     darker = np.exp(-(np.abs(distance) ** 1.2167) / 1.1478)
     brighter = np.exp(-(np.abs(distance) ** 2.9899) / 0.5547)
@@ -284,7 +293,10 @@ def _transducers() -> tuple[Plane, Plane, Plane]:
 
 
 def achromatic_response(nits: Plane) -> Plane:
-    """Summed response of cones and rods to daylight of some luminance, in noticeable steps."""
+    """Summed response of cones and rods to daylight of some luminance, in noticeable steps.
+
+    Any shape (h, w) to the same.
+    """
     grid, cone, rod = _transducers()
     log_nits = np.log10(nits)
     response = np.interp(log_nits + math.log10(_RODS), grid, rod)
@@ -332,7 +344,7 @@ def _frequencies(height: int, width: int) -> Plane:
 
 
 def low_pass(cycles_per_pixel: Plane, start: float, stop: float) -> Plane:
-    """Log-raised cosine: 1 up to `start`, 0 from `stop` on."""
+    """Log-raised cosine: 1 up to `start`, 0 from `stop` on. Any shape (h, w) to the same."""
     octaves = np.log2(np.maximum(cycles_per_pixel, 1e-12) / start)
     return np.asarray(np.cos(np.pi / 2 * np.clip(octaves / math.log2(stop / start), 0, 1)))
 

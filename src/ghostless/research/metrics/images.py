@@ -139,7 +139,7 @@ def grey(image: Bytes) -> Plane:
 
 
 def greys(images: Images) -> tuple[list[Plane], Plane]:
-    """Grey values of the sources and of the result."""
+    """Grey values of the sources and of the result. (H, W) each."""
     return [grey(source) for source in images.sources], grey(images.fused)
 
 

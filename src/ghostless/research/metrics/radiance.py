@@ -34,12 +34,16 @@ _PU21_PEAK = 256.0
 
 
 def mu_law(linear: Image) -> Plane:
-    """Compress linear 0..1 by the mu-law of Kalantari & Ramamoorthi 2017, mu = 5000."""
+    """Compress linear 0..1 by the mu-law of Kalantari & Ramamoorthi 2017, mu = 5000.
+
+    (H, W, 3) to the same.
+    """
     return np.asarray(np.log1p(MU * np.asarray(linear, np.float64)) / np.log1p(MU))
 
 
 def scaled(result: Image, truth: Image) -> Plane:
     """Scale a result by the one factor that brings its radiance nearest to the truth's.
+    (H, W, 3) to the same.
 
     Least squares on linear radiance, pixels above the truth's 99.9th percentile left out so that
     a lamp does not decide.
@@ -51,42 +55,51 @@ def scaled(result: Image, truth: Image) -> Plane:
 
 
 def psnr_mu(result: Image, truth: Image, peak: float | None = None) -> float:
-    """PSNR after the mu-law, dB."""
+    """PSNR after the mu-law, dB. Of (H, W, 3)."""
     a, b = _unit(result, truth, peak)
     return psnr(mu_law(a), mu_law(b), 1.0)
 
 
 def psnr_linear(result: Image, truth: Image, peak: float | None = None) -> float:
-    """PSNR of linear radiance, dB."""
+    """PSNR of linear radiance, dB. Of (H, W, 3)."""
     return psnr(*_unit(result, truth, peak), 1.0)
 
 
 def ssim_mu(result: Image, truth: Image, peak: float | None = None) -> float:
-    """SSIM after the mu-law, mean over R, G, B."""
+    """SSIM after the mu-law, mean over R, G, B. Of (H, W, 3)."""
     a, b = _unit(result, truth, peak)
     return ssim(mu_law(a), mu_law(b), 1.0)
 
 
 def ssim_linear(result: Image, truth: Image, peak: float | None = None) -> float:
-    """SSIM of linear radiance, mean over R, G, B."""
+    """SSIM of linear radiance, mean over R, G, B. Of (H, W, 3)."""
     return ssim(*_unit(result, truth, peak), 1.0)
 
 
 def pu21_encode(luminance: Image) -> Plane:
-    """Encode absolute luminance or colour, cd/m2 (clipped to 0.005..10000), to uniform steps."""
+    """Encode absolute luminance or colour, cd/m2 (clipped to 0.005..10000), to uniform steps.
+
+    (H, W) or (H, W, 3) to the same.
+    """
     p1, p2, p3, p4, p5, p6, p7 = _PU21
     power = np.clip(np.asarray(luminance, np.float64), 0.005, 10000) ** p4
     return np.maximum(p7 * (((p1 + p2 * power) / (1 + p3 * power)) ** p5 - p6), 0)
 
 
 def pu21_psnr(result: Image, truth: Image, white_nits: float = 203.0) -> float:
-    """PSNR of PU21-encoded luminance, dB; radiance 1.0 is shown at `white_nits` (BT.2408: 203)."""
+    """PSNR of PU21-encoded luminance, dB; radiance 1.0 is shown at `white_nits` (BT.2408: 203).
+
+    Of (H, W, 3).
+    """
     a, b = (pu21_encode(_luminance(image) * white_nits) for image in (result, truth))
     return psnr(a, b, _PU21_PEAK)
 
 
 def pu21_ssim(result: Image, truth: Image, white_nits: float = 203.0) -> float:
-    """SSIM of PU21-encoded luminance; radiance 1.0 is shown at `white_nits` (BT.2408: 203)."""
+    """SSIM of PU21-encoded luminance; radiance 1.0 is shown at `white_nits` (BT.2408: 203).
+
+    Of (H, W, 3).
+    """
     a, b = (pu21_encode(_luminance(image) * white_nits) for image in (result, truth))
     return ssim(a, b, _PU21_PEAK)
 

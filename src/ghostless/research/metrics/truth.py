@@ -21,6 +21,7 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 def psnr(result: Image, truth: Image, peak: float = 255.0) -> float:
     """Peak signal-to-noise ratio over all pixels and channels, dB; infinite for equal images.
+    Of (H, W) or (H, W, 3).
 
     peak: the largest possible value. MEF-GAN and LCNDR write 256 for 8-bit images, +0.034 dB.
     """
@@ -31,6 +32,7 @@ def psnr(result: Image, truth: Image, peak: float = 255.0) -> float:
 
 def ssim(result: Image, truth: Image, peak: float = 255.0) -> float:
     """Structural similarity, mean over pixels and channels (Wang et al., TIP 2004).
+    Of (H, W) or (H, W, 3).
 
     11 x 11 Gaussian window, sigma 1.5, only where it fits; K = 0.01, 0.03.
     """
@@ -39,6 +41,7 @@ def ssim(result: Image, truth: Image, peak: float = 255.0) -> float:
 
 def ms_ssim(result: Image, truth: Image, peak: float = 255.0) -> float:
     """Multi-scale structural similarity over five scales (Wang et al., Asilomar 2003).
+    Of (H, W) or (H, W, 3).
 
     Between scales 2 x 2 means (symmetric border) and every second pixel.
     """
@@ -56,7 +59,10 @@ def ms_ssim(result: Image, truth: Image, peak: float = 255.0) -> float:
 
 
 def correlation(result: Image, truth: Image) -> float:
-    """Pearson correlation of two arrays, -1..1; 1 for equal ones, 0 where one is constant."""
+    """Pearson correlation of two arrays, -1..1; 1 for equal ones, 0 where one is constant.
+
+    Of (H, W) or (H, W, 3).
+    """
     a, b = np.asarray(result, np.float64), np.asarray(truth, np.float64)
     if np.array_equal(a, b):
         return 1.0

@@ -6,6 +6,7 @@ Mitsuba's world is right-handed; ours (x right, y up, z away) becomes it by a ch
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import OptionError
-from .packages import import_for_rendering
+from ...work.packages import needs_extra
 from .shapes import Array, Mesh, Vector, pose
 
 VARIANTS: Final = ("auto", "llvm_ad_rgb", "cuda_ad_rgb", "scalar_rgb")
@@ -180,7 +181,8 @@ def _light(mi: Any, scene: Any, camera: Camera, settings: RenderSettings) -> Arr
     light = np.maximum(np.nan_to_num(pixels[..., :3]), 0)
     if not settings.denoise:
         return light
-    denoiser = import_for_rendering("mitsuba_oidn")
+    with needs_extra("rendering", "render"):
+        denoiser: Any = importlib.import_module("mitsuba_oidn")
     albedo, normal = (np.ascontiguousarray(pixels[..., n : n + 3]) for n in (3, 6))
     clean = denoiser.denoise(
         np.ascontiguousarray(light), albedo=np.clip(albedo, 0, 1), normal=normal, hdr=True
@@ -329,7 +331,8 @@ def _colour(value: Vector | Array, mi: Any = None) -> dict[str, Any]:
 def _mitsuba(variant: str) -> Any:
     if variant == "auto":
         variant = "llvm_ad_rgb" if _find_llvm() else "scalar_rgb"
-    mi = import_for_rendering("mitsuba")
+    with needs_extra("rendering", "render"):
+        mi: Any = importlib.import_module("mitsuba")
     mi.set_variant(variant)
     return mi
 

@@ -5,6 +5,7 @@ Scenes are in metres, x to the right, y up, z away from the viewer; colours are 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .packages import import_for_rendering
+from ...work.packages import needs_extra
 from .surfaces import Colour
 
 Array = NDArray[Any]
@@ -220,7 +221,10 @@ def ball(radius: float = 1.0, *, steps: int = 48) -> Mesh:
 
 
 def leaf(root: Vector, way: Array, length: float, width: float, droop: float) -> Mesh:
-    """A pointed leaf that grows from `root` along `way` and bends down by `droop` of its length."""
+    """A pointed leaf that grows from `root` along `way` and bends down by `droop` of its length.
+
+    `way`: (3,).
+    """
     along = np.linspace(0, 1, 9)[:, None]
     side = _unit(np.cross(way, np.array([0.0, 1.0, 0.0])))
     spine = np.array(root) + length * (along * way - along**2 * droop * np.array([0.0, 1.0, 0.0]))
@@ -262,7 +266,7 @@ class Limb:
     stripe_metres: float = 0.065
 
     def distance(self, points: Array) -> Array:
-        """Signed distance of points (..., 3)."""
+        """Signed distance of points (..., 3). (..., 3) to (...,)."""
         start = np.array(self.start, np.float32)
         along = np.array(self.end, np.float32) - start
         part = np.clip((points - start) @ along / max(float(along @ along), 1e-9), 0, 1)
@@ -281,7 +285,8 @@ class Limb:
 
 def grown(limbs: Sequence[Limb], *, voxel_metres: float, blend_metres: float = 0.018) -> Mesh:
     """One smooth skin round limbs, found by marching cubes; needs scikit-image."""
-    marching_cubes: Any = import_for_rendering("skimage.measure").marching_cubes
+    with needs_extra("rendering", "render"):
+        measure: Any = importlib.import_module("skimage.measure")
     reach = max(max(limb.start_radius, limb.end_radius) for limb in limbs) + 4 * voxel_metres
     ends = np.array([end for limb in limbs for end in (limb.start, limb.end)])
     low, high = ends.min(axis=0) - reach, ends.max(axis=0) + reach
@@ -296,7 +301,7 @@ def grown(limbs: Sequence[Limb], *, voxel_metres: float, blend_metres: float = 0
         distance = limb.distance(points)
         mix = np.clip(0.5 + 0.5 * (field - distance) / blend_metres, 0, 1)
         field = field + mix * (distance - field) - blend_metres * mix * (1 - mix)
-    vertices, faces, inwards, _ = marching_cubes(field, 0.0, spacing=(voxel_metres,) * 3)
+    vertices, faces, inwards, _ = measure.marching_cubes(field, 0.0, spacing=(voxel_metres,) * 3)
     vertices = np.asarray(vertices + low, np.float32)
     nearest = np.argmin([limb.distance(vertices) for limb in limbs], axis=0)
     colours = np.zeros_like(vertices)

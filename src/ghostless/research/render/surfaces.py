@@ -30,7 +30,7 @@ GOLD: Colour = (0.62, 0.47, 0.20)
 
 
 def vector(values: Any) -> Image:
-    """Numbers as a float32 array: a colour, a place, a direction."""
+    """Numbers as a float32 array: a colour, a place, a direction. (n,)."""
     return np.asarray(values, np.float32)
 
 
@@ -56,7 +56,10 @@ def octaves(
     shape: tuple[int, int] = (SIZE, SIZE),
     gain: float = 0.55,
 ) -> Image:
-    """Sum of `count` noises, each twice as fine and `gain` times as strong as the one before."""
+    """Sum of `count` noises, each twice as fine and `gain` times as strong as the one before.
+
+    Of `shape`.
+    """
     total = np.zeros(shape, np.float32)
     for octave in range(count):
         scaled = (min(cells[0] << octave, shape[0]), min(cells[1] << octave, shape[1]))
@@ -76,7 +79,7 @@ def _lines(position: Image, spacing: float, width: float) -> Image:
 
 
 def wood(random: np.random.Generator, colour: tuple[float, float, float], planks: int = 1) -> Image:
-    """Wood with its grain along x; planks of different tone with staggered joints."""
+    """Wood with its grain along x; planks of different tone with staggered joints. (H, W, 3)."""
     grain = octaves(random, (64, 3), 4, gain=0.8) + 0.6 * octaves(random, (4, 2), 3)
     rings = np.sin(octaves(random, (6, 1), 2) * 7 + noise(random, (200, 6)) * 0.6)
     shade = 1 + 0.09 * grain + 0.10 * rings.astype(np.float32)
@@ -101,7 +104,7 @@ def wood(random: np.random.Generator, colour: tuple[float, float, float], planks
 
 
 def brick(random: np.random.Generator) -> Image:
-    """Old red bricks in running bond: 4 across, 12 courses."""
+    """Old red bricks in running bond: 4 across, 12 courses. (H, W, 3)."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     wobble = 2.5 * octaves(random, (12, 12), 3)
     height, width = SIZE / 12, SIZE / 4
@@ -119,7 +122,7 @@ def brick(random: np.random.Generator) -> Image:
 
 
 def plaster(random: np.random.Generator, colour: tuple[float, float, float]) -> Image:
-    """Painted plaster: nearly even, a little stained, finely rough."""
+    """Painted plaster: nearly even, a little stained, finely rough. (H, W, 3)."""
     shade = 1 + 0.02 * octaves(random, (3, 3), 4) + 0.018 * octaves(random, (120, 120), 3)
     return tint(shade, colour)
 
@@ -127,7 +130,7 @@ def plaster(random: np.random.Generator, colour: tuple[float, float, float]) -> 
 def cloth(
     random: np.random.Generator, colour: tuple[float, float, float], folds: float = 0.0
 ) -> Image:
-    """Woven cloth; `folds` deepens soft vertical folds."""
+    """Woven cloth; `folds` deepens soft vertical folds. (H, W, 3)."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     weave = np.sin(x * 2 * np.pi / 8) * np.sin(y * 2 * np.pi / 8)
     shade = 1 + 0.10 * weave.astype(np.float32) + 0.04 * octaves(random, (50, 50), 3)
@@ -141,7 +144,10 @@ def cloth(
 
 
 def rug(random: np.random.Generator) -> Image:
-    """A knotted rug: borders, diamonds and a medallion, one picture for the whole face."""
+    """A knotted rug: borders, diamonds and a medallion, one picture for the whole face.
+
+    (H, W, 3).
+    """
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) / (SIZE / 2) - 1
     edge = np.maximum(np.abs(x), np.abs(y))
     result = np.empty((SIZE, SIZE, 3), np.float32)
@@ -168,7 +174,10 @@ def rug(random: np.random.Generator) -> Image:
 
 
 def books(random: np.random.Generator) -> Image:
-    """A shelf of book spines, one picture for the whole face (y grows upward from the board)."""
+    """A shelf of book spines, one picture for the whole face (y grows upward from the board).
+
+    (H, W, 3).
+    """
     result = np.full((SIZE, SIZE, 3), 0.012, np.float32)
     palette, gold = vector(SPINES), vector(GOLD)
     left = 6
@@ -195,7 +204,7 @@ def books(random: np.random.Generator) -> Image:
 
 
 def painting(random: np.random.Generator, kind: int) -> Image:
-    """One of three paintings (a sea at dusk, circles, stripes), y growing upward."""
+    """One of three paintings (a sea at dusk, circles, stripes), y growing upward. (H, W, 3)."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) / SIZE
     canvas = 1 + 0.06 * noise(random, (256, 256))
     strokes = octaves(random, (40, 6), 4, gain=0.7)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import FileReadError
+from ...io.atomic import before_naming, write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 EARLIER = "checkpoint.earlier.pt"
@@ -35,24 +36,32 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def save_checkpoint(content: Mapping[str, Any], folder: Path) -> None:
-    """Write a run's checkpoint; the one that was there becomes the earlier one."""
-    target = folder / CHECKPOINT
-    partial, kept = (folder / f".{CHECKPOINT}.{os.getpid()}.{end}" for end in ("part", "kept"))
-    try:
-        with partial.open("wb") as file:
+    """Write a run's checkpoint; the one that was there becomes the earlier one.
+
+    Raises OutputError where it cannot be written; both are then as they were.
+    """
+
+    def write(scratch: Path) -> None:
+        with scratch.open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.is_file():
-            try:
-                os.link(target, kept)
-            except OSError:  # a file system without links
-                shutil.copyfile(target, kept)
-            kept.replace(folder / EARLIER)
-        partial.replace(target)
+
+    with before_naming(lambda scratch, target: _keep_earlier(target)):
+        write_atomically(folder / CHECKPOINT, write, overwrite=True)
+
+
+def _keep_earlier(target: Path) -> None:
+    """Call the checkpoint that is there the earlier one too, in one step."""
+    if not target.is_file():
+        return
+    kept = target.with_name(f".{target.name}.{os.getpid()}.kept")
+    try:
+        try:
+            os.link(target, kept)
+        except OSError:  # a file system without links
+            shutil.copyfile(target, kept)
+        kept.replace(target.with_name(EARLIER))
     finally:
-        for left in (partial, kept):
-            left.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from ... import methods
 from ...errors import OptionError, WeightsError, unknown_name
 from ...nn.settings import Precision, needs_networks_extra
+from ...settings import named_texts, settings_of
 
 _SWITCH = "architecture."
 # Modules of recipes, relative to the package of methods: the methods', and that of the network that
@@ -141,24 +142,14 @@ def _parse(changes: Sequence[str], recipe: Any) -> dict[str, Any]:
 
     architecture.NAME=VALUE throws a switch of the network; `recipe.switched` checks those.
     """
-    kinds = {field.name: type(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
+    known = {name: s for name, s in settings_of(type(recipe)).items() if name != "architecture"}
     parsed: dict[str, Any] = {}
-    for change in changes:
-        name, equals, text = change.partition("=")
-        if not equals:
-            raise OptionError(f"set: expected NAME=VALUE, found {change!r}")
+    for name, text in named_texts(changes, "--set"):
         if name.startswith(_SWITCH):
             switches = parsed.setdefault("architecture", dict(recipe.architecture))
             switches[name.removeprefix(_SWITCH)] = _literal(text)
-            continue
-        if name not in kinds:
-            raise unknown_name("number of the recipe", name, kinds)
-        kind = kinds[name]
-        try:
-            value = text if kind in (str, type(None)) else ast.literal_eval(text.capitalize())
-            parsed[name] = float(value) if kind is float else value
-        except (ValueError, SyntaxError):
-            value = None
-        if name not in parsed or (kind is not type(None) and not isinstance(parsed[name], kind)):
-            raise OptionError(f"set: expected {name} to be a {kind.__name__}, found {text!r}")
+        elif name in known:
+            parsed[name] = dataclasses.replace(known[name], name=f"--set {name}").from_text(text)
+        else:
+            raise unknown_name("number of the recipe", name, known)
     return parsed

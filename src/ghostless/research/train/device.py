@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...errors import MissingPackageError, OptionError
+from ...errors import OptionError
 from ...nn.settings import Precision, choose_device, choose_dtype
+from ...work.packages import missing_package
 
 
 class Devices(Protocol):
@@ -82,10 +83,8 @@ def open_devices(
             from lightning_fabric import Fabric
         except ModuleNotFoundError:
             if backend == "fabric" or devices > 1 or torchrun:
-                raise MissingPackageError(
-                    "training on several devices: expected the package 'lightning-fabric', found "
-                    "it is not installed; install it with: pip install 'ghostless[train]'"
-                ) from None
+                what = "training on several devices"
+                raise missing_package(what, "lightning_fabric", "train") from None
         else:
             which: Any = [device.index or 0] if device.type == "cuda" and devices == 1 else devices
             if torchrun:

@@ -20,7 +20,7 @@ const LEGENDS = {
   attention: "Yellow: what the network looks at. Violet: what it passes over",
 };
 
-const state = { offer: null, bracket: null, results: [], fusing: null, uploading: null };
+const state = { offer: null, preset: {}, bracket: null, results: [], fusing: null, uploading: null };
 const viewer = new Viewer($("canvas"), $("divider"), (shown) => {
   $("zoom-value").textContent = shown.right ? `${Math.round(100 * shown.scale)} %` : "";
 });
@@ -257,13 +257,23 @@ function settingInput(name, schema) {
   return element("label", {}, inWords(name), input);
 }
 
+// What the preset says of a group of settings, or of a method's own, by the names in it. What the
+// page has no input for goes along with what it has.
+const ofPreset = (group) => Object.fromEntries(
+  Object.entries(state.preset).filter(([name]) => name.startsWith(`${group}.`)).map(([name, value]) => [name.slice(group.length + 1), value]),
+);
+const ownOfPreset = (method) => Object.fromEntries(
+  Object.entries({ ...ofPreset("method"), ...ofPreset(method.name) }).filter(([name]) => name in method.settings),
+);
+
 function methodSettings() {
   const method = chosenMethod();
-  const settings = {};
+  const settings = ownOfPreset(method);
   for (const input of $("settings").querySelectorAll("[data-setting]")) {
     const { setting } = input.dataset;
     const value = input.type === "checkbox" ? input.checked : input.type === "number" ? Number(input.value) : input.value;
     if (value !== method.settings[setting].default) settings[setting] = value;
+    else delete settings[setting];
   }
   return settings;
 }
@@ -274,18 +284,18 @@ const showDeghosting = () => { $("sensitivity").disabled = !findsGhosts(); };
 $("deghost").onchange = showDeghosting;
 
 function request() {
-  const deghost = { mode: $("deghost").value };
-  if (findsGhosts()) deghost.sensitivity = numberOf("sensitivity");
+  const deghost = findsGhosts() ? { ...ofPreset("deghost"), sensitivity: numberOf("sensitivity") } : {};
+  deghost.mode = $("deghost").value;
   const asked = {
     method: $("method").value,
     method_settings: methodSettings(),
     stops: changedStops(),
     reference: $("reference").value === "auto" ? null : Number($("reference").value),
-    align: { model: $("align").value, crop: $("crop").checked },
+    align: { ...ofPreset("align"), model: $("align").value, crop: $("crop").checked },
     deghost,
   };
   if (!$("tone").hidden) {
-    asked.tone_map = { operator: $("operator").value, exposure_stops: numberOf("tone-exposure"), saturation: numberOf("tone-saturation") };
+    asked.tone_map = { ...ofPreset("tone_map"), operator: $("operator").value, exposure_stops: numberOf("tone-exposure"), saturation: numberOf("tone-saturation") };
   }
   return asked;
 }
@@ -294,26 +304,33 @@ function request() {
 function applyPreset() {
   const preset = state.offer.presets.find((each) => each.name === $("preset").value);
   const options = preset?.options ?? {};
+  state.preset = options;
   $("preset-text").textContent = preset?.summary ?? "";
   $("method").value = options.method ?? "auto";
   showMethod();
-  $("align").value = options.align ?? "auto";
-  $("deghost").value = options.deghost ?? "auto";
+  $("align").value = options["align.model"] ?? "auto";
+  $("deghost").value = options["deghost.mode"] ?? "auto";
+  $("sensitivity").value = String(options["deghost.sensitivity"] ?? 1);
   showDeghosting();
-  $("crop").checked = options.crop ?? false;
-  $("operator").value = options.tone_map ?? "auto";
+  $("crop").checked = options["align.crop"] ?? false;
+  $("operator").value = options["tone_map.operator"] ?? "auto";
+  $("tone-exposure").value = String(options["tone_map.exposure_stops"] ?? 0);
+  $("tone-saturation").value = String(options["tone_map.saturation"] ?? 1);
   $("reference").value = options.reference ?? "auto";
   if (!$("reference").value) $("reference").value = "auto"; // fewer photos than the preset thinks
+  const own = ownOfPreset(chosenMethod());
   for (const input of $("settings").querySelectorAll("[data-setting]")) {
-    const value = options[input.dataset.setting];
-    if (value !== undefined) input.value = String(value);
+    const value = own[input.dataset.setting];
+    if (value === undefined) continue;
+    if (input.type === "checkbox") input.checked = value;
+    else input.value = String(value);
   }
   const formats = state.offer.formats;
   const wanted = formats.findIndex((each) => each.suffix === `.${options.format ?? "jpg"}` && each.hdr === (options.hdr ?? false));
   $("format").value = String(Math.max(0, wanted));
   showFormat();
-  $("quality").value = String(options.jpeg_quality ?? 95);
-  if (options.depth) $("depth").value = String(options.depth);
+  $("quality").value = String(options["write.quality"] ?? 95);
+  if (options["write.depth"]) $("depth").value = String(options["write.depth"]);
   showOperator();
 }
 $("preset").onchange = applyPreset;

@@ -53,7 +53,10 @@ class TensorImages:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
     ) -> TensorImages:
-        """Put images of one size, with equally many sources, on a device."""
+        """Put images of one size, with equally many sources, on a device.
+
+        Images (H, W, 3) to (B, 3, H, W).
+        """
 
         def stacked(images: Sequence[NDArray[Any] | None]) -> Tensor | None:
             found = [image for image in images if image is not None]

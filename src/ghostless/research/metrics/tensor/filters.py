@@ -19,7 +19,7 @@ def bell(x: Tensor, size: int = 11, sigma: float = 1.5) -> Tensor:
 
 
 def box(x: Tensor, size: int = 11) -> Tensor:
-    """A window of equal weights for a tensor."""
+    """A window of equal weights for a tensor. (size,)."""
     return x.new_full((size,), 1 / size)
 
 
@@ -67,7 +67,10 @@ def halve(x: Tensor) -> Tensor:
 
 
 def power_of_positive(x: Tensor, exponent: float) -> Tensor:
-    """x^exponent, 0 for x <= 0, with a gradient of 0 there where the power's is infinite."""
+    """x^exponent, 0 for x <= 0, with a gradient of 0 there where the power's is infinite.
+
+    Any shape (B, ...) to the same.
+    """
     positive = x > 0
     return torch.where(positive, torch.where(positive, x, 1).pow(exponent), 0)
 

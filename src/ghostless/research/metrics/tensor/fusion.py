@@ -34,7 +34,7 @@ from .filters import (
 
 
 def average_gradient(fused: Tensor) -> Tensor:
-    """Mean gradient magnitude over sqrt(2), levels per pixel."""
+    """Mean gradient magnitude over sqrt(2), levels per pixel. (B, C, H, W) to (B,)."""
     height, width = fused.shape[-2:]
     down = torch.gradient(fused, dim=-2)[0] if height > 1 else torch.zeros_like(fused)
     across = torch.gradient(fused, dim=-1)[0] if width > 1 else torch.zeros_like(fused)
@@ -43,24 +43,24 @@ def average_gradient(fused: Tensor) -> Tensor:
 
 
 def edge_intensity(fused: Tensor) -> Tensor:
-    """Mean magnitude of the Sobel response, replicated border."""
+    """Mean magnitude of the Sobel response, replicated border. (B, C, H, W) to (B,)."""
     return torch.hypot(*sobel(fused, repeat_border=True)).mean(dim=(1, 2, 3))
 
 
 def spatial_frequency(fused: Tensor) -> Tensor:
-    """Root of the mean squared differences along rows and columns."""
+    """Root of the mean squared differences along rows and columns. (B, C, H, W) to (B,)."""
     total = fused.diff(dim=-1).square().sum(dim=(-2, -1))
     total = total + fused.diff(dim=-2).square().sum(dim=(-2, -1))
     return (total / (fused.shape[-2] * fused.shape[-1])).sqrt().mean(dim=1)
 
 
 def standard_deviation(fused: Tensor) -> Tensor:
-    """Standard deviation of the levels (population)."""
+    """Standard deviation of the levels (population). (B, C, H, W) to (B,)."""
     return fused.flatten(2).std(dim=2, correction=0).mean(dim=1)
 
 
 def edge_preservation(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """Qabf: edge strength and orientation kept."""
+    """Qabf: edge strength and orientation kept. (B, C, H, W) to (B,)."""
     strength_fused, angle_fused = _strength_and_angle(fused)
     weighted, total = torch.zeros_like(fused), fused.new_zeros(fused.shape[:2])
     for source in (first, second):
@@ -88,12 +88,15 @@ def _strength_and_angle(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def entropy(fused: Tensor) -> Tensor:
-    """Shannon entropy of the levels, bits."""
+    """Shannon entropy of the levels, bits. (B, C, H, W) to (B,)."""
     return entropy_bits(histogram(fused)).mean(dim=1)
 
 
 def cross_entropy(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """Mean relative entropy of the sources' levels to the fused image's, bits."""
+    """Mean relative entropy of the sources' levels to the fused image's, bits.
+
+    (B, C, H, W) to (B,).
+    """
     target = histogram(fused)
     total = fused.new_zeros(fused.shape[:2])
     for source in (histogram(first), histogram(second)):
@@ -104,7 +107,7 @@ def cross_entropy(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
 
 
 def mutual_information(first: Tensor, second: Tensor) -> Tensor:
-    """Mutual information of two planes' levels, bits (256 bins)."""
+    """Mutual information of two planes' levels, bits (256 bins). (B, C, H, W) to (B,)."""
     return _mutual(first, second).mean(dim=1)
 
 
@@ -118,7 +121,7 @@ def _marginal_entropies(joint: Tensor) -> Tensor:
 
 
 def normalised_mutual_information(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """NMI of planes stretched to their own range."""
+    """NMI of planes stretched to their own range. (B, C, H, W) to (B,)."""
     result = stretch(fused)
     total = fused.new_zeros(fused.shape[:2])
     for source in (stretch(first), stretch(second)):
@@ -132,7 +135,7 @@ def normalised_mutual_information(first: Tensor, second: Tensor, fused: Tensor) 
 def tsallis_information(
     first: Tensor, second: Tensor, fused: Tensor, order: float = 1.85
 ) -> Tensor:
-    """TE, with the marginals swapped as MEFB has them."""
+    """TE, with the marginals swapped as MEFB has them. (B, C, H, W) to (B,)."""
     result = stretch(fused)
     total = fused.new_zeros(fused.shape[:2])
     for source in (stretch(first), stretch(second)):
@@ -146,7 +149,7 @@ def tsallis_information(
 
 
 def nonlinear_correlation_entropy(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """Qncie of planes stretched to their own range."""
+    """Qncie of planes stretched to their own range. (B, C, H, W) to (B,)."""
     planes = [stretch(first), stretch(second), stretch(fused)]
     matrix = torch.eye(3, dtype=fused.dtype, device=fused.device)
     matrix = matrix.expand(*fused.shape[:2], 3, 3).clone()
@@ -159,7 +162,7 @@ def nonlinear_correlation_entropy(first: Tensor, second: Tensor, fused: Tensor) 
 
 
 def benchmark_psnr(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """MEFB's PSNR, dB."""
+    """MEFB's PSNR, dB. (B, C, H, W) to (B,)."""
     pixels = fused.shape[-2] * fused.shape[-1]
     errors = [
         (source - fused).square().sum(dim=(-2, -1)).sqrt() / pixels for source in (first, second)
@@ -168,7 +171,7 @@ def benchmark_psnr(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
 
 
 def feature_mutual_information(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """FMI: mean mutual information of edge maps in 3 x 3 windows."""
+    """FMI: mean mutual information of edge maps in 3 x 3 windows. (B, C, H, W) to (B,)."""
     require_size(tuple(fused.shape[-2:]), 3, "FMI")
     table = torch.from_numpy(_pattern_information().copy()).to(fused)
     codes = [_pattern_codes(_sobel_edges(plane)) for plane in (first, second, fused)]
@@ -202,7 +205,7 @@ def _pattern_codes(edges: Tensor) -> Tensor:
 
 
 def piella_edge_similarity(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """Qw: Piella's weighted similarity on edge images."""
+    """Qw: Piella's weighted similarity on edge images. (B, C, H, W) to (B,)."""
     require_size(tuple(fused.shape[-2:]), 11, "Qw")
     a, b, f = (torch.hypot(*prewitt(plane)) for plane in (first, second, fused))
     _, variance_a, variance_b = _similarity(a, b)
@@ -228,7 +231,10 @@ def _similarity(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def exact_window_similarities(
     first: Tensor, second: Tensor, fused: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Qc_exact and Qy_exact of levels: similarity in 7 x 7 windows, weighted in two ways."""
+    """Qc_exact and Qy_exact of levels: similarity in 7 x 7 windows, weighted in two ways.
+
+    (B, C, H, W) to twice (B,).
+    """
     require_size(tuple(fused.shape[-2:]), 11, "Qc or Qy")
     planes = (first, second, fused)
     window = bell(fused, 7, 1.5)
@@ -268,7 +274,7 @@ def _mean_of_known(values: Tensor) -> Tensor:
 
 
 def chen_blum_quality(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """Qcb: contrast kept after contrast-sensitivity filtering."""
+    """Qcb: contrast kept after contrast-sensitivity filtering. (B, C, H, W) to (B,)."""
     height, width = fused.shape[-2:]
     radius = radius_like(fused, height / 30, width / 30)
     response = torch.exp(-((radius / 15.3870) ** 2))
@@ -302,7 +308,10 @@ def _smaller_over_larger(first: Tensor, second: Tensor) -> Tensor:
 
 
 def chen_varshney_quality(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """Qcv: visible difference to the sources, weighted by edges; lower is better."""
+    """Qcv: visible difference to the sources, weighted by edges; lower is better.
+
+    (B, C, H, W) to (B,).
+    """
     a, b, f = (stretch(plane) for plane in (first, second, fused))
     height, width = f.shape[-2:]
     radius = radius_like(f, height / 8, width / 8)
@@ -322,7 +331,10 @@ def _block_sums(x: Tensor, size: int = 16) -> Tensor:
 
 
 def fusion_visual_information(first: Tensor, second: Tensor, fused: Tensor) -> Tensor:
-    """VIF for fusion: information of the better-kept source, over four scales."""
+    """VIF for fusion: information of the better-kept source, over four scales.
+
+    (B, C, H, W) to (B,).
+    """
     require_size(tuple(fused.shape[-2:]), 41, "VIF")
     kept_a, kept_b = _visual_information(first, fused), _visual_information(second, fused)
     score = fused.new_zeros(fused.shape[:2])

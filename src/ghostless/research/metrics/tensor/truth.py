@@ -19,18 +19,24 @@ from .filters import bell, halve, power_of_positive, smooth_valid
 
 
 def psnr(result: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
-    """Peak signal-to-noise ratio over all pixels and channels, dB; infinite for equal images."""
+    """Peak signal-to-noise ratio over all pixels and channels, dB; infinite for equal images.
+
+    (B, C, H, W) to (B,).
+    """
     error = (result - truth).square().flatten(1).mean(dim=1)
     return 10 * torch.log10(peak**2 / error)
 
 
 def ssim(result: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
-    """Structural similarity, mean over pixels and channels; differentiable."""
+    """Structural similarity, mean over pixels and channels; differentiable.
+
+    (B, C, H, W) to (B,).
+    """
     return _ssim_and_contrast(result, truth, peak)[0].mean(dim=1)
 
 
 def ms_ssim(result: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
-    """Multi-scale structural similarity over five scales; differentiable."""
+    """Multi-scale structural similarity over five scales; differentiable. (B, C, H, W) to (B,)."""
     require_size(tuple(truth.shape[-2:]), 11 * 16, "MS_SSIM", "SSIM")
     score = torch.ones(result.shape[:2], dtype=result.dtype, device=result.device)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
@@ -42,7 +48,10 @@ def ms_ssim(result: Tensor, truth: Tensor, peak: float = 255.0) -> Tensor:
 
 
 def correlation(result: Tensor, truth: Tensor) -> Tensor:
-    """Pearson correlation of all pixels, -1..1; 1 for equal images, 0 where one is constant."""
+    """Pearson correlation of all pixels, -1..1; 1 for equal images, 0 where one is constant.
+
+    (B, C, H, W) to (B,).
+    """
     first, second = result.flatten(1), truth.flatten(1)
     equal = (first == second).all(dim=1)
     varied = (first != first[:, :1]).any(dim=1) & (second != second[:, :1]).any(dim=1)
@@ -78,47 +87,50 @@ def _ssim_and_contrast(a: Tensor, b: Tensor, peak: float) -> tuple[Tensor, Tenso
 
 
 def mu_law(linear: Tensor) -> Tensor:
-    """Compress linear 0..1 by the mu-law, mu = 5000."""
+    """Compress linear 0..1 by the mu-law, mu = 5000. (B, C, H, W) to the same."""
     return torch.log1p(MU * linear) / math.log1p(MU)
 
 
 def psnr_mu(result: Tensor, truth: Tensor) -> Tensor:
-    """PSNR after the mu-law, dB."""
+    """PSNR after the mu-law, dB. (B, C, H, W) to (B,)."""
     a, b = _unit(result, truth)
     return psnr(mu_law(a), mu_law(b), 1.0)
 
 
 def psnr_linear(result: Tensor, truth: Tensor) -> Tensor:
-    """PSNR of linear radiance, dB."""
+    """PSNR of linear radiance, dB. (B, C, H, W) to (B,)."""
     return psnr(*_unit(result, truth), 1.0)
 
 
 def ssim_mu(result: Tensor, truth: Tensor) -> Tensor:
-    """SSIM after the mu-law."""
+    """SSIM after the mu-law. (B, C, H, W) to (B,)."""
     a, b = _unit(result, truth)
     return ssim(mu_law(a), mu_law(b), 1.0)
 
 
 def ssim_linear(result: Tensor, truth: Tensor) -> Tensor:
-    """SSIM of linear radiance."""
+    """SSIM of linear radiance. (B, C, H, W) to (B,)."""
     return ssim(*_unit(result, truth), 1.0)
 
 
 def pu21_encode(luminance: Tensor) -> Tensor:
-    """Encode absolute luminance, cd/m2 (clipped to 0.005..10000), to uniform steps."""
+    """Encode absolute luminance, cd/m2 (clipped to 0.005..10000), to uniform steps.
+
+    (B, C, H, W) to the same.
+    """
     p1, p2, p3, p4, p5, p6, p7 = _PU21
     power = luminance.clamp(0.005, 10000).pow(p4)
     return (p7 * (((p1 + p2 * power) / (1 + p3 * power)).pow(p5) - p6)).clamp_min(0)
 
 
 def pu21_psnr(result: Tensor, truth: Tensor, white_nits: float = 203.0) -> Tensor:
-    """PSNR of PU21-encoded luminance, dB."""
+    """PSNR of PU21-encoded luminance, dB. (B, C, H, W) to (B,)."""
     a, b = (pu21_encode(luminance(image) * white_nits) for image in (result, truth))
     return psnr(a, b, _PU21_PEAK)
 
 
 def pu21_ssim(result: Tensor, truth: Tensor, white_nits: float = 203.0) -> Tensor:
-    """SSIM of PU21-encoded luminance."""
+    """SSIM of PU21-encoded luminance. (B, C, H, W) to (B,)."""
     a, b = (pu21_encode(luminance(image) * white_nits) for image in (result, truth))
     return ssim(a, b, _PU21_PEAK)
 

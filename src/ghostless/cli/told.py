@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BracketError, FileReadError, OptionError
+from ..errors import OptionError
+from ..settings import settings_of
 
 if TYPE_CHECKING:
     import typer
@@ -154,14 +153,12 @@ def _settle(
     given: Mapping[str, _Word], options: FuseOptions, method: Method, out: Path
 ) -> FuseOptions:
     """Refuse what was given and would do nothing; leave out what of a preset would do nothing."""
-    from ..unused import RULES, unused_options, without_unused
+    from ..options.unused import first_unused, unused_options, without_unused
 
     unused = unused_options(options, method, out)
-    for rule in RULES:
-        for name, word in given.items():
-            # "auto" asks for nothing.
-            if rule.option in unused and rule.covers(name) and word.value != "auto":
-                raise OptionError(f"{word.written}: {unused[rule.option]}")
+    found = first_unused({name: word.value for name, word in given.items()}, unused)
+    if found is not None:
+        raise OptionError(f"{given[found[0]].written}: {found[1]}")
     return without_unused(options, method, out)
 
 
@@ -180,8 +177,6 @@ def is_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-# Where formats without Exif say which program made them.
-_SIGNED_BYTES = 65_536
 _OF_NETWORKS = ("quality", "weights", "device")
 
 
@@ -205,7 +200,7 @@ def _check_flag(method: Method, field: str, word: _Word) -> None:
             f"--quality: expected auto, full or fast, for a network, found {word.value!r}; "
             "the quality of a JPEG is --jpeg-quality"
         )
-    if field in method.load()[1].__dataclass_fields__:
+    if field in settings_of(method.settings_class):
         return
     if field in _OF_NETWORKS:
         from ..methods import METHODS
@@ -219,97 +214,3 @@ def _check_flag(method: Method, field: str, word: _Word) -> None:
         f"{word.written}: expected a method with this setting, found {method.name!r} "
         "which has none; leave the option out or use --method mertens"
     )
-
-
-def check_no_photo_at(out: Path, files: Sequence[Path]) -> None:
-    """Raise OutputError if a result would take the place of a photo in one of the folders given.
-
-    What Ghostless made itself there, and what is no photo, may be overwritten.
-    """
-    from ..errors import GhostlessError, OutputError
-    from ..io.metadata import SOFTWARE
-    from ..io.read import read_facts
-
-    real = Path(os.path.realpath(out))
-    folders = {os.path.realpath(path) for path in files if path.is_dir()}
-    if str(real.parent) not in folders or not real.is_file():
-        return
-    try:
-        exif = read_facts(real).metadata.exif or b""
-    except GhostlessError:
-        return
-    with real.open("rb") as file:
-        start = file.read(_SIGNED_BYTES)
-        file.seek(max(0, real.stat().st_size - _SIGNED_BYTES))
-        signed = SOFTWARE.encode() in exif + start + file.read()
-    if not signed:
-        raise OutputError(
-            f"{out}: expected a new file, found a photo that is not from Ghostless in the folder "
-            "to be fused; choose another name"
-        )
-
-
-def _missing(path: Path) -> FileReadError:
-    """What is most likely wrong with a name that nothing has."""
-    import difflib
-    import glob
-
-    text = str(path)
-    if path.is_symlink():
-        return FileReadError(
-            f"{path}: expected a photo or a folder, found a link that leads to none; "
-            "mend the link or give the photo itself"
-        )
-    if glob.has_magic(text):
-        fitting = len(glob.glob(text))
-        what = f"{fitting} files fit" if fitting else "no file fits"
-        cure = "give it without quotes" if fitting else "check the name and the folder"
-        return FileReadError(
-            f"{path}: expected a photo or a folder, found a pattern that the shell has not "
-            f"replaced by names ({what} it); {cure}"
-        )
-    if re.match(r"[a-z]+:/", text):
-        return FileReadError(
-            f"{path}: expected a photo or a folder, found an address; give files of this machine"
-        )
-    if not path.parent.is_dir():
-        return FileReadError(
-            f"{path}: expected a photo or a folder, found no folder {path.parent}; check its name"
-        )
-    try:
-        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
-    except OSError:
-        near = []
-    hint = f"did you mean {path.with_name(near[0])}?" if near else "check it"
-    return FileReadError(f"{path}: expected a photo or a folder, found none of this name; {hint}")
-
-
-def expand(files: Sequence[Path], out: Path | None = None) -> tuple[list[Path], list[str]]:
-    """Replace folders by the photos in them, by name, and say what of them is left out.
-
-    An earlier output there is no photo: neither the file at `out`, nor what Ghostless made.
-    """
-    from ..io.shots import photos_in
-
-    expanded: list[Path] = []
-    notes: list[str] = []
-    for path in files:
-        if not path.is_dir():
-            if not os.path.exists(path):
-                raise _missing(path)
-            expanded.append(path)
-            continue
-        found = photos_in(path)
-        inside = [file for file in found.files if out is None or not _is_same(file, out)]
-        if not inside:
-            raise BracketError(
-                f"{path}: expected a folder with the photos of one bracket, "
-                "found none in it; give the files by name"
-            )
-        expanded += inside
-        notes += found.notes
-    return expanded, notes
-
-
-def _is_same(first: Path, second: Path) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)

@@ -6,19 +6,19 @@ and what came from a preset, which is for many kinds of run, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .deghost import DeghostSettings
-from .errors import OptionError
-from .io.write import WriteSettings, format_of, space_of
-from .tone.tonemap import ToneMapSettings
+from ..deghost import DeghostSettings
+from ..errors import OptionError
+from ..io.write import WriteSettings, format_of, space_of
+from ..tone.tonemap import ToneMapSettings
 
 if TYPE_CHECKING:
-    from .methods import Method
-    from .options import FuseOptions
+    from ..methods import Method
+    from . import FuseOptions
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,18 @@ def unused_options(options: FuseOptions, method: Method, out: Path) -> dict[str,
     """
     reasons = ((rule.option, rule.why(options, method, out)) for rule in RULES)
     return {option: why for option, why in reasons if why is not None}
+
+
+def first_unused(given: Mapping[str, Any], unused: Mapping[str, str]) -> tuple[str, str] | None:
+    """The dotted name of the first value given that would do nothing, and why.
+
+    unused: as from `unused_options`. A value "auto" asks for nothing.
+    """
+    for rule in RULES:
+        for name, value in given.items():
+            if rule.option in unused and rule.covers(name) and value != "auto":
+                return name, unused[rule.option]
+    return None
 
 
 def check_unused(options: FuseOptions, method: Method, out: Path) -> None:

@@ -16,17 +16,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from .align import AlignSettings
-from .bracket import MAX_FRAMES
-from .deghost import DeghostSettings
-from .errors import OptionError, unknown_name
-from .io.read import ReadSettings
-from .io.write import WriteSettings
-from .methods import METHODS, Method
-from .nn.settings import NetworkSettings
-from .settings import Names, Open, Range, Setting, check_settings, settings_of
-from .tone.light import Gains
-from .tone.tonemap import ToneMapSettings
+from ..align import AlignSettings
+from ..bracket import MAX_FRAMES
+from ..deghost import DeghostSettings
+from ..errors import OptionError, unknown_name
+from ..io.read import ReadSettings
+from ..io.write import WriteSettings
+from ..methods import METHODS, Method
+from ..settings import Names, Open, Range, Setting, check_settings, named_texts, settings_of
+from ..tone.light import Gains
+from ..tone.tonemap import ToneMapSettings
 
 
 def _methods() -> tuple[str, ...]:
@@ -118,16 +117,6 @@ def line_settings() -> Mapping[str, Setting]:
     return MappingProxyType(named)
 
 
-def settings_class_of(method: Method, *, known_without_torch: bool = False) -> Any:
-    """The class of a method's settings.
-
-    known_without_torch: of networks only what all of them have, which needs no import of torch.
-    """
-    if known_without_torch and method.needs_torch:
-        return NetworkSettings
-    return method.load()[1]
-
-
 def canonical(name: str) -> str:
     """The dotted name that a name stands for: an alias, a method's own, - for _.
 
@@ -148,7 +137,7 @@ def canonical(name: str) -> str:
     return f"{group}.{field_name}"
 
 
-def setting_named(name: str, method: Method, *, known_without_torch: bool = False) -> Setting:
+def setting_named(name: str, method: Method) -> Setting:
     """The setting of a name; raise OptionError, with the near names, where there is none.
 
     method: that will run.
@@ -156,7 +145,7 @@ def setting_named(name: str, method: Method, *, known_without_torch: bool = Fals
     dotted = canonical(name)
     if dotted in line_settings():
         return line_settings()[dotted]
-    own = settings_of(settings_class_of(method, known_without_torch=known_without_torch))
+    own = settings_of(method.settings_class)
     group, _, field_name = dotted.partition(".")
     if group in ("method", method.name) and field_name in own:
         return replace(own[field_name], name=dotted)
@@ -194,18 +183,14 @@ def _check_no_shutter_times(text: str, written: str) -> None:
 
 def pairs_of(words: Iterable[str], written: str = "") -> dict[str, str]:
     """NAME=VALUE by dotted name; raise OptionError for another form, or a name given twice."""
-    start = f"{written}: " if written else ""
     found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name.strip() and equals and value.strip()):
-            raise OptionError(f"{start}expected NAME=VALUE, found {word!r}")
+    for name, text in named_texts(words, written):
         dotted = canonical(name)
         if dotted in found:
             raise OptionError(
-                f"{written} {name.strip()}: expected each setting once, found it twice".strip()
+                f"{written} {name}: expected each setting once, found it twice".strip()
             )
-        found[dotted] = value.strip()
+        found[dotted] = text
     return found
 
 
@@ -231,7 +216,7 @@ def with_values(
         changes[group] = replace(getattr(options, group), **fields_of)
     if own:
         assert method is not None
-        settings_class = method.load()[1]
+        settings_class = method.settings_class
         before = options.method_settings
         mine = isinstance(before, settings_class)
         changes["method_settings"] = replace(before, **own) if mine else settings_class(**own)
