@@ -33,7 +33,8 @@ def moved_pairs(data: TrainingData) -> list[Scene]:
     import torch
 
     from ...nn.homography import SIDE_PIXELS
-    from ..train.chen_chuang import UNREGISTERED, middle
+    from ..train.fusion_stage import middle
+    from ..train.homography_stage import UNREGISTERED
     from ..train.samples import make_homography_pairs, margin_of
 
     side = SIDE_PIXELS + 2 * margin_of(UNREGISTERED)

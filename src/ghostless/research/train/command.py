@@ -128,6 +128,8 @@ def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
         if options.stage not in names:
             raise unknown_name("stage", options.stage, names)
         phases = tuple(phase for phase in phases if phase.name == options.stage)
+    for phase in phases:
+        phase.check()
     return recipe, phases
 
 

@@ -88,6 +88,8 @@ class Phase:
         something helps it to learn that nobody needs afterwards.
     frozen: networks that only look on, by the best weights of an earlier phase, or shipped ones.
     batch: samples a step, where it is not the recipe's.
+    check: raises, before any work, for what the phase lacks.
+    prepare: what the losses need of the data before the first step; returns a line for the log.
     known_failures: for the card.
     """
 
@@ -104,6 +106,8 @@ class Phase:
     extra: Callable[[Table, Batch, int], Iterator[str]] | None = None
     frozen: Mapping[str, NetworkKind] = field(default_factory=dict)
     batch: int | None = None
+    check: Callable[[], None] = lambda: None
+    prepare: Callable[[TrainingData], str | None] = lambda data: None
     known_failures: str = ""
 
 
