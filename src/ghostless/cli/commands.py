@@ -30,6 +30,7 @@ from .settings import settings
 from .show import Bars, bracket_facts, in_words, method_facts, print_bracket, print_json, tell
 from .words import (
     Align,
+    AsPublished,
     Crop,
     Deghost,
     DeghostBy,
@@ -94,6 +95,7 @@ def fuse(
     ] = False,
     preset: PresetName = None,
     method: MethodName = "auto",
+    as_published: AsPublished = False,
     stops: Stops = None,
     stops_file: StopsFile = None,
     align: Align = "auto",

@@ -12,6 +12,7 @@ import typer
 
 from ...cli.show import Bars, print_json, tell
 from ...cli.words import (
+    AsPublished,
     Deghost,
     Jobs,
     Json,
@@ -128,6 +129,7 @@ def run_suite(
     published: Published = None,
     frames: FramesTaken = None,
     still: StillOrMoving = None,
+    as_published: AsPublished = False,
     jobs: Jobs = 2,
     memory_gb: MemoryGigabytes = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
@@ -162,6 +164,10 @@ def run_suite(
         seed=seed,
         redo=redo,
     )
+    if as_published:
+        from ..bench.contenders import all_as_published
+
+        methods = all_as_published(methods)
     with Bars(quiet) as bars:
         run(suite, methods, out, data, settings, progress=bars)
     _tell(out, pictures, quiet, as_json)
