@@ -76,6 +76,31 @@ def brackets(data: TrainingData) -> list[Scene]:
     return scenes
 
 
+def hdr_gan_outputs(network: Any, scene: Scene) -> list[NDArray[np.float32]]:
+    """Radiance (H, W, 3) of every output of HDR-GAN's generator on a bracket of three."""
+    import torch
+
+    from ...methods.hdr_gan import network_inputs, radiance_of_output
+
+    device = next(network.parameters()).device
+
+    def planes(pixels: NDArray[np.float32]) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(device)
+
+    frames = scene.stack.frames
+    stops = scene.stack.stops
+    exposures = [torch.full((1, 1, 1, 1), 2.0 ** (s - stops[0]), device=device) for s in stops]
+    inputs = network_inputs(
+        [planes(frame.display()) for frame in frames],
+        [planes(frame.linear()) for frame in frames],
+        exposures,
+        network.architecture,
+    )
+    with torch.inference_mode():
+        found = [radiance_of_output(o, network.architecture) for o in network(*inputs)]
+    return [_pixels(radiance) for radiance in found]
+
+
 def _pixels(image: Any) -> NDArray[np.float32]:
     """(1, 3, H, W) of a tensor as (H, W, 3)."""
     return np.ascontiguousarray(image[0].permute(1, 2, 0).float().cpu().numpy())
