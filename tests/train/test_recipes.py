@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ghostless.errors import OptionError
+from ghostless.errors import OptionError, WeightsError
+from ghostless.nn.blocks import count_parameters
 from ghostless.nn.homography import HOMOGRAPHY, HomographyNetwork, network_input
 from ghostless.nn.weights import load_weights
-from ghostless.research.train import chen_chuang, hdr_gan, mef_gan, samples
+from ghostless.research.train import hdr_gan, homography_stage, mef_gan, samples
+from ghostless.research.train.chen_chuang_recipe import PRESETS as CHEN_CHUANG
 from ghostless.research.train.command import TrainOptions, prepare
 from ghostless.research.train.device import PlainDevice
 from ghostless.research.train.engine import Run, RunSettings
@@ -60,7 +62,7 @@ def phase_of(method: str, stage: str, options: TrainOptions) -> Phase:
 def test_every_player_has_finite_losses_and_moves_alone(
     method: str, stage: str, options: TrainOptions, preset: str
 ) -> None:
-    changes = ("registration=aligner",) if method == "chen-chuang" else ()
+    changes = ("registration=aligner", "stand_in=true") if method == "chen-chuang" else ()
     changes += ("base=4",) if method == "dpgn" else ()
     options = with_options(options, preset=preset, changes=changes)
     phase = phase_of(method, stage, options)
@@ -124,7 +126,7 @@ def test_the_homography_network_starts_on_small_patches() -> None:
         motions.append(float(batch["offsets"].abs().max()))
     assert sides == [64, 64, 128, 128, 256, 256]
     assert motions[0] < 6 < motions[1] < 12 < motions[4] < 32
-    assert chen_chuang.growth_of(chen_chuang.PRESETS["paper"])[0].side == 256
+    assert homography_stage.growth_of(CHEN_CHUANG["paper"])[0].side == 256
 
 
 def test_a_repeated_border_is_that_of_a_second_warp() -> None:
@@ -154,7 +156,7 @@ def test_cells_move_as_the_corners_do() -> None:
     start = corners(64, 64).expand(2, 4, 2)
     offsets = Motion(6.0).draw(2, torch.Generator().manual_seed(0))
     # 64 cells of one pixel each: the outermost are the corners.
-    moved = chen_chuang.motion_of_cells(solve_homography(start, start + offsets), 64, 64)
+    moved = homography_stage.motion_of_cells(solve_homography(start, start + offsets), 64, 64)
     at_corners = moved[:, :, [0, 0, 63, 63], [0, 63, 63, 0]].transpose(1, 2)
     torch.testing.assert_close(at_corners, offsets.float(), atol=1e-4, rtol=0)
 
@@ -176,11 +178,11 @@ def test_what_helps_to_learn_is_not_shipped(tmp_path: Path) -> None:
 
 
 def test_a_pool_holds_the_same_pairs_whenever_it_is_filled() -> None:
-    def drawn(pool: chen_chuang.ExposurePool) -> Tensor:
+    def drawn(pool: homography_stage.ExposurePool) -> Tensor:
         pair = pool.draw(StandIn(), 3, 100, torch.Generator().manual_seed(5))
         return torch.stack([pair["under"], pair["over"]])
 
-    early, late = chen_chuang.ExposurePool(20), chen_chuang.ExposurePool(20)
+    early, late = homography_stage.ExposurePool(20), homography_stage.ExposurePool(20)
     late.draw(StandIn(), 2, 384, torch.Generator().manual_seed(6))
     assert torch.equal(drawn(early), drawn(late))
     assert drawn(early).shape == (2, 3, 3, 100, 100)
@@ -197,7 +199,7 @@ def test_inputs_on_the_device_equal_those_of_inference(brightness: float) -> Non
         for level in (brightness, 0.5)
     ]
     first, second = (torch.from_numpy(i).permute(2, 0, 1)[None] for i in images)
-    found = chen_chuang.network_inputs(first, second)
+    found = homography_stage.network_inputs(first, second)
     assert torch.equal(found, network_input(*images))
 
 
@@ -233,30 +235,74 @@ def test_balancing_lets_the_laggard_move(answers: Any, expected: list[str]) -> N
 
 
 def test_presets_have_the_papers_numbers() -> None:
-    paper = TrainOptions(preset="paper")
+    paper = TrainOptions(preset="paper", changes=("stand_in=true",))
     chen, stages = prepare("chen-chuang", paper)
     assert [stage.steps for stage in stages] == [500 * 471, 200 * 471]
     assert (chen.batch, chen.rate, chen.schedule, chen.pool_last) == (4, 1e-4, "constant", False)
+    assert (chen.photo_pairs, chen.photo_size) == ("mirrored", "1200x800")
     assert [player.name for player in stages[1].players] == ["discriminator", "generator"]
     assert set(stages[1].frozen) == {"homography"}
+    paper = TrainOptions(preset="paper")
     mef, (fusion,) = prepare("mef-gan", paper)
-    assert (mef.batch, mef.patch_pixels) == (19, 144)
+    assert (mef.batch, mef.patch_pixels, mef.steps) == (19, 144, 2 * 1050)
+    assert (mef.saturating, mef.gradient_form, fusion.extra) == (True, "differences", None)
     discriminator, generator = fusion.players
-    assert (generator.betas, generator.clip_weights) == ((0.0, 0.9), 8.0)
+    assert (generator.betas, generator.clip_weights) == ((0.9, 0.999), None)
     assert discriminator.optimiser == "sgd"
-    assert generator.rate(Moment(525, 1050)) == pytest.approx(0.7 * 3e-4)
-    assert discriminator.rate(Moment(0, 0)) == pytest.approx(6e-4)
+    assert generator.rate(Moment(1050, 2100)) == pytest.approx(0.7 * 6e-4)
+    assert discriminator.rate(Moment(0, 0)) == pytest.approx(12e-4)
+    architecture = generator.make().architecture
+    assert (architecture.activation, architecture.local_spectral_layers) == ("relu", 3)
+    assert count_parameters(discriminator.make()) == 1_718_657
     hdr, (phase,) = prepare("hdr-gan", paper)
     assert (hdr.batch, hdr.patch_pixels, hdr.adversarial_weight) == (2, 512, 1.0)
     assert [p.name for p in phase.players] == ["generator", "discriminator"]
-    assert [p.fresh_batch for p in phase.players] == [False, True]
-    assert [p.clip_gradients for p in phase.players] == [1.0, 1.0]
     rates = [phase.players[0].rate(Moment(step, 0)) for step in (114_299, 114_300, 706_400)]
     assert rates == pytest.approx([1e-4, 1e-5, 1e-6])
+    made = phase.players[0].make().architecture
+    assert (made.curve, made.in_hdr, made.out_hdr) == ("gamma", True, True)
     dpgn, (phase,) = prepare("dpgn", paper)
     assert (dpgn.base, dpgn.dropout, dpgn.adversarial_weight) == (16, 0.3, 0.01)
-    lcndr, _ = prepare("lcndr", paper)
+    lcndr, (phase,) = prepare("lcndr", paper)
     assert (lcndr.batch, lcndr.patch_pixels, lcndr.likeness_weight) == (16, 256, 0.0)
+    assert lcndr.mse_form == "printed"
+    assert phase.players[0].make().architecture.tau == 128
+
+
+def test_presets_have_the_programs_numbers() -> None:
+    program = TrainOptions(preset="program")
+    mef, (fusion,) = prepare("mef-gan", program)
+    discriminator, generator = fusion.players
+    assert (mef.steps, mef.saturating, mef.gradient_form) == (4 * 1050, False, "high-pass")
+    assert (generator.betas, generator.clip_weights) == ((0.0, 0.9), 8.0)
+    assert generator.rate(Moment(525, 1050)) == pytest.approx(0.7 * 3e-4)
+    assert discriminator.rate(Moment(0, 0)) == pytest.approx(6e-4)
+    assert count_parameters(discriminator.make()) == 1_692_961
+    torch.manual_seed(0)
+    gamma = float(generator.make().attention.gamma.detach())
+    assert gamma != 0
+    assert abs(gamma) <= 1
+    hdr, (phase,) = prepare("hdr-gan", program)
+    assert (hdr.ref_index, hdr.eight_bits) == (0, True)
+    assert [p.fresh_batch for p in phase.players] == [False, True]
+    assert [p.clip_gradients for p in phase.players] == [1.0, 1.0]
+    drawn = phase.draw(StandIn(), torch.Generator().manual_seed(0), 0)["frames"] * 255
+    assert torch.equal(drawn.round(), drawn.round(decimals=3))
+    _, (phase,) = prepare("lcndr", program)
+    # Of the program's 107,204 numbers one is a scale that it does not use.
+    assert count_parameters(phase.players[0].make()) == 107_203
+    assert phase.players[0].rate(Moment(24, 24)) == pytest.approx(0.9e-4)
+    dpgn, (phase,) = prepare("dpgn", program)
+    assert (dpgn.batch, dpgn.patch_pixels, dpgn.framing) == (1, 1024, "letterbox")
+    assert phase.players[0].make().architecture.prior_form == "fused_first"
+
+
+def test_the_papers_perceptual_loss_is_not_replaced_in_silence() -> None:
+    with pytest.raises(OptionError, match=r"vgg: expected a file of VGG-19.* --set vgg=FILE"):
+        prepare("chen-chuang", TrainOptions(preset="paper"))
+    prepare("chen-chuang", TrainOptions(preset="paper", stage="homography"))
+    with pytest.raises(WeightsError, match="squeezenet: expected a file"):
+        prepare("chen-chuang", TrainOptions(changes=("squeezenet=nowhere.npz",)))
 
 
 def test_options_change_the_recipe() -> None:
@@ -299,7 +345,7 @@ def test_every_method_with_weights_has_a_recipe() -> None:
     for method, entry in METHODS.items():
         if not entry.recipe:
             continue
-        assert {"paper", "default"} <= entry.find(entry.recipe).PRESETS.keys()
+        assert {"paper", "program", "default"} <= entry.find(entry.recipe).PRESETS.keys()
         for phase in prepare(method, TrainOptions())[1]:
             assert phase.export.train_command == f"ghostless train {method}"
 

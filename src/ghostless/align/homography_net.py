@@ -123,19 +123,28 @@ def answer_of(
     return rescale_homography(matrix, side, (reference.width, reference.height))
 
 
+def bitmaps_that_differ(
+    reference: Frame, frame: Frame, matrix: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """How far the median threshold bitmaps of two frames differ: the paper's XOR.
+
+    matrix: (3, 3); takes pixel centres of the reference to those of the frame. Returns the shares
+    of differing pixels before and after warping by it, and the share that it leaves covered.
+    """
+    from ..nn.homography import rescale_homography
+
+    size = (reference.width, reference.height)
+    return _disagreement(reference, frame, rescale_homography(matrix, size, _check_size(size)))
+
+
 def register_with(
     network: Any, reference: Frame, frame: Frame, passes: int = PASSES
 ) -> Registration:
     """Like `register_by_network`, with a network in hand."""
-    from ..nn.homography import rescale_homography
-
     matrix = answer_of(network, reference, frame, passes)
     if matrix is None:
         return _rejected("its quadrilateral is folded")
-    size = (reference.width, reference.height)
-    before, after, overlap = _disagreement(
-        reference, frame, rescale_homography(matrix, size, _check_size(size))
-    )
+    before, after, overlap = bitmaps_that_differ(reference, frame, matrix)
     if overlap < _LEAST_OVERLAP:
         return _rejected(f"it leaves {overlap:.0%} of the frame covered")
     if not after < before * (1 - _LEAST_IMPROVEMENT):

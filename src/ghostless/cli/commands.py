@@ -23,6 +23,7 @@ from .show import Bars, bracket_facts, in_words, print_bracket, print_json, tell
 from .told import OF_ALIGNING, OF_DEGHOSTING, OF_READING, check_deghosting, options_of
 from .words import (
     Align,
+    AsPublished,
     Crop,
     Deghost,
     DeghostBy,
@@ -87,6 +88,7 @@ def fuse(
     ] = False,
     preset: PresetName = None,
     method: MethodName = "auto",
+    as_published: AsPublished = False,
     stops: Stops = None,
     stops_file: StopsFile = None,
     align: Align = "auto",

@@ -53,7 +53,7 @@ def options_of(
     the command's defaults.
     Raises OptionError for wrong values, for what is given twice, and for what would do nothing.
     """
-    from ..options import FuseOptions, is_own, with_values
+    from ..options import FuseOptions, as_published, is_own, with_values
     from ..pipeline import choose_method
 
     def taken(name: str) -> bool:
@@ -76,6 +76,8 @@ def options_of(
     if out is None:
         return Told(options, None)
     method = choose_method(options.method, out)
+    if ctx.params.get("as_published"):
+        options = with_values(as_published(options, method), values)  # what is given still wins
     own = {} if preset is None else preset.for_method(method)
     own.update(_own_settings(method, {n: w for n, w in given.items() if is_own(n)}))
     options = with_values(options, {f"method.{n}": value for n, value in own.items()}, method)

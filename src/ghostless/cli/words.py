@@ -85,6 +85,13 @@ ToneMap = Annotated[
         autocompletion=operators, help="Operator that brings a linear result to a display file."
     ),
 ]
+AsPublished = Annotated[
+    bool,
+    typer.Option(
+        "--as-published",
+        help="As the method's paper does: no aligner, no deghosting but its own, its settings.",
+    ),
+]
 Words = Annotated[
     list[str] | None,
     typer.Option(

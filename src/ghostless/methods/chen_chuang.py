@@ -8,8 +8,10 @@ Built as: a homography network that registers the over-exposed to the under-expo
     (2,772,673). RGB in and out, 0..1. No program of the authors is published.
 Differs from the paper, or fills what it leaves open:
     - The line's own aligner stands in front, with the homography network's answer as a starting
-      point if so asked; alone it is coarse. `homography="on"` is the paper's form, `"off"` its
-      ablation. Its answer passes the safety net of align/homography_net.py.
+      point if so asked; alone it is coarse. `homography="on"` runs the network here, `"off"` is the
+      paper's ablation. It looks three times and its answer passes the safety net of
+      align/homography_net.py; the paper's looks once and is taken as it is (`homography_passes=1`,
+      `homography_check=False`, which `--as-published` sets).
     - The shared encoder is one convolution, as in AHDRNet, which the attention follows.
     - Skips join mirror levels, as in the U-Net it is modelled on. The finest one is at half size,
       so the result is a little soft; `full_size_skip=True` adds one at full size, which is a
@@ -346,18 +348,30 @@ def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame]
         wanted = settings.homography_weights is not None
     if not wanted:
         return list(stack.frames), ()
-    from ..align.homography_net import HomographyNetSettings, register_by_network
+    from ..align.homography_net import (
+        HomographyNetSettings,
+        answer_of,
+        load,
+        register_by_network,
+    )
 
     how = HomographyNetSettings(
         weights=settings.homography_weights,
         device=settings.device,
         precision=settings.precision,
         compile=settings.compile,
+        passes=settings.homography_passes,
     )
     darkest = stack.frames[0]
     frames: list[Frame] = [darkest]
     notes: list[str] = []
     for frame in stack.frames[1:]:
+        if not settings.homography_check:
+            answer = answer_of(load(how), darkest, frame, settings.homography_passes)
+            if answer is None:
+                notes.append(f"{frame.name}: the homography network's answer folds; left as it was")
+            frames.append(frame if answer is None else _warped(frame, answer))
+            continue
         found = register_by_network(darkest, frame, how)
         notes.extend(f"{frame.name}: {note}" for note in found.notes)
         frames.append(frame if found.model == "identity" else _warped(frame, found.matrix))

@@ -69,6 +69,8 @@ class Method:
         chosen from; None for methods that see all.
     needs_stops: whether exposures must be known.
     deghosts: whether it rejects moving things by itself.
+    as_published: settings with which the method does what its paper does, see
+        `options.as_published`.
     weight_maps: the function that tells how much each frame counts where, if there is one.
 
     Of methods that are networks:
@@ -93,6 +95,7 @@ class Method:
     frames_at_once: int | None = None
     needs_stops: bool = False
     deghosts: bool = False
+    as_published: Mapping[str, Any] = field(default_factory=dict, hash=False)
     weight_maps: str = ""
     network: str = ""
     runs_without_torch: bool = False

@@ -18,7 +18,16 @@ Differs from the paper, whose equations 2 to 5, 9 and 10 do not hold as printed:
       them: their concatenation is added here.
     - Widths of the extractor and of the edge module are not given; those here follow the authors'
       early program.
-    - Chroma (equation 10) is fused per channel across the images; the equation mixes Cb and Cr.
+    - What SAM's attention is added to, F0, is taken after its second convolution: the text names
+      the first one's output, which has another size and other channels than what is added to it.
+    - Batch norm and an activation after SAM's three 1x1 convolutions, which the text asks for with
+      "after all convolutional layers", only with `attention_norms=True`: queries and keys through a
+      LeakyReLU can tell less apart.
+    - Chroma (equation 10) is fused per channel across the images; the equation mixes Cb and Cr. Its
+      tau is 127.5, the grey of full-range YCbCr; `tau=128` is the paper's.
+    - `variant="program"` is the network of the authors' early program: squeeze-and-excitation in
+      place of coordinate attention, two convolutions in place of the pooling extractor, no edge
+      revision. Its strided convolutions are padded here, so that a map is an eighth of the image.
     - Any number of frames, by fusing in turn, as the paper's section IV-H proposes.
 """
 
@@ -26,15 +35,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bracket import Fused, Stack
-from ..nn.attention import CoordinateAttention, SelfAttention
-from ..nn.blocks import ConvBlock, in_full_precision
+from ..nn.attention import CoordinateAttention, SelfAttention, SqueezeExcitation
+from ..nn.blocks import Activation, ConvBlock, in_full_precision
+from ..nn.edges import filter_gradients
 from ..nn.fullsize import (
     Progress,
     Region,
@@ -63,8 +73,6 @@ TRADEOFFS: tuple[Tradeoff, ...] = (
     "multiply_multiply",
     "multiply_add",
 )
-# sqrt'(0) is infinite; equation 5 needs something below the root.
-_GRADIENT_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,10 @@ class LcndrArchitecture:
     attention_stride: 8, or 2 for the paper's one max-pooling.
     key_pooling: average keys and values over n x n positions: an approximation, for stride 2.
     edge_filter: "residual" adds the gradients to the features, "alone" passes only the gradients.
+    attention_norms: batch norm and LeakyReLU after the 1x1 convolutions of the self-attention.
+    tau: code of 8 bits that chroma is measured from, 127.5 or the paper's 128.
+    variant: "paper", or "program", the network of the authors' early program, of which the other
+        switches but attention, tradeoff, attention_norms and tau change nothing.
     """
 
     extraction: bool = True
@@ -90,6 +102,9 @@ class LcndrArchitecture:
     attention_stride: Literal[8, 2] = 8
     key_pooling: int = 1
     edge_filter: Literal["residual", "alone"] = "residual"
+    attention_norms: bool = False
+    tau: float = 127.5
+    variant: Literal["paper", "program"] = "paper"
 
     def __post_init__(self) -> None:
         if self.coordinate_blocks not in (1, 2, 3):
@@ -98,6 +113,10 @@ class LcndrArchitecture:
             raise ValueError(
                 f"expected a tradeoff of {', '.join(TRADEOFFS)}, found {self.tradeoff!r}"
             )
+        if self.variant not in ("paper", "program"):
+            raise ValueError(f"expected a variant paper or program, found {self.variant!r}")
+        if not 120 <= self.tau <= 136:
+            raise ValueError(f"expected a tau of about 127.5, found {self.tau}")
         if self.attention_stride not in (8, 2):
             raise ValueError(
                 f"expected an attention_stride of 8 or 2, found {self.attention_stride}"
@@ -152,9 +171,13 @@ class SelfAttentionModule(nn.Module):
     def __init__(self, architecture: LcndrArchitecture) -> None:
         super().__init__()
         stride = 2 if architecture.attention_stride == 8 else 1
-        self.first = _conv(33, 48, stride=stride, norm=True)
-        self.second = _conv(48, 32, stride=stride, norm=True)
-        self.attention = SelfAttention(32, 8, key_pooling=architecture.key_pooling)
+        self.program = architecture.variant == "program"
+        activation: Activation = "relu" if self.program else "leaky_0.01"
+        self.first = _conv(33, 48, stride=stride, norm=True, activation=activation)
+        self.second = _conv(48, 32, stride=stride, norm=True, activation=activation)
+        self.attention = SelfAttention(
+            32, 8, key_pooling=architecture.key_pooling, norms=architecture.attention_norms
+        )
         self.first_scale = 2 * stride
 
     def encode(self, features: Tensor, other: Tensor) -> Tensor:
@@ -163,8 +186,22 @@ class SelfAttentionModule(nn.Module):
 
     def relate(self, encoded: Tensor) -> Tensor:
         original = self.second(encoded)
+        if self.program:
+            return cast(Tensor, self.attention(original))
         # Interpolating the sum once equals interpolating both terms.
         out: Tensor = self.attention(original) + original
+        return out
+
+
+class ProgramExtractor(nn.Module):
+    """What the authors' program has in place of the pooling extractor: 32 channels in, 96 out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(_conv(32, 64), _conv(64, 96))
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.layers(features)
         return out
 
 
@@ -175,10 +212,15 @@ class Branch(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.stem = nn.Conv2d(1, 32, 3, padding=1)
-        self.extractor: PoolingExtractor | None = None
+        self.extractor: PoolingExtractor | ProgramExtractor | None = None
         self.coordinate: nn.ModuleList | None = None
+        self.program = architecture.variant == "program"
         channels = 32
-        if architecture.extraction:
+        if self.program:
+            self.extractor = ProgramExtractor()
+            self.coordinate = nn.ModuleList([SqueezeExcitation(32, 16)])
+            channels = 192
+        elif architecture.extraction:
             self.extractor = PoolingExtractor()
             self.coordinate = nn.ModuleList(
                 CoordinateAttention(32) for _ in range(architecture.coordinate_blocks)
@@ -186,7 +228,8 @@ class Branch(nn.Module):
             channels = 96
         self.attention = SelfAttentionModule(architecture) if architecture.attention else None
         channels += 32 * architecture.attention
-        if architecture.edge_revision:
+        self.edges = architecture.edge_revision and not self.program
+        if self.edges:
             self.revise = nn.Sequential(_conv(channels, 64), nn.Conv2d(64, 1, 3, padding=1))
         else:
             self.revise = nn.Sequential(nn.Conv2d(channels, 1, 3, padding=1))
@@ -197,24 +240,32 @@ class Branch(nn.Module):
         return [
             block.gates(means.rows, means.columns)
             for block in blocks
-            if isinstance(block, CoordinateAttention)
+            if isinstance(block, CoordinateAttention | SqueezeExcitation)
         ]
 
     def enlarge(self, attended: Tensor, region: Region) -> Tensor:
         """Attention output for a region of an image, from that for the whole image."""
         stride = self.architecture.attention_stride
-        return _interpolate(region.cut(attended, stride), stride)
+        part = region.cut(attended, stride)
+        return (
+            F.interpolate(part, scale_factor=stride) if self.program else _interpolate(part, stride)
+        )
 
     def weigh(self, features: Tensor, gates: Gates, attended: Tensor | None) -> Tensor:
         """Weight map from the first features, gates for them, and enlarged attention output."""
         extracted = features
-        if self.extractor is not None:
+        if self.program and self.extractor is not None:
+            ((rows, columns),) = gates
+            weighed = features * rows * columns
+            # The program joins the output of one block three times over.
+            extracted = torch.cat([weighed, weighed, weighed, self.extractor(features)], dim=1)
+        elif self.extractor is not None:
             extracted = self.extractor(features)
             for index, (rows, columns) in enumerate(gates):
                 extracted[:, 32 * index : 32 * (index + 1)] += features * rows * columns
         if attended is not None:
             extracted = torch.cat([extracted, attended], dim=1)
-        if self.architecture.edge_revision:
+        if self.edges:
             edges = filter_gradients(extracted)
             residual = self.architecture.edge_filter == "residual"
             extracted = extracted + edges if residual else edges
@@ -356,39 +407,6 @@ def _gather_contexts(
     return contexts
 
 
-def filter_gradients(features: Tensor) -> Tensor:
-    """Spatial gradient filter (equations 4 and 5, at each pixel), per channel.
-
-    E = length of the differences to the left and to the lower neighbour; the result is the larger
-    of E here and E one pixel down and to the right. The border is repeated.
-    """
-    if not torch.is_grad_enabled():
-        return _filter_gradients_in_place(features)
-    left = torch.cat([features[..., :1], features[..., :-1]], dim=3)
-    below = torch.cat([features[:, :, 1:], features[:, :, -1:]], dim=2)
-    square = (features - left).square() + (features - below).square()
-    edges = torch.sqrt(square + _GRADIENT_FLOOR)
-    padded = F.pad(edges, (0, 1, 0, 1), mode="replicate")
-    return torch.maximum(edges, padded[:, :, 1:, 1:])
-
-
-def _filter_gradients_in_place(features: Tensor) -> Tensor:
-    """The same in half the passes over memory, which is what it costs; not for training."""
-    edges, down = torch.empty_like(features), torch.empty_like(features)
-    torch.sub(features[..., 1:], features[..., :-1], out=edges[..., 1:])
-    edges[..., 0] = 0
-    torch.sub(features[:, :, 1:], features[:, :, :-1], out=down[:, :, :-1])
-    down[:, :, -1] = 0
-    edges.mul_(edges).addcmul_(down, down).add_(_GRADIENT_FLOOR).sqrt_()
-    larger = down
-    inner, last = slice(None, -1), slice(-1, None)
-    for rows, next_rows in ((inner, slice(1, None)), (last, last)):
-        for columns, next_columns in ((inner, slice(1, None)), (last, last)):
-            here, beyond = edges[:, :, rows, columns], edges[:, :, next_rows, next_columns]
-            torch.maximum(here, beyond, out=larger[:, :, rows, columns])
-    return larger
-
-
 def _apply(weight_map: Tensor, plane: Tensor, how: str) -> Tensor:
     return weight_map * plane if how == "multiply" else weight_map + plane
 
@@ -407,7 +425,13 @@ def _interpolate(x: Tensor, scale: int) -> Tensor:
 
 
 def _conv(
-    channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1, norm: bool = False
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    norm: bool = False,
+    activation: Activation = "leaky_0.01",
 ) -> ConvBlock:
     return ConvBlock(
         channels_in,
@@ -415,7 +439,7 @@ def _conv(
         kernel,
         stride=stride,
         norm="batch" if norm else "none",
-        activation="leaky_0.01",
+        activation=activation,
     )
 
 
@@ -446,7 +470,8 @@ def _run(
         return luma(bright), luma(dark)
 
     def write_colour(tile: Tile, fused_luma: Tensor) -> None:
-        write(tile, add_colour(fused_luma, read(tile.inner)))
+        tau = loaded.network.architecture.tau
+        write(tile, add_colour(fused_luma, read(tile.inner), tau))
 
     fuse_in_tiles(
         loaded.network,
@@ -458,7 +483,7 @@ def _run(
     )
 
 
-def add_colour(fused_luma: Tensor, images: Sequence[Tensor]) -> Tensor:
+def add_colour(fused_luma: Tensor, images: Sequence[Tensor], tau: float = 127.5) -> Tensor:
     """RGB (B, 3, H, W), 0..1, of fused luma (B, 1, H, W) and the fused chroma of RGB images."""
-    chroma = fuse_chroma([rgb_to_ycbcr(image)[:, 1:] for image in images])
+    chroma = fuse_chroma([rgb_to_ycbcr(image)[:, 1:] for image in images], tau / 255)
     return ycbcr_to_rgb(torch.cat([fused_luma.clamp(0, 1), chroma], dim=1)).clamp(0, 1)

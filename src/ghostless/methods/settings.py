@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from ..exposure.response import ResponseChoice
 from ..nn.settings import NetworkSettings
+from ..settings import Range
 from .in_turn import PairOrder
 
 
@@ -27,10 +28,16 @@ class ChenChuangSettings(PairSettings):
     homography: register the over-exposed frame with the homography network first: "on", "off", or
         "auto" where the stack was never aligned and `homography_weights` are given.
     homography_weights: a safetensors file; None for the weights that ship.
+    homography_passes: how often that network looks, each time at the frames as its answer so far
+        brings them together; the paper's does once.
+    homography_check: take its answer only where it folds nothing and brings the frames' bitmaps
+        together; the paper takes any.
     """
 
     homography: Literal["auto", "on", "off"] = "auto"
     homography_weights: str | None = None
+    homography_passes: Annotated[int, Range(1, 20)] = 3
+    homography_check: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ METHODS: dict[str, Method] = {
             summary="exposure fusion: the best-exposed, sharpest parts, blended over scales",
             settings=".mertens:MertensSettings",
             output="display",
+            as_published={"overshoot": "clip", "levels": "paper"},
             weight_maps=".mertens:weight_maps",
             paper="Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007",
         ),
@@ -26,6 +27,7 @@ METHODS: dict[str, Method] = {
             summary="radiance merge: one linear HDR image of the scene",
             settings=".debevec:DebevecSettings",
             output="linear",
+            as_published={"weighting": "hat", "response": "estimate"},
             needs_stops=True,
             paper="Debevec, Malik: Recovering High Dynamic Range Radiance Maps from "
             "Photographs, SIGGRAPH 1997",
@@ -36,6 +38,13 @@ METHODS: dict[str, Method] = {
             "a U-Net merges",
             settings=".settings:ChenChuangSettings",
             output="display",
+            as_published={
+                "homography": "on",
+                "homography_passes": 1,
+                "homography_check": False,
+                "order": "extremes",
+                "quality": "full",
+            },
             paper="Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation "
             "and Attention Learning, ICASSP 2020",
             frames=(2, MAX_FRAMES),
@@ -59,6 +68,7 @@ METHODS: dict[str, Method] = {
             summary="network: one linear HDR image from three frames of a moving scene",
             settings=".settings:HdrGanSettings",
             output="linear",
+            as_published={"more_frames": "nearest", "response": "srgb", "quality": "full"},
             paper="Niu, Wu, Liu, Guo, Lau: HDR-GAN: HDR Image Reconstruction from Multi-Exposed "
             "LDR Images with Large Motions, IEEE TIP 2021",
             frames=(2, MAX_FRAMES),
@@ -78,6 +88,7 @@ METHODS: dict[str, Method] = {
             name="mef-gan",
             summary="network: local detail and self-attention over the whole image, merged",
             output="display",
+            as_published={"order": "sequential", "quality": "full"},
             paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
             "Adversarial Networks, IEEE TIP 2020",
             frames=(2, MAX_FRAMES),
@@ -99,6 +110,7 @@ METHODS: dict[str, Method] = {
             name="lcndr",
             summary="network: weight maps for the luma by coordinate attention and self-attention",
             output="display",
+            as_published={"order": "sequential", "quality": "full"},
             paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
             "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
             frames=(2, MAX_FRAMES),
@@ -118,6 +130,7 @@ METHODS: dict[str, Method] = {
             summary="network: a U-Net guided at every scale by the pyramids of exposure fusion",
             settings=".settings:DpgnSettings",
             output="display",
+            as_published={"order": "extremes", "chroma": "prior", "quality": "full"},
             paper="Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image "
             "Fusion, ICME 2020",
             frames=(2, MAX_FRAMES),

@@ -95,6 +95,7 @@ class SelfAttention(nn.Module):
     spectral: spectral norm on the projections (MEF-GAN).
     key_pooling: 1 is exact; n > 1 averages keys and values over n x n positions first, an
         approximation for maps too large even for this.
+    norms: batch norm and LeakyReLU (0.01) after each projection (LCNDR's text).
 
     Input (B, channels, h, w); the output, of the same shape, is the attended values alone, with
     neither scale nor residual: those differ from network to network.
@@ -107,12 +108,17 @@ class SelfAttention(nn.Module):
         *,
         spectral: bool = False,
         key_pooling: int = 1,
+        norms: bool = False,
     ) -> None:
         super().__init__()
         self.query = nn.Conv2d(channels, key_channels, 1)
         self.key = nn.Conv2d(channels, key_channels, 1)
         self.value = nn.Conv2d(channels, channels, 1)
         self.key_pooling = key_pooling
+        widths = (key_channels, key_channels, channels) if norms else ()
+        self.norms = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(width), nn.LeakyReLU(0.01)) for width in widths
+        )
         if spectral:
             for layer in (self.query, self.key, self.value):
                 spectral_norm(layer)
@@ -123,6 +129,9 @@ class SelfAttention(nn.Module):
             wide = x.to(self.query.weight.dtype)
             pooled = F.avg_pool2d(wide, self.key_pooling) if self.key_pooling > 1 else wide
             query, key, value = self.query(wide), self.key(pooled), self.value(pooled)
+            if self.norms:
+                ours = zip(self.norms, (query, key, value), strict=True)
+                query, key, value = (norm(projected) for norm, projected in ours)
             if torch.onnx.is_in_onnx_export():
                 out = attend_row_by_row(query, _tokens(key), _tokens(value))
             else:
@@ -170,3 +179,22 @@ class CoordinateAttention(nn.Module):
         """(B, C, H, W) to the same."""
         rows, columns = self.gates(x.mean(dim=3, keepdim=True), x.mean(dim=2, keepdim=True))
         return x * rows * columns
+
+
+class SqueezeExcitation(nn.Module):
+    """Squeeze and excitation (Hu, Shen, Sun, CVPR 2018): one gate for each channel.
+
+    channels: of input and output. hidden: width between. Like `CoordinateAttention` it takes means
+    of rows and columns, for a caller that works in stripes.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(channels, hidden)
+        self.widen = nn.Linear(hidden, channels)
+
+    def gates(self, row_means: Tensor, column_means: Tensor) -> tuple[Tensor, Tensor]:
+        """Gates (B, C, 1, 1), 0..1, and ones of this shape, to go with `CoordinateAttention`'s."""
+        means = row_means.mean(dim=(2, 3))
+        gate = torch.sigmoid(self.widen(F.relu(self.narrow(means))))[..., None, None]
+        return gate, torch.ones_like(gate)

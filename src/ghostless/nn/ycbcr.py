@@ -28,17 +28,18 @@ def luma(rgb: Tensor) -> Tensor:
     return _mix(rgb, torch.as_tensor(YCBCR_FROM_RGB[:1]))
 
 
-def fuse_chroma(chroma: Sequence[Tensor]) -> Tensor:
+def fuse_chroma(chroma: Sequence[Tensor], neutral: float = NEUTRAL_CHROMA) -> Tensor:
     """Fuse the same chroma plane(s) of several images: the more colour, the more weight.
     (B, C, H, W) each.
 
     See `ghostless.pixels.color.fuse_chroma`; LCNDR eq. 10 per channel across the images.
+    neutral: value that colour is measured from; the paper's tau is 128 / 255.
     """
-    offsets = torch.stack([plane - NEUTRAL_CHROMA for plane in chroma])
+    offsets = torch.stack([plane - neutral for plane in chroma])
     weights = offsets.abs()
     total = weights.sum(0)
     mean = (offsets * weights).sum(0) / torch.where(total > 0, total, 1)
-    return mean + NEUTRAL_CHROMA
+    return mean + neutral
 
 
 def with_chroma_of(luma_plane: Tensor, rgb: Tensor) -> Tensor:

@@ -235,3 +235,15 @@ def from_words(
         setting = setting_named(name, method)
         values[name] = value_from_text(setting, text, f"{written} {name}".strip())
     return with_values(options or FuseOptions(), values, method)
+
+
+def as_published(options: FuseOptions, method: Method) -> FuseOptions:
+    """Options with which a method does what its paper does, and the line nothing before it.
+
+    No aligner and no deghosting but the method's own, and its settings `Method.as_published`. Which
+    network runs is said by its weights: those that ship may differ from the paper's (their cards
+    say how).
+    """
+    published = {f"method.{name}": value for name, value in method.as_published.items()}
+    line = {"align.model": "none", "deghost.mode": "off"}
+    return with_values(options, {**line, **published}, method)

@@ -47,6 +47,7 @@ class AblationSettings:
     preset: of the recipes: the losses of the paper, or "default". steps: of every training.
     batch, patch: None for what the table of ablations has.
     minutes: for the whole call; go on with the same command. variants: names; None for all.
+    changes: NAME=VALUE of the recipe's numbers, for every variant.
     scenes: how many held-out ones at most.
     """
 
@@ -56,6 +57,7 @@ class AblationSettings:
     patch: int | None = None
     minutes: float | None = None
     variants: tuple[str, ...] | None = None
+    changes: tuple[str, ...] = ()
     scenes: int = 16
     device: str = "auto"
     seed: int = 0
@@ -78,22 +80,22 @@ def run(
 ) -> AblationResult:
     """Train and score what is missing of a method's ablations, and write the tables.
 
-    data: folder that `ghostless data pack` wrote. progress: called with (variant, fraction of all).
+    data: folder that `ghostless data pack` wrote, or photographed brackets (`data.photo_sets`).
+    progress: called with (variant, fraction of all).
     Raises OptionError for unknown names and settings that differ from the folder's, FileReadError
-    where `data` is no packed folder, MissingPackageError without torch.
+    or BracketError where `data` is nothing to train on, MissingPackageError without torch.
     """
     settings = settings or AblationSettings()
     ablation = ablation_of(method)
     with needs_networks_extra(f"ablation of {method!r}"):
         from ..data.panoramas import MANIFEST
+        from ..data.photo_sets import find_photo_set
     names = [variant.name for variant in ablation.variants]
     for name in settings.variants or ():
         if name not in names:
             raise unknown_name(f"variant of {method}", name, names)
     if not (data / MANIFEST).is_file():
-        raise FileReadError(
-            f"{data}: expected a folder that 'ghostless data pack' wrote, found no {MANIFEST}"
-        )
+        find_photo_set(data)  # what it is not is told before any work
     asked = _asked(method, data, settings)
     session = _Session(method, data, out, settings, asked)
     for variant in ablation.variants:
@@ -130,6 +132,7 @@ def _asked(method: str, data: Path, settings: AblationSettings) -> dict[str, Any
         "patch": settings.patch or ablation.patch,
         "scenes": settings.scenes,
         "seed": settings.seed,
+        **({"changes": list(settings.changes)} if settings.changes else {}),
     }
 
 
@@ -208,7 +211,7 @@ class _Session:
         """Bring a training to its end; False where the time was over before."""
         from ..train.checkpoint import has_checkpoint
         from ..train.engine import Run, RunSettings
-        from ..train.sources import open_data
+        from ..train.sources import PhotoUse, open_data
 
         left = None
         if self.ends is not None:
@@ -216,11 +219,12 @@ class _Session:
             if left <= 0:
                 return False
         recipe, phases = self.prepare(stage, variant)
+        photos = PhotoUse.of(recipe, self.data, folder)
         run = Run(
             self.method,
             recipe,
             phases,
-            lambda device: open_data(self.data, device),
+            lambda device: open_data(self.data, device, photos=photos),
             folder,
             RunSettings(
                 minutes=left,
@@ -240,7 +244,8 @@ class _Session:
         from ..train.command import TrainOptions, prepare
 
         every = max(1, int(self.asked["steps"]) // 4)
-        changes = {"validate_every": every, "log_every": max(1, every // 10), **variant.recipe}
+        changes = {"validate_every": every, "log_every": max(1, every // 10)}
+        changes |= {**self.ablation.recipe, **variant.recipe}
         changes |= {f"architecture.{name}": on for name, on in variant.architecture.items()}
         options = TrainOptions(
             preset=self.settings.preset,
@@ -248,7 +253,10 @@ class _Session:
             steps=self.asked["steps"],
             batch=self.asked["batch"],
             patch=self.asked["patch"],
-            changes=tuple(f"{name}={value}" for name, value in changes.items()),
+            changes=(
+                *(f"{name}={value}" for name, value in changes.items()),
+                *self.settings.changes,
+            ),
         )
         return prepare(self.method, options)
 
@@ -267,13 +275,19 @@ class _Session:
         how = settings_class(
             weights=weights, quality="full", precision="float32", device=self.settings.device, **own
         )
-        scenes = {}
+        scenes: dict[str, Any] = {}
+        outputs: dict[str, dict[str, Any]] = {}
         for scene in self._held_out():
             fused = fuse(scene.stack, how).pixels
             scenes[scene.name] = _values(scene, fused, self.ablation.metrics)
+            if self.ablation.outputs is not None:
+                for number, output in enumerate(self.ablation.outputs(network, scene), start=1):
+                    values = _values(scene, output, self.ablation.metrics)
+                    outputs.setdefault(str(number), {})[scene.name] = values
         record = {
             "key": self._key(variant),
             "scenes": scenes,
+            "outputs": outputs,
             "parameters": count_parameters(network),
             "trained": dict(info.recipe),
             "validation": dict(info.scores),
@@ -288,9 +302,12 @@ class _Session:
     def _held_out(self) -> list[Scene]:
         if self._scenes is None:
             from ...nn.settings import choose_device
-            from ..train.sources import open_data
+            from ..train.sources import PhotoUse, open_data
 
-            data = open_data(self.data, choose_device(self.settings.device))
+            recipe, _ = self.prepare(self.ablation.stage, self.ablation.variants[0])
+            photos = PhotoUse.of(recipe, self.data, self.out / "runs" / "scoring")
+            device = choose_device(self.settings.device)
+            data = open_data(self.data, device, photos=photos)
             self._scenes = self.ablation.scenes(data)[: self.settings.scenes]
         return self._scenes
 
@@ -300,6 +317,7 @@ class _Session:
     def _key(self, variant: Variant) -> str:
         """Hash of all that a variant's values depend on; figures of the paper do not count."""
         facts = [dict(self.asked), asdict(replace(variant, published={})), self.ablation.metrics]
+        facts.append(dict(self.ablation.recipe))
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     def _record(self, variant: Variant) -> dict[str, Any] | None:

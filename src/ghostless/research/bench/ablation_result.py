@@ -35,8 +35,15 @@ class AblationResult:
         return ablation_of(self.method)
 
     def mean(self, variant: str, metric: str) -> tuple[float, float, float] | None:
-        """Mean over scenes and its 95 % bootstrap interval."""
-        scenes = self.records.get(variant, {}).get("scenes", {})
+        """Mean over scenes and its 95 % bootstrap interval.
+
+        variant: its name, or "NAME, output N" for one of several outputs.
+        """
+        name, _, number = variant.rpartition(", output ")
+        if name in self.records:
+            scenes = self.records[name].get("outputs", {}).get(number, {})
+        else:
+            scenes = self.records.get(variant, {}).get("scenes", {})
         values = [found[metric] for found in scenes.values() if found.get(metric) is not None]
         if not values:
             return None

@@ -1,7 +1,8 @@
 """Who takes part in a benchmark: methods of the table, with settings, and programs of others.
 
 `mertens:overshoot=clip` is a method with a setting; several settings are parted by commas. Those of
-the line around the method go by their names too: `align=none`, `deghost.sensitivity=2`.
+the line around the method go by their names too: `align=none`, `deghost.sensitivity=2`. The word
+`as-published`, first of them, is the method as its paper has it (`options.as_published`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ...deghost import DeghostSettings
 from ...errors import OptionError, unknown_name
 from ...methods import METHODS, get_method
 from ...nn.weights import read_info, shipped_path
-from ...options import SHORT, FuseOptions, canonical, from_words
+from ...options import SHORT, FuseOptions, as_published, canonical, from_words
 from ...tone.operators import OPERATORS
 from .outside import OUTSIDE
 
@@ -25,18 +26,23 @@ from .outside import OUTSIDE
 _OF_THE_RUN = ("method", "stops", "stops_file", "hdr", "save_stages", "report")
 
 
+AS_PUBLISHED = "as-published"
+
+
 @dataclass(frozen=True)
 class Contender:
     """One method, with its settings, that takes part.
 
     label: as the user wrote it. kind: "method" from the table, or a program of others, "outside".
-    settings: those given, as text, by name. linear: whether it can give radiance.
+    settings: those given, as text, by name. published: as its paper has it. linear: whether it can
+    give radiance.
     """
 
     label: str
     name: str
     kind: Literal["method", "outside"]
     settings: tuple[tuple[str, str], ...] = ()
+    published: bool = False
 
     @property
     def slug(self) -> str:
@@ -85,6 +91,8 @@ class Contender:
             options = replace(
                 options, align=AlignSettings(model="none"), deghost=DeghostSettings(mode="off")
             )
+        if self.published:
+            options = as_published(options, get_method(self.name))
         words = (f"{name}={text}" for name, text in self.settings)
         return from_words(words, get_method(self.name), options, self.name)
 
@@ -112,6 +120,18 @@ def parse_contenders(text: str) -> tuple[Contender, ...]:
     return tuple(found)
 
 
+def all_as_published(text: str) -> str:
+    """The same contenders, each method as its paper has it."""
+    labels = []
+    for contender in parse_contenders(text):
+        name, _, rest = contender.label.partition(":")
+        plain = contender.kind == "outside" or contender.published
+        labels.append(
+            contender.label if plain else ",".join(filter(None, [f"{name}:{AS_PUBLISHED}", rest]))
+        )
+    return ",".join(labels)
+
+
 def _short(key: str) -> str:
     """A setting's short name where it has one; a method's own without the method."""
     dotted = canonical(key)
@@ -126,7 +146,9 @@ def _parse_one(label: str) -> Contender:
     if name not in METHODS and name not in OUTSIDE:
         raise unknown_name("method", name, [*METHODS, *OUTSIDE])
     pairs = []
-    for word in filter(None, rest.split(",")):
+    words = [word for word in rest.split(",") if word]
+    published = words[:1] == [AS_PUBLISHED]
+    for word in words[published:]:
         key, equals, value = word.partition("=")
         if not equals or not value:
             raise OptionError(f"{label}: expected settings as name=value, found {word!r}")
@@ -134,10 +156,10 @@ def _parse_one(label: str) -> Contender:
             raise OptionError(f"{label}: expected settings of fusing, found {key.strip()!r}")
         pairs.append((_short(key), value.strip()))
     if name in OUTSIDE:
-        if pairs:
+        if words:
             raise OptionError(f"{label}: expected no settings for a program of others")
         return Contender(label, name, "outside")
-    contender = Contender(label, name, "method", tuple(pairs))
+    contender = Contender(label, name, "method", tuple(pairs), published)
     if any(canonical(key).startswith("tone_map.") for key, _ in pairs) and not contender.linear:
         raise OptionError(
             f"{label}: expected tone_map with a method of linear output, found {name!r}; "

@@ -33,7 +33,8 @@ def moved_pairs(data: TrainingData) -> list[Scene]:
     import torch
 
     from ...nn.homography import SIDE_PIXELS
-    from ..train.chen_chuang import UNREGISTERED, middle
+    from ..train.fusion_stage import middle
+    from ..train.homography_stage import UNREGISTERED
     from ..train.samples import make_homography_pairs, margin_of
 
     side = SIDE_PIXELS + 2 * margin_of(UNREGISTERED)
@@ -73,6 +74,31 @@ def brackets(data: TrainingData) -> list[Scene]:
             )
         )
     return scenes
+
+
+def hdr_gan_outputs(network: Any, scene: Scene) -> list[NDArray[np.float32]]:
+    """Radiance (H, W, 3) of every output of HDR-GAN's generator on a bracket of three."""
+    import torch
+
+    from ...methods.hdr_gan import network_inputs, radiance_of_output
+
+    device = next(network.parameters()).device
+
+    def planes(pixels: NDArray[np.float32]) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(device)
+
+    frames = scene.stack.frames
+    stops = scene.stack.stops
+    exposures = [torch.full((1, 1, 1, 1), 2.0 ** (s - stops[0]), device=device) for s in stops]
+    inputs = network_inputs(
+        [planes(frame.display()) for frame in frames],
+        [planes(frame.linear()) for frame in frames],
+        exposures,
+        network.architecture,
+    )
+    with torch.inference_mode():
+        found = [radiance_of_output(o, network.architecture) for o in network(*inputs)]
+    return [_pixels(radiance) for radiance in found]
 
 
 def _pixels(image: Any) -> NDArray[np.float32]:

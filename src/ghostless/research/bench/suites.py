@@ -132,7 +132,7 @@ SUITES: dict[str, Suite] = {
             read_sice,
             _SHARED / "static" / "sice",
             True,
-            (*_TO_TRUTH, *_TO_SOURCES),
+            (*_TO_TRUTH, *_TO_SOURCES, "SD_grey"),
             "MEF_SSIM",
             frames=("all", "two"),
         ),

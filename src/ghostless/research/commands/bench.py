@@ -12,6 +12,7 @@ import typer
 
 from ...cli.show import Bars, print_json, tell
 from ...cli.words import (
+    AsPublished,
     Deghost,
     Jobs,
     Json,
@@ -21,6 +22,7 @@ from ...cli.words import (
     Seed,
     TrainedMethod,
     TrainingDevice,
+    Weights,
 )
 from ...errors import OptionError
 
@@ -128,6 +130,7 @@ def run_suite(
     published: Published = None,
     frames: FramesTaken = None,
     still: StillOrMoving = None,
+    as_published: AsPublished = False,
     jobs: Jobs = 2,
     memory_gb: MemoryGigabytes = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
@@ -162,6 +165,10 @@ def run_suite(
         seed=seed,
         redo=redo,
     )
+    if as_published:
+        from ..bench.contenders import all_as_published
+
+        methods = all_as_published(methods)
     with Bars(quiet) as bars:
         run(suite, methods, out, data, settings, progress=bars)
     _tell(out, pictures, quiet, as_json)
@@ -185,6 +192,10 @@ AblationMinutes = Annotated[
     float | None,
     typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
 ]
+AblationChanges = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a number of the recipe, everywhere."),
+]
 VariantNames = Annotated[
     str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
 ]
@@ -201,6 +212,7 @@ def ablation(
     patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
     minutes: AblationMinutes = None,
     variants: VariantNames = None,
+    changes: AblationChanges = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
     device: TrainingDevice = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
@@ -217,6 +229,7 @@ def ablation(
         patch=patch,
         minutes=minutes,
         variants=None if variants is None else tuple(_variants(variants)),
+        changes=tuple(changes or ()),
         scenes=scenes,
         device=device,
         seed=seed,
@@ -227,6 +240,75 @@ def ablation(
         print_json(result.as_dict())
     elif not quiet:
         print(result.as_text())
+
+
+DataFolders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="KIND=DIR",
+        help="Where data lie: sice, kalantari, mefb, handheld, train (to train on), run (a "
+        "training's folder); repeatable. Else beside the checkout.",
+    ),
+]
+TableIds = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="ID", help="Only this table, such as 1 or fig5; repeatable."),
+]
+PaperName = Annotated[
+    str, typer.Argument(metavar="NAME", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
+]
+AllAsPublished = Annotated[
+    bool,
+    typer.Option(help="Methods as their papers have them, or as they are by default here."),
+]
+
+
+@bench_app.command("paper")
+def bench_paper(
+    name: PaperName,
+    out: ResultsFolder,
+    tables: TableIds = None,
+    data: DataFolders = None,
+    weights: Weights = None,
+    as_published: AllAsPublished = True,
+    steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
+    patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
+    minutes: AblationMinutes = None,
+    changes: AblationChanges = None,
+    scenes: Annotated[int | None, typer.Option(min=1, help="Of each folder, at most.")] = None,
+    side: Annotated[
+        int, typer.Option(min=0, help="Reduce photos to this longer side where fused in memory.")
+    ] = 0,
+    jobs: Jobs = 1,
+    device: TrainingDevice = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Work out a paper's tables and figures, ours beside what is printed, and what differs."""
+    from ..bench.papers.place import PaperSettings, folders_of
+    from ..bench.papers.run import run
+
+    settings = PaperSettings(
+        folders=folders_of(data or ()),
+        weights=weights,
+        as_published=as_published,
+        steps=steps,
+        batch=batch,
+        patch=patch,
+        minutes=minutes,
+        changes=tuple(changes or ()),
+        scenes=scenes,
+        side=side,
+        workers=jobs,
+        device=device,
+        seed=seed,
+    )
+    with Bars(quiet) as bars:
+        result = run(name, out, settings, tables, progress=bars)
+    tell(result, quiet, as_json)
 
 
 def _compare(

@@ -8,10 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from ...cli.show import print_json
-from ...cli.words import Packed, TrainedMethod, TrainingDevice
+from ...cli.words import TrainedMethod, TrainingDevice
 
 Preset = Annotated[
-    str, typer.Option(help="paper: as the paper trains; default: what we found better.")
+    str,
+    typer.Option(
+        help="paper: as it is printed; program: as its authors' program does; default: ours."
+    ),
+]
+TrainingData = Annotated[
+    Path,
+    typer.Option(
+        metavar="FOLDER",
+        help="What 'ghostless data pack' wrote, or photos: SICE, Kalantari 2017, your brackets.",
+    ),
 ]
 Stage = Annotated[str | None, typer.Option(help="Only one phase of a method that has several.")]
 Minutes = Annotated[
@@ -40,7 +50,7 @@ AsJson = Annotated[
 
 def train(
     method: TrainedMethod,
-    data: Packed,
+    data: TrainingData,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="The run's folder.")],
     preset: Preset = "default",
     stage: Stage = None,
@@ -62,7 +72,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network on packed HDR pictures and write its weights and card."""
+    """Train a network on packed HDR pictures or on brackets; write its weights and card."""
     from ...errors import OptionError
     from ...nn.settings import PRECISIONS
     from ..train.command import TrainOptions

@@ -20,7 +20,18 @@ from ...io.photo_files import images_in, natural_key
 from .splits import names_to_hold_out
 
 # What data sets call the true picture: SICE, Kalantari & Ramamoorthi 2017, `ghostless simulate`.
-_TRUE_RADIANCE = ("truth.exr", "truth.hdr", "hdrimg.hdr", "hdrimg.exr", "ref_hdr.hdr", "gt.hdr")
+_TRUE_RADIANCE = (
+    "truth.exr",
+    "truth.hdr",
+    "hdrimg.hdr",
+    "hdrimg.exr",
+    "ref_hdr.hdr",
+    "ref_hdr.exr",
+    "gt.hdr",
+    "ref_hdr_aligned.hdr",
+)
+# Kalantari's photos are also passed on with copies that someone registered.
+_ALIGNED = "_aligned"
 _TRUE_DISPLAY = ("label.jpg", "label.png", "label.jpeg", "truth.png", "truth.jpg", "gt.png")
 _JPEG = (".jpg", ".jpeg")
 # Beside the true radiance of a simulated bracket: what else is true of it.
@@ -75,8 +86,8 @@ def read_brackets(folder: Path) -> tuple[Scene, ...]:
     image, beside the photos or in their folder "truth", is told from them by its name.
     """
     inside = _subfolders(folder)
-    scenes = [scene for place in inside if (scene := _bracket(place)) is not None]
-    if not scenes and (alone := _bracket(folder)) is not None:
+    scenes = [scene for place in inside if (scene := bracket_in(place)) is not None]
+    if not scenes and (alone := bracket_in(folder)) is not None:
         scenes = [alone]
     return _some(scenes, folder, "folders with the photos of one bracket each")
 
@@ -84,14 +95,14 @@ def read_brackets(folder: Path) -> tuple[Scene, ...]:
 def read_simulated(folder: Path) -> tuple[Scene, ...]:
     """What `ghostless simulate` writes: brackets with their true radiance and answers.json."""
     return tuple(
-        replace(scene, recordable=_recordable(scene.true_radiance.with_name(ANSWERS)))
+        replace(scene, recordable=recordable_of(scene.true_radiance.with_name(ANSWERS)))
         if scene.true_radiance is not None
         else scene
         for scene in read_brackets(folder)
     )
 
 
-def _recordable(path: Path) -> float | None:
+def recordable_of(path: Path) -> float | None:
     """Where the darkest photo clips, 1 being where the reference does; None without answers."""
     if not path.is_file():
         return None
@@ -106,7 +117,8 @@ def _recordable(path: Path) -> float | None:
         ) from None
 
 
-def _bracket(place: Path) -> Scene | None:
+def bracket_in(place: Path) -> Scene | None:
+    """The bracket in a folder, its true images told from the photos by name; None without two."""
     files = images_in(place)
     # `ghostless simulate` keeps its answers in a folder of their own.
     answers = images_in(place / "truth") if (place / "truth").is_dir() else []
@@ -117,6 +129,12 @@ def _bracket(place: Path) -> Scene | None:
         file
         for file in files
         if file not in (display, radiance) and file.suffix.lower() not in (".hdr", ".exr")
+    ]
+    stems = {file.stem for file in photos}
+    photos = [
+        file
+        for file in photos
+        if not (file.stem.endswith(_ALIGNED) and file.stem.removesuffix(_ALIGNED) in stems)
     ]
     if len(photos) < 2:
         return None

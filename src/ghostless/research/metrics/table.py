@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from . import (
     color_video_vdp,
     exposure_fusion,
@@ -139,6 +141,16 @@ METRICS: dict[str, Metric] = {
             to_truth(truth.ms_ssim),
             "Wang, Simoncelli, Bovik: Multi-scale structural similarity, Asilomar 2003",
             needs="truth",
+        ),
+        Metric(
+            "RGB_shares",
+            "largest difference of R's, G's or B's share of all levels from the truth's, percent",
+            to_truth(truth.difference_of_shares),
+            "after figure 8 of Li et al.: Learning a coordinated network (LCNDR)",
+            needs="truth",
+            higher_is_better=False,
+            value_range=(0, 100),
+            tensor_form=False,
         ),
         Metric(
             "CVVDP",
@@ -291,6 +303,14 @@ METRICS: dict[str, Metric] = {
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020",
             needs="sources",
             value_range=(-1, 1),
+        ),
+        Metric(
+            "SD_grey",
+            "standard deviation of the grey values",
+            lambda images: gradient.standard_deviation(greys(images)[1].astype(np.uint8)),
+            "Xu, Ma, Zhang: MEF-GAN, TIP 2020, equation 20",
+            value_range=(0, 127.5),
+            tensor_form=False,
         ),
         # Two of MEFB's as exact arithmetic has them: these can be compared on clipped scenes too.
         Metric(

@@ -73,6 +73,13 @@ def correlation(result: Image, truth: Image) -> float:
     return float((a * b).sum()) / norm if norm > 0 else 0.0
 
 
+def difference_of_shares(result: Image, truth: Image) -> float:
+    """How far the shares of R, G and B in all levels are from the truth's: the largest, percent."""
+    sums = (np.asarray(image, np.float64).sum(axis=(0, 1)) for image in (result, truth))
+    shares = [plane / max(float(plane.sum()), 1e-12) for plane in sums]
+    return 100 * float(np.abs(shares[0] - shares[1]).max())
+
+
 def intensity_and_saturation(image: Image) -> tuple[Plane, Plane]:
     """Intensity and saturation (H, W) of RGB as MEF-GAN defines them (Xu et al., TIP 2020).
 

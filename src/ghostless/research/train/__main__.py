@@ -1,4 +1,4 @@
-"""`python -m ghostless.research.train METHOD --data PACKED -o RUN`, where little but torch is.
+"""`python -m ghostless.research.train METHOD --data FOLDER -o RUN`, where little but torch is.
 
 Also --finish-only, which makes usable weights of a run that was cut short.
 """
@@ -17,9 +17,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("ghostless.research.train", description="Train a network.")
     add = made.add_argument
     add("method", choices=RECIPES)
-    add("--data", type=Path, help="folder that 'ghostless data pack' wrote")
+    add("--data", type=Path, help="folder that 'ghostless data pack' wrote, or of brackets")
     add("-o", "--out", type=Path, required=True, help="the run's folder")
-    add("--preset", default="default", help="paper or default")
+    add("--preset", default="default", help="paper, program or default")
     add("--stage", help="only one phase of a method that has several")
     add("--steps", type=int)
     add("--batch", type=int)
@@ -58,7 +58,7 @@ def main(words: list[str] | None = None) -> int:
             written = finish(out, prepare(method, options)[1])
             written = ship(written) if options.ship else written
         elif data is None:
-            raise GhostlessError("data: expected a packed folder after --data, found none")
+            raise GhostlessError("data: expected a folder after --data, found none")
         else:
             written = train(method, data, out, options)
         for path in written:

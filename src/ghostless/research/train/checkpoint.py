@@ -113,7 +113,13 @@ def _check_whole(path: Path) -> None:
             raise _foreign(path, "a file of something else")
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-            stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            # torch's reader takes a part with a folder's attribute for one, and reads nothing.
+            stored = all(
+                part.compress_type == zipfile.ZIP_STORED and not part.external_attr
+                for part in parts
+            )
+            # Parts are checked by name, so two of one name would hide each other.
+            stored = stored and len({part.filename for part in parts}) == len(parts)
             if not stored or sum(part.file_size for part in parts) > size:
                 raise _foreign(path, "an archive of something else")
             damaged = archive.testzip()

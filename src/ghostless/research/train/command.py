@@ -56,16 +56,17 @@ class TrainOptions:
 
 
 def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptions()) -> list[Path]:
-    """Train a method on packed pictures; return the finished weights.
+    """Train a method on packed pictures or photographed brackets; return the finished weights.
 
-    data: a folder that `ghostless data pack` wrote. out: the run's folder.
+    data: a folder that `ghostless data pack` wrote, or one that `data.photo_sets` knows, whose
+        photos are decoded once into a folder beside the run. out: the run's folder.
     Raises WeightsError, with the checkpoint written, for a run that was to end with weights and
     stopped before its first validation.
     """
     with needs_networks_extra(f"training of {method!r}"):
         from .engine import Run, RunSettings
         from .export import finish, ship
-        from .sources import open_data
+        from .sources import PhotoUse, open_data
 
     recipe, phases = prepare(method, options)
     if options.minutes is not None and not options.minutes > 0:
@@ -89,7 +90,10 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
         channels_last=options.channels_last,
         quiet=options.quiet,
     )
-    run = Run(method, recipe, phases, lambda device: open_data(data, device), out, settings)
+    photos = PhotoUse.of(recipe, data, out, options.quiet)
+    run = Run(
+        method, recipe, phases, lambda device: open_data(data, device, photos=photos), out, settings
+    )
     run.train()
     if run.devices.global_rank or not options.finish:
         return []
@@ -126,6 +130,8 @@ def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
         if options.stage not in names:
             raise unknown_name("stage", options.stage, names)
         phases = tuple(phase for phase in phases if phase.name == options.stage)
+    for phase in phases:
+        phase.check()
     return recipe, phases
 
 

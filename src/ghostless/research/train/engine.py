@@ -146,6 +146,7 @@ class Run:
                 self._set_up(phase, saved)
                 saved = None
                 self.log.phase(self.method, phase, self.state.step, self._description())
+                self.log.say(phase.prepare(self.data))
                 while self.state.step < phase.steps and self.stop_reason is None:
                     with self._counting():
                         losses = self._step(phase)
@@ -268,24 +269,22 @@ class Run:
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
-        """Count the operations of the first step of a run, then compile."""
-        if self._compiled:
+        """Count the operations of a phase's first step, then compile.
+
+        Counting rounds some operations otherwise: a resumed run has the checkpoint's count.
+        """
+        if self._compiled or self.devices.world_size > 1 or self.state.step:
             yield
-            return
-        if self.devices.world_size > 1:
-            yield
+        else:
+            with FlopCounterMode(display=False) as counter:
+                yield
+            self.flop_per_step = count_flop(counter)
+        if not self._compiled:
+            if self.devices.world_size == 1 and self.matrix_rate is None:
+                with self.devices.autocast():
+                    ones = torch.ones(1, 1, device=self.device)
+                    self.matrix_rate = matrix_rate(self.device, (ones @ ones).dtype)
             self._compile()
-            return
-        counter = FlopCounterMode(display=False)
-        with counter:
-            yield
-        self.flop_per_step = count_flop(counter)
-        if self.matrix_rate is None:
-            with self.devices.autocast():
-                ones = torch.ones(1, 1, device=self.device)
-                dtype = (ones @ ones).dtype
-            self.matrix_rate = matrix_rate(self.device, dtype)
-        self._compile()
 
     def _compile(self) -> None:
         self._compiled = True
@@ -416,6 +415,7 @@ class Run:
             self.state = self._checked_state(saved, path)
         except FileReadError as error:
             raise self._with_the_last_good(error) from None
+        self.flop_per_step = saved.get("flop_per_step")
         return saved if saved["networks"] else None
 
     def _checked_state(self, saved: Mapping[str, Any], path: Path) -> State:
@@ -466,6 +466,7 @@ class Run:
             content = {
                 "asked": self._asked(),
                 "state": state,
+                "flop_per_step": self.flop_per_step,
                 # Between phases the next one starts anew.
                 "networks": {}
                 if between

@@ -73,9 +73,9 @@ class Log:
         if self._board is not None:
             self._board.close()
 
-    def say(self, text: str) -> None:
-        """A line for people."""
-        if not self.first:
+    def say(self, text: str | None) -> None:
+        """A line for people, if there is something to say."""
+        if not self.first or text is None:
             return
         stamp = time.strftime("%H:%M:%S")
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:

@@ -6,16 +6,13 @@ so that its weight does not depend on batch or size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...errors import WeightsError
 from ...pixels.color import LUMA_601
 from ..metrics import tensor as metrics
 
@@ -120,159 +117,6 @@ def deep_supervision_loss(outputs: Sequence[Tensor], target: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------
-# VGG-19 perceptual loss: Chen & Chuang, equation 1
-# ---------------------------------------------------------------------------------------------
-
-# Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015,
-# configuration E, up to conv5_2: output channels of each convolution, a pooling between groups.
-_VGG_19 = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512))
-PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
-
-# Equation 1, from Chen and Koltun's cascaded refinement networks (whose program writes 10 / 1.5
-# for the last). They fit Caffe's weights only: images times 255, means subtracted, average pooling.
-CAFFE_LAMBDAS: Mapping[str, float] = {
-    "input": 1.0,
-    "conv1_2": 1 / 2.6,
-    "conv2_2": 1 / 4.8,
-    "conv3_2": 1 / 3.7,
-    "conv4_2": 1 / 5.6,
-    "conv5_2": 1 / 0.15,
-}
-# Mean of ImageNet, RGB on 0..255, as Caffe's VGG models subtract it.
-_CAFFE_MEAN = (123.68, 116.779, 103.939)
-# Mean and spread of ImageNet, RGB on 0..1, as torchvision's models expect them.
-_TORCHVISION_MEAN = (0.485, 0.456, 0.406)
-_TORCHVISION_SPREAD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class VggSettings:
-    """Which VGG-19 the weights are of, and so what it wants to see.
-
-    scale: "caffe" (0..255, means subtracted) or "torchvision" (0..1, standardised).
-    pooling: "average" as in the program that the lambdas come from, or "max" as trained.
-    bgr: whether the first layer was trained on blue, green, red (most conversions from Caffe).
-    """
-
-    scale: Literal["caffe", "torchvision"] = "caffe"
-    pooling: Literal["average", "max"] = "average"
-    bgr: bool = False
-
-
-class Vgg19(nn.Module):
-    """VGG-19 up to conv5_2, giving the activations (after ReLU) that the perceptual loss compares.
-
-    Input (B, 3, H, W), RGB 0..1, sides of at least 16 pixels.
-    """
-
-    def __init__(self, settings: VggSettings | None = None) -> None:
-        super().__init__()
-        self.settings = settings or VggSettings()
-        caffe = self.settings.scale == "caffe"
-        mean = torch.tensor([m / 255 for m in _CAFFE_MEAN] if caffe else _TORCHVISION_MEAN)
-        spread = torch.full((3,), 1 / 255) if caffe else torch.tensor(_TORCHVISION_SPREAD)
-        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("spread", spread.view(1, 3, 1, 1), persistent=False)
-        pool = nn.AvgPool2d(2) if self.settings.pooling == "average" else nn.MaxPool2d(2)
-        # Numbered as torchvision numbers them, so that its files of weights fit by name.
-        layers: list[nn.Module] = []
-        self.names: dict[int, str] = {}
-        channels = 3
-        for group, widths in enumerate(_VGG_19, start=1):
-            layers.extend([pool] if group > 1 else [])
-            for number, width in enumerate(widths, start=1):
-                layers.extend([nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()])
-                self.names[len(layers) - 1] = f"conv{group}_{number}"
-                channels = width
-        self.features = nn.Sequential(*layers)
-        self.requires_grad_(False)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Activations by name: "input" is the image times 255, then PERCEPTUAL_LAYERS."""
-        found = {"input": x * 255}
-        x = (x - self.get_buffer("mean")) / self.get_buffer("spread")
-        if self.settings.bgr:
-            x = x.flip(1)
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            name = self.names.get(index)
-            if name in PERCEPTUAL_LAYERS:
-                found[name] = x
-        return found
-
-
-def load_vgg19(path: Path | str, settings: VggSettings | None = None) -> Vgg19:
-    """Read VGG-19's ImageNet weights from a user's file; none ship with the package.
-
-    path: safetensors, or a PyTorch state dict, which is read without unpickling code. Names as in
-        torchvision: "features.N.weight"; layers after conv5_2 are ignored.
-    Raises WeightsError if the file is missing, unreadable or not VGG-19.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(
-            f"{path}: expected the ImageNet weights of VGG-19, found no such file; give a "
-            "safetensors file or a state dict with names as in torchvision"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        network = Vgg19(settings)
-        wanted = network.state_dict()
-        network.load_state_dict({name: state[name] for name in wanted})
-    except Exception as error:  # torch.load raises a dozen kinds of errors on bad files
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(
-            f"{path}: expected the ImageNet weights of VGG-19 with names as in torchvision, found "
-            f"a file that does not fit ({type(error).__name__}: {reason})"
-        ) from None
-    return network.eval()
-
-
-def perceptual_loss(
-    vgg: Callable[[Tensor], Mapping[str, Tensor]],
-    fused: Tensor,
-    target: Tensor,
-    lambdas: Mapping[str, float] = CAFFE_LAMBDAS,
-) -> Tensor:
-    """Weighted sum over layers of the mean absolute difference of activations (equation 1).
-
-    fused, target: RGB 0..1. lambdas: weight of each layer, "input" included; measure them with
-        `measure_lambdas` for weights that are not Caffe's.
-    """
-    with torch.no_grad():
-        wanted = vgg(target)
-    found = vgg(fused)
-    terms = [weight * F.l1_loss(found[name], wanted[name]) for name, weight in lambdas.items()]
-    return torch.stack(terms).sum()
-
-
-@torch.no_grad()
-def measure_lambdas(
-    vgg: Callable[[Tensor], Mapping[str, Tensor]], pairs: Iterable[tuple[Tensor, Tensor]]
-) -> dict[str, float]:
-    """Weights that give each layer the same say as the input, measured on pairs of images.
-
-    The paper's weights equalise the layers of one set of VGG weights; for another set the same is
-    had by lambda = mean |input difference| / mean |activation difference|, the input on 0..255.
-
-    pairs: RGB 0..1, for instance (reference, middle exposure); about 200 give stable figures.
-    """
-    sums = dict.fromkeys(("input", *PERCEPTUAL_LAYERS), 0.0)
-    for first, second in pairs:
-        one, other = vgg(first), vgg(second)
-        for name in sums:
-            sums[name] += float(F.l1_loss(one[name], other[name]))
-    if not sums["input"] > 0:
-        raise ValueError("expected pairs of images that differ")
-    return {name: sums["input"] / value for name, value in sums.items()}
-
-
-# ---------------------------------------------------------------------------------------------
 # GAN by cross-entropy (Goodfellow et al., 2014): MEF-GAN, equations 5 and 10; DPGN, equation 6
 # ---------------------------------------------------------------------------------------------
 
@@ -282,14 +126,17 @@ TANH_SLOPE = 2.0
 
 
 def bce_discriminator_loss(
-    real_scores: Tensor, fake_scores: Tensor, *, slope: float = 1.0
+    real_scores: Tensor, fake_scores: Tensor, *, slope: float = 1.0, printed: bool = False
 ) -> Tensor:
     """Mean -log p(real) plus mean -log(1 - p(fake)), p = sigmoid(slope * score).
 
     MEF-GAN's equation 10 (slope = TANH_SLOPE) and DPGN's equation 6 (slope 1), whose second term
-    is printed with the wrong sign.
+    is printed with the wrong sign, which rewards a discriminator for calling fakes real.
+
+    printed: with that sign. For experiments.
     """
-    return F.softplus(-slope * real_scores).mean() + F.softplus(slope * fake_scores).mean()
+    fake = F.softplus(slope * fake_scores).mean()
+    return F.softplus(-slope * real_scores).mean() + (-fake if printed else fake)
 
 
 def bce_generator_loss(
@@ -322,16 +169,37 @@ def high_pass(rgb: Tensor) -> Tensor:
     return F.conv2d(grey, kernel, padding=1)
 
 
-def mef_gan_content_loss(fused: Tensor, target: Tensor, *, gradient_weight: float = 0.6) -> Tensor:
-    """Mean squared error plus the mean absolute difference of high-pass images (equation 9).
+def first_differences(rgb: Tensor) -> Tensor:
+    """Differences to the right and below of the grey image: (B, 3, H, W) to (B, 2, H, W).
+
+    The gradient of equation 8 as its name says; zero beyond the border.
+    """
+    red, green, blue = (float(weight) for weight in LUMA_601)
+    grey = red * rgb[:, :1] + green * rgb[:, 1:2] + blue * rgb[:, 2:]
+    right = F.pad(grey.diff(dim=3), (0, 1, 0, 0))
+    return torch.cat([right, F.pad(grey.diff(dim=2), (0, 0, 0, 1))], dim=1)
+
+
+def mef_gan_content_loss(
+    fused: Tensor,
+    target: Tensor,
+    *,
+    gradient_weight: float = 0.6,
+    gradient_form: Literal["high-pass", "differences"] = "high-pass",
+) -> Tensor:
+    """Mean squared error plus the mean absolute difference of gradients (equation 9).
 
     fused, target: RGB 0..1. gradient_weight: xi; 0 leaves the gradient loss out (the paper's
-        ablation). In the generator's loss this one counts 500 times the adversarial one.
+        ablation). gradient_form: of equation 8, see `high_pass` and `first_differences`. In the
+        generator's loss this one counts 500 times the adversarial one.
     """
     loss = F.mse_loss(fused, target)
-    if gradient_weight:
-        loss = loss + gradient_weight * F.l1_loss(high_pass(fused), high_pass(target))
-    return loss
+    if not gradient_weight:
+        return loss
+    if gradient_form == "high-pass":
+        return loss + gradient_weight * F.l1_loss(high_pass(fused), high_pass(target))
+    unlike = (first_differences(fused) - first_differences(target)).abs().sum(dim=1).mean()
+    return loss + gradient_weight * unlike
 
 
 # ---------------------------------------------------------------------------------------------
@@ -391,15 +259,25 @@ def supervised_luma_loss(fused: Tensor, target: Tensor, *, ssim_weight: float = 
 # ---------------------------------------------------------------------------------------------
 
 
-def multi_scale_loss(final: Tensor, sides: Sequence[Tensor], target: Tensor) -> Tensor:
+def multi_scale_loss(
+    final: Tensor,
+    sides: Sequence[Tensor],
+    target: Tensor,
+    *,
+    form: Literal["mean", "norm"] = "mean",
+) -> Tensor:
     """Sum over the final and all side outputs of the mean squared error to the resized target.
 
     final, target: RGB 0..1, (B, 3, H, W); sides: likewise, smaller. The error counts on the scale
         -1..1, the authors', to which the weight of the adversarial loss is set. The equation
         writes a norm, the text calls it a mean squared error.
+    form: "norm" takes the root of every image's mean squared error instead.
     """
-    errors = [F.mse_loss(final, target)]
-    for side in sides:
-        size = (side.shape[2], side.shape[3])
-        errors.append(F.mse_loss(side, F.adaptive_avg_pool2d(target, size)))
-    return 4 * torch.stack(errors).sum()
+    errors = []
+    for output in (final, *sides):
+        wanted = target
+        if output is not final:
+            wanted = F.adaptive_avg_pool2d(target, (output.shape[2], output.shape[3]))
+        square = 4 * (output - wanted).square().flatten(1).mean(dim=1)
+        errors.append((square if form == "mean" else (square + 1e-12).sqrt()).mean())
+    return torch.stack(errors).sum()

@@ -1,7 +1,8 @@
 """What a training is made of: phases, the players that move in them, and on which losses.
 
-A recipe is a frozen dataclass of numbers, one class for each method, with the presets "paper" and
-"default"; `phases(recipe)` in the method's file turns it into what the engine runs. All randomness
+A recipe is a frozen dataclass of numbers, one class for each method, with the presets "paper" (the
+printed text), "program" (what the authors' program does where the two differ) and "default" (ours);
+`phases(recipe)` in the method's file turns it into what the engine runs. All randomness
 and every rate is a function of the step, so that a resumed run goes on as if never stopped.
 """
 
@@ -87,6 +88,8 @@ class Phase:
         something helps it to learn that nobody needs afterwards.
     frozen: networks that only look on, by the best weights of an earlier phase, or shipped ones.
     batch: samples a step, where it is not the recipe's.
+    check: raises, before any work, for what the phase lacks.
+    prepare: what the losses need of the data before the first step; returns a line for the log.
     known_failures: for the card.
     """
 
@@ -103,6 +106,8 @@ class Phase:
     extra: Callable[[Table, Batch, int], Iterator[str]] | None = None
     frozen: Mapping[str, NetworkKind] = field(default_factory=dict)
     batch: int | None = None
+    check: Callable[[], None] = lambda: None
+    prepare: Callable[[TrainingData], str | None] = lambda data: None
     known_failures: str = ""
 
 
@@ -110,7 +115,8 @@ class Phase:
 class Recipe:
     """What all recipes have; each method adds its own numbers.
 
-    preset: "paper" as the paper trains (where it says so), "default" what we found better.
+    preset: "paper" as the paper prints it, "program" as its authors' program does, "default" what
+        we found better.
     steps: of the last, or only, phase. batch: samples a step and device. patch_pixels: their side.
     rate: learning rate at the start. schedule: "constant", or "cosine" down to a hundredth after a
         warm-up of a fiftieth of the steps (at most 500).
@@ -119,6 +125,10 @@ class Recipe:
     validate_every, log_every: in steps.
     architecture: switches of the exported network's architecture, by name; they go before those
         that the recipe itself sets.
+    photo_pairs: of photographed brackets, "extremes" (the darkest with the brightest) or "mirrored"
+        (photo i of N with photo N - i + 1). photo_size: how large photos are kept, "0" as they are,
+        "1200" reduced to this longer side, "1200x800" exactly. framing: "crop", or "letterbox": the
+        whole photo reduced to the patch, black beyond it.
     """
 
     preset: str = "default"
@@ -131,6 +141,9 @@ class Recipe:
     validate_every: int = 1000
     log_every: int = 50
     architecture: Mapping[str, Any] = field(default_factory=dict)
+    photo_pairs: Literal["extremes", "mirrored"] = "extremes"
+    photo_size: str = "1200"
+    framing: Literal["crop", "letterbox"] = "crop"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "patch_pixels", "validate_every", "log_every"):
@@ -138,10 +151,25 @@ class Recipe:
                 raise OptionError(f"{name}: expected 1 or more, found {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1:
             raise OptionError(f"ema_decay: expected 0 to below 1, found {self.ema_decay}")
+        check_choices(
+            self,
+            photo_pairs=("extremes", "mirrored"),
+            framing=("crop", "letterbox"),
+            schedule=("constant", "cosine"),
+        )
 
     def numbers_of(self, stage: str | None) -> Mapping[str, str]:
         """Names of the numbers that a stage has in place of the recipe's own, such as `steps`."""
         return {}
+
+
+def check_choices(recipe: Recipe, **choices: tuple[str, ...]) -> None:
+    """Raise OptionError for a word of a recipe that is none of those it may be."""
+    for name, known in choices.items():
+        if getattr(recipe, name) not in known:
+            raise OptionError(
+                f"{name}: expected one of {', '.join(known)}, found {getattr(recipe, name)!r}"
+            )
 
 
 R = TypeVar("R", bound=Recipe)

@@ -9,9 +9,12 @@ frames are what they get.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +31,7 @@ from ..data.rendered_files import PACKED as RENDERED_MANIFEST
 from ..data.rendered_files import read_packed
 from ..data.simulate import BracketSimulator
 from ..data.splits import Split
+from .recipe import Recipe
 from .samples import Batch, TrainingData
 
 # From the darker to the brighter frame of a pair: between the ends of a bracket of three to nine
@@ -63,6 +67,8 @@ _MOST_HELD_OUT_VIEWS = 16
 REFERENCES_FOLDER = "references"
 _HELD_OUT_SEED = 20_000
 
+Pairing = Literal["extremes", "mirrored"]
+Framing = Literal["crop", "letterbox"]
 SPLITS: tuple[Split, ...] = ("train", "held-out")
 
 
@@ -357,18 +363,51 @@ def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
     return collapse(fused).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class PhotoUse:
+    """How a recipe takes photos, see `Recipe`.
+
+    cache: folder for what is decoded. quiet: do not tell which scene is being decoded.
+    """
+
+    cache: Path
+    pairs: Pairing = "extremes"
+    size: str = "1200"
+    framing: Framing = "crop"
+    quiet: bool = True
+
+    @classmethod
+    def of(cls, recipe: Recipe, data: Path, run: Path, quiet: bool = True) -> PhotoUse:
+        """As a recipe says, decoded beside its run; runs on the same photos share the folder."""
+        text = f"{data.resolve().as_posix()} {recipe.photo_size}"
+        name = f"photos-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        cache = run.absolute().parent / name
+        return cls(cache, recipe.photo_pairs, recipe.photo_size, recipe.framing, quiet)
+
+
 @lru_cache(maxsize=1)
 def _load(folder: Path, device: torch.device) -> Panoramas:
     return load_packed(folder, device)
 
 
 def open_data(
-    folder: Path, device: torch.device, *, camera: CameraSettings = REAL_CAMERAS
+    folder: Path,
+    device: torch.device,
+    *,
+    camera: CameraSettings = REAL_CAMERAS,
+    photos: PhotoUse | None = None,
 ) -> TrainingData:
-    """Training data from a folder that `ghostless data pack` wrote, with its references if any.
+    """Training data from a folder that `ghostless data pack` wrote, or from photographed brackets.
 
-    Raises OptionError unless there are pictures to train on and held-out ones.
+    photos: how a recipe takes photos; None where only packed pictures will do.
+    Raises OptionError unless there are pictures to train on and held-out ones, and what
+    `PhotoData` raises.
     """
+    if photos is not None and not (folder / MANIFEST).is_file():
+        # What decodes photos needs packages that a machine with packed pictures may lack.
+        from .photographed import PhotoData
+
+        return PhotoData(folder, device, photos)
     pictures = _load(folder, device)
     for split in SPLITS:
         check_split(pictures, split)

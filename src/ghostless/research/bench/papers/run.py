@@ -1,0 +1,97 @@
+"""One paper's experiments, from folders of data to a page: paper.md, paper.csv and paper.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ....errors import FileReadError, OutputError, unknown_name
+from ....io.write import WriteSettings, write_text
+from ....methods import METHODS
+from ....nn.settings import needs_networks_extra
+from .place import PaperSettings, Place
+from .printed import PrintedTable, tables_of
+from .result import FoundTable, PaperResult
+
+_OVERWRITE = WriteSettings(overwrite=True)
+Progress = Callable[[str, float], None]
+Work = Callable[[PrintedTable, Place], FoundTable]
+
+
+def _works() -> Mapping[str, Work]:
+    """What works out each kind of table."""
+    from . import compare, motion, pairs, training
+
+    return {
+        "comparison": compare.compare,
+        "scenes": compare.compare_scenes,
+        "runtime": compare.time_methods,
+        "ablation": training.ablate,
+        "inputs": pairs.more_inputs,
+        "pairs": pairs.any_two,
+        "unaligned": pairs.unaligned,
+        "corners": motion.corners_of_known_motion,
+        "bitmaps": motion.bitmaps_of_brackets,
+        "losses": training.losses_of_outputs,
+        "sides": training.outputs_of_scales,
+    }
+
+
+def run(
+    paper: str,
+    out: Path,
+    settings: PaperSettings | None = None,
+    tables: Sequence[str] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> PaperResult:
+    """Work out tables of a paper and write the page.
+
+    tables: ids of those wanted; None for all that the data allow, the others being named with what
+        they want. What is there is not done again.
+    Raises OptionError for unknown names, FileReadError where a table that was asked for by its id
+    lacks its data, and what the experiments raise.
+    """
+    printed = tables_of(paper)
+    known = [table.id for table in printed]
+    for name in tables or ():
+        if name not in known:
+            raise unknown_name(f"table of {paper}", name, known)
+    wanted = [table for table in printed if tables is None or table.id in tables]
+    with needs_networks_extra(f"bench paper {paper}"):
+        works = _works()
+    _make(out)
+    place = Place(paper, out, settings or PaperSettings())
+    found = []
+    for number, table in enumerate(wanted):
+        if progress is not None:
+            progress(f"{table.source}", number / len(wanted))
+        try:
+            place.folder(table)
+        except FileReadError as error:
+            if tables is not None:
+                raise FileReadError(f"table {table.id} of {paper}: {error}") from None
+            found.append(FoundTable(table, missing=str(error)))
+            continue
+        found.append(works[table.kind](table, place))
+    if progress is not None:
+        progress("done", 1.0)
+    result = PaperResult(paper, METHODS[paper].paper, tuple(found))
+    for suffix, text in (
+        ("md", result.as_text()),
+        ("csv", result.as_csv()),
+        ("json", json.dumps(result.as_dict(), indent=1) + "\n"),
+    ):
+        write_text(text, out / f"paper.{suffix}", _OVERWRITE)
+    return result
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: expected a folder to write results to, found none and could not make it "
+            f"({error.strerror}); name another"
+        ) from None
