@@ -11,7 +11,7 @@ Detection works on a proxy of a megapixel or so; only replacing walks the full s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Literal
@@ -19,7 +19,8 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 
-from ..bracket import Frame, Stack
+from ..bracket import Frame, Mask, Stack
+from ..errors import BracketError
 from ..exposure.stack import as_stack
 from ..io.arrays import Photos
 from ..pixels.seam import folded, unrolled
@@ -39,7 +40,7 @@ from .repair import (
     make_patch,
 )
 
-__all__ = ["DeghostSettings", "deghost_stack"]
+__all__ = ["DeghostSettings", "Kept", "deghost_stack"]
 
 Mode = Literal["auto", "on", "off"]
 Finder = Literal["network", "statistics"]
@@ -79,9 +80,22 @@ class DeghostSettings:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a person decided of a part of the picture.
+
+    mask: (H, W) uint8 of the frames' size, 128 and more where it holds. frame: index of the photo
+        that is to be shown there, whatever moves; None where nothing is to be replaced.
+    """
+
+    mask: Mask
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
 class _Guide:
     """A frame that agrees with the reference, its proxy, and where to trust it."""
 
+    index: int
     frame: Frame
     codes: Codes
     trusted: Flags
@@ -103,6 +117,7 @@ def deghost_stack(
     stack: Stack | Photos,
     settings: DeghostSettings = DeghostSettings(),
     *,
+    kept: Sequence[Kept] = (),
     progress: Progress | None = None,
 ) -> Stack:
     """Make every frame of a stack show what its reference shows.
@@ -110,22 +125,47 @@ def deghost_stack(
     stack: registered frames, dark to bright, of any type, transfer and number; exposures need not
         be known. Borders that `valid` marks as filled are neither judged nor used. Or photos as
         `as_bracket` takes them, arrays or paths, that lie on each other already.
+    kept: what was decided by hand, the later before the earlier: there all frames show what the
+        chosen one shows, or what they show anyway, and nothing is looked for. Also with mode "off".
     progress: called with the fraction done, 0..1.
     Returns the stack with ghosted regions replaced by the reference's content at the frame's own
     exposure, a confidence mask for each frame so changed (0 replaced, 255 its own, soft between),
     and notes. Frames in which nothing was found are the same objects as before, mask None.
+    Raises BracketError for a mask of another size and a frame that is not there.
     """
     stack = as_stack(stack)
-    if settings.mode == "off" or len(stack.frames) < 2:
+    _check_kept(stack, kept)
+    if (settings.mode == "off" and not kept) or len(stack.frames) < 2:
         return stack
-    return _Deghoster(stack, settings, progress).run()
+    return _Deghoster(stack, settings, kept, progress).run()
+
+
+def _check_kept(stack: Stack, kept: Sequence[Kept]) -> None:
+    height, width = stack.frames[0].height, stack.frames[0].width
+    for each in kept:
+        if each.mask.shape != (height, width):
+            raise BracketError(
+                f"expected a mask of the photos' size, {width} x {height} pixels, found one of "
+                f"{each.mask.shape[1]} x {each.mask.shape[0]}; paint it on one of the photos"
+            )
+        if each.frame is not None and not 0 <= each.frame < len(stack.frames):
+            raise BracketError(
+                f"expected a frame from 0 to {len(stack.frames) - 1} to keep, found {each.frame}"
+            )
 
 
 class _Deghoster:
     """One run over a stack."""
 
-    def __init__(self, stack: Stack, settings: DeghostSettings, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        settings: DeghostSettings,
+        kept: Sequence[Kept],
+        progress: Progress | None,
+    ) -> None:
         self.stack = stack
+        self.kept = kept
         self.settings = settings
         self.progress = progress
         self.frames = list(stack.frames)
@@ -137,20 +177,9 @@ class _Deghoster:
         self.network = AgreementNetwork() if settings.by == "network" else None
 
     def run(self) -> Stack:
-        reference = self.stack.reference
-        frame = self.frames[reference]
-        codes = self._codes(frame)
-        usable = np.ones(codes.shape[:2], np.bool_)
-        start = _Guide(frame, codes, usable)
-        darker = range(reference - 1, -1, -1)
-        brighter = range(reference + 1, len(self.frames))
-        count, done = len(self.frames) - 1, 0
-        for side in (darker, brighter):
-            nearer: _Guide | None = None
-            for index in side:
-                tell = part(self.progress, done / count, (done + 1) / count)
-                nearer = self._frame(index, start, nearer, tell)
-                done += 1
+        self.settled = self._settle()
+        if self.settings.mode != "off":
+            self._look()
         if self.progress is not None:
             self.progress(1.0)
         return replace(
@@ -161,6 +190,54 @@ class _Deghoster:
             filled=self.stack.filled or all(valid is None for valid in self.stack.valid),
         )
 
+    def _settle(self) -> Flags:
+        """Do what was decided by hand; the part of the proxy that is decided, (h, w)."""
+        nobody, as_it_is = -2, -1
+        owner = np.full(self.proxy_size, nobody, np.int16)
+        if self.stack.wraps:
+            owner = unrolled(owner)
+        for each in self.kept:
+            owner[self._small_flags(each.mask)] = as_it_is if each.frame is None else each.frame
+        for index in range(len(self.frames)):
+            flags = owner == index
+            if flags.any():
+                self._show_everywhere(index, flags)
+        return np.asarray(owner != nobody)
+
+    def _small_flags(self, mask: Mask) -> Flags:
+        height, width = self.proxy_size
+        small = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) >= 128
+        flags = np.asarray(small, np.bool_)
+        return unrolled(flags) if self.stack.wraps else flags
+
+    def _show_everywhere(self, kept: int, flags: Flags) -> None:
+        """Replace a part of all frames by what one of them shows there."""
+        codes = self._codes(self.stack.frames[kept])
+        guide = _Guide(kept, self.stack.frames[kept], codes, self._usable(kept))
+        for index in range(len(self.frames)):
+            if index != kept:
+                own = self._codes(self.frames[index])
+                trusted = self._usable(index) & ~flags
+                sources = (self._source(guide, index, own, trusted),)
+                self._replace(index, own, sources, flags & guide.trusted, trusted)
+
+    def _look(self) -> None:
+        """Find what moved in every frame, outward from the reference, and replace it."""
+        reference = self.stack.reference
+        frame = self.frames[reference]
+        codes = self._codes(frame)
+        usable = np.ones(codes.shape[:2], np.bool_)
+        start = _Guide(reference, frame, codes, usable)
+        darker = range(reference - 1, -1, -1)
+        brighter = range(reference + 1, len(self.frames))
+        count, done = len(self.frames) - 1, 0
+        for side in (darker, brighter):
+            nearer: _Guide | None = None
+            for index in side:
+                tell = part(self.progress, done / count, (done + 1) / count)
+                nearer = self._frame(index, start, nearer, tell)
+                done += 1
+
     def _frame(
         self, index: int, reference: _Guide, nearer: _Guide | None, progress: Progress | None
     ) -> _Guide:
@@ -169,16 +246,31 @@ class _Deghoster:
         codes = self._codes(frame)
         usable = self._usable(index)
         guides = [reference] if nearer is None else [reference, nearer]
-        found = self._both_ends(self._find(index, codes, guides, usable) & usable)
+        found = self._find(index, codes, guides, usable) & usable & ~self.settled
+        found = self._both_ends(found)
         if not self._is_worth_it(found):
-            return _Guide(frame, codes, usable)
+            return _Guide(index, frame, codes, usable)
         # What moved must not teach the mapping.
         trusted = usable & ~found
         sources = tuple(self._source(guide, index, codes, trusted) for guide in guides)
         ghosted = self._both_ends(keep_real_pixels(codes, sources, found))
         if not self._is_worth_it(ghosted):
-            return _Guide(frame, codes, usable)
+            return _Guide(index, frame, codes, usable)
         self._note(frame, ghosted, _can_be_compared(codes, reference.codes) & usable)
+        self._replace(index, codes, sources, ghosted, trusted, progress)
+        codes = self._codes(self.frames[index])
+        return _Guide(index, self.frames[index], codes, usable & ~ghosted)
+
+    def _replace(
+        self,
+        index: int,
+        codes: Codes,
+        sources: tuple[Source, ...],
+        ghosted: Flags,
+        trusted: Flags,
+        progress: Progress | None = None,
+    ) -> None:
+        """Put into a part of a frame what its sources show, as the frame would have shown it."""
         patch = make_patch(
             codes,
             sources,
@@ -189,11 +281,9 @@ class _Deghoster:
         )
         if self.stack.wraps:
             patch = patch.folded(self.proxy_size[1])
-        self.frames[index], confidence = apply_patch(frame, patch, progress)
+        self.frames[index], confidence = apply_patch(self.frames[index], patch, progress)
         before = self.confidence[index]
         self.confidence[index] = confidence if before is None else np.minimum(before, confidence)
-        codes = self._codes(self.frames[index])
-        return _Guide(self.frames[index], codes, usable & ~ghosted)
 
     def _both_ends(self, flags: Flags) -> Flags:
         """The same at both ends of an unrolled proxy, where they show the same."""
@@ -270,7 +360,7 @@ class _Deghoster:
             both = np.ones_like(usable)
         own, other = self.frames[index].stops, guide.frame.stops
         apart = None if own is None or other is None else own - other
-        darker = index < self.stack.reference
+        darker = index < guide.index
         return learn_mapping(guide.codes, codes, both, source_is_brighter=darker, stops_apart=apart)
 
     def _codes(self, frame: Frame) -> Codes:
