@@ -6,7 +6,7 @@ any size opens quickly and every pixel can be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from PIL import Image
 
 from ..bracket import Frame, Fused, Mask
 from ..pixels.color import to_display
+from ..work.spill import trim
 
 TILE_PIXELS = 1024
 PREVIEW_SIDE = 2048
 THUMBNAIL_SIDE = 360
 _LAYER_SIDE = 1280
+_BAND_BYTES = 64 << 20
 _PREVIEW_QUALITY, _TILE_QUALITY = 88, 92
 # What was replaced is shown in a colour that few pictures have, and lets the picture through.
 _GHOST_RGB, _GHOST_OPACITY = (255, 0, 170), 0.65
@@ -46,15 +48,17 @@ def _profile(image: Frame | Fused) -> bytes | None:
     return None if linear else image.metadata.icc_profile
 
 
-def save_frame_preview(frame: Frame, folder: Path, name: str, side: int = PREVIEW_SIDE) -> None:
-    """Write NAME.jpg, a reduced picture of a frame."""
-    small = _reduced(frame.pixels, side)
-    _save_jpeg(
-        _to_bytes(to_display(small, frame.transfer)),
-        folder / f"{name}.jpg",
-        _PREVIEW_QUALITY,
-        _profile(frame),
-    )
+def save_frame_previews(frame: Frame, folder: Path, sides: Mapping[str, int]) -> None:
+    """Write NAME.jpg for every name in `sides`: a frame reduced to so many pixels a side."""
+    pixels = frame.pixels
+    for name, side in sorted(sides.items(), key=lambda item: -item[1]):
+        pixels = _reduced(pixels, side)
+        _save_jpeg(
+            _to_bytes(to_display(pixels, frame.transfer)),
+            folder / f"{name}.jpg",
+            _PREVIEW_QUALITY,
+            _profile(frame),
+        )
 
 
 def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
     height, width = image.pixels.shape[:2]
     tiles = tiles and max(height, width) > PREVIEW_SIDE
     if isinstance(image, Frame):
-        save_frame_preview(image, folder, "preview")
+        save_frame_previews(image, folder, {"preview": PREVIEW_SIDE})
         read = _rows_of_frame(image)
     else:
         small = _to_bytes(_reduced(image.require("display").pixels, PREVIEW_SIDE))
@@ -79,6 +83,7 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
                 path = folder / f"{left // TILE_PIXELS}-{top // TILE_PIXELS}.jpg"
                 tile = np.ascontiguousarray(rows[:, left : left + TILE_PIXELS])
                 _save_jpeg(tile, path, _TILE_QUALITY, _profile(image))
+            trim()
     return {"width": width, "height": height, "tile": TILE_PIXELS if tiles else 0}
 
 
@@ -99,12 +104,26 @@ def save_map(values: NDArray[np.float32], path: Path) -> None:
 
 
 def _reduced(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    """Pixels reduced to at most `side` a side, by areas; large ones in bands, see `work/spill`."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(_narrowed(pixels, size[0]), size, interpolation=cv2.INTER_AREA))
+
+
+def _narrowed(pixels: NDArray[Any], width: int) -> NDArray[Any]:
+    """Pixels of the same height reduced to a width, in bands of rows."""
+    height = len(pixels)
+    narrow = np.empty((height, width, *pixels.shape[2:]), pixels.dtype)
+    rows = max(1, _BAND_BYTES * height // max(1, pixels.nbytes))
+    for start in range(0, height, rows):
+        band = pixels[start : start + rows]
+        size = (width, len(band))
+        narrow[start : start + rows] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
+        trim()
+    return narrow
 
 
 def _save_jpeg(pixels: Bytes8, path: Path, quality: int, profile: bytes | None) -> None:

@@ -67,8 +67,8 @@ def inspect(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     places = [str(frame.path) for frame in bracket.frames]
     facts = bracket_facts(bracket, choose_reference(bracket))
     for index, frame in enumerate(bracket.frames):
-        views.save_frame_preview(frame, folder, f"frame-{index}")
-        views.save_frame_preview(frame, folder, f"thumbnail-{index}", views.THUMBNAIL_SIDE)
+        sides = {f"frame-{index}": views.PREVIEW_SIDE, f"thumbnail-{index}": views.THUMBNAIL_SIDE}
+        views.save_frame_previews(frame, folder, sides)
         facts["frames"][index]["number"] = task["files"].index(places[index])
     facts["sample_bytes"] = max(frame.pixels.itemsize for frame in bracket.frames)
     return facts

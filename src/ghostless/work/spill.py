@@ -30,6 +30,7 @@ from .memory import IN_MEMORY_BYTES, available_bytes
 
 # Smaller arrays are not worth a file.
 _SMALLEST_BYTES = 4 << 20
+_PIECES_BETWEEN_TRIMS = 16
 # Room that is left on the disk for others, and in memory where there is no room on the disk.
 _LEFT_TO_OTHERS_BYTES = 256 << 20
 _FOLDER_VARIABLES = ("TMPDIR", "TEMP", "TMP")
@@ -67,6 +68,8 @@ def settled(array: NDArray[Any]) -> NDArray[Any]:
     rows = max(1, _SMALLEST_BYTES * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):
         copy[start : start + rows] = array[start : start + rows]
+        if start // rows % _PIECES_BETWEEN_TRIMS == 0:
+            trim()
     trim()
     return copy
 
