@@ -217,7 +217,7 @@ CASES = {
             [*FUSE, "-o", f"pic{suffix}"],
             (f"pic{suffix}:", ".jpg, .jpeg, .png", f"found '{suffix}'", "does not write"),
         )
-        for suffix in (".bmp", ".gif", ".heic", ".jp2", ".dng", ".psd", ".BMP", ".ppm")
+        for suffix in (".bmp", ".gif", ".heic", ".jp2", ".psd", ".BMP", ".ppm")
     },
     "output is a photo of the folder": Case(
         ["fuse", ".", "-o", "frame_2.png", "--overwrite"], ("frame_2.png", "photo", "another name")

@@ -32,7 +32,7 @@ OF_MERTENS = ("--contrast", "--saturation", "--well-exposedness")
 OF_NETWORKS = {"--quality": "full", "--weights": "x.safetensors", "--device": "cpu"}
 LOSSY = {".jpg", ".webp", ".avif"}
 SUFFIXES = [known.suffixes[0] for known in OUTPUT_FORMATS]
-LINEAR = {".exr", ".hdr", ".jxl"}
+LINEAR = {".exr", ".hdr", ".jxl", ".dng"}
 PAIRS = [
     (method, suffix)
     for method in METHODS.values()

@@ -22,7 +22,6 @@ from ..errors import FileReadError
 from ..pixels import color
 from ..pixels.color import Transfer
 from ..pixels.stripes import for_each_stripe
-from ..work.packages import check_installed
 from . import icc
 from .colours import BT709_CHROMATICITIES, LINEAR, PQ, PRIMARIES_OF_H273, UNSPECIFIED
 from .containers import Format, RadianceHeader
@@ -205,11 +204,6 @@ def _decode_heif(data: bytes) -> NDArray[Any]:
         bits = int(file.info.get("bit_depth", 16))
         array = full_range(array >> (16 - bits), bits)
     return array
-
-
-def require_heif() -> None:
-    """Raise MissingPackageError unless HEIC can be decoded."""
-    check_installed("a HEIC photo", "heif")
 
 
 def _decode_jpegxl(data: bytes, header: JpegXLHeader) -> Samples:

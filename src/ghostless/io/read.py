@@ -24,20 +24,13 @@ from ..pixels import color
 from ..pixels.holes import fill_holes
 from ..settings import Open, Range, check_settings
 from ..work.memory import decoders_at_a_time
+from ..work.packages import check_installed
 from ..work.spill import settled
 from . import icc
 from .clipped import restore_clipped
 from .colours import HLG
 from .containers import FORMAT_NAMES, HEAD_BYTES, Format, read_header, sniff, what_it_seems
-from .decode import (
-    Samples,
-    decode,
-    decoding_bytes,
-    finish,
-    kept_bytes,
-    require_heif,
-    turn,
-)
+from .decode import Samples, decode, decoding_bytes, finish, kept_bytes, turn
 from .gainmap import apply_gain_map, read_gain_map
 from .headers import Damaged, Header, check_pixels
 from .jpegxl import read_jpegxl_header
@@ -322,7 +315,7 @@ def _read_photo_header(path: Path, kind: Format, settings: ReadSettings) -> _Pho
 
         header, balance = read_raw_header(path, settings.max_pixels)
     if kind == "heif":
-        require_heif()
+        check_installed("a HEIC photo", "heif")
         header.width, header.height = header.cropped or (header.width, header.height)
     if header.transfer == HLG:  # light as a display shows it depends on the display
         raise FileReadError(

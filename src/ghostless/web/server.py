@@ -243,7 +243,7 @@ def media_type(suffix: str) -> str:
     import mimetypes
 
     known = {".exr": "image/x-exr", ".hdr": "image/vnd.radiance", ".avif": "image/avif"}
-    known |= {".webp": "image/webp", ".jxl": "image/jxl"}
+    known |= {".webp": "image/webp", ".jxl": "image/jxl", ".dng": "image/x-adobe-dng"}
     return known.get(suffix) or mimetypes.guess_type(f"a{suffix}")[0] or "application/octet-stream"
 
 
