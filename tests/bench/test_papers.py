@@ -77,7 +77,7 @@ def test_other_photos_of_the_same_scenes(tmp_path: Path) -> None:
     assert inputs.rows[0].values["PSNR"].mean == pytest.approx(whole)
     text = (tmp_path / "out" / "paper.md").read_text()
     assert "What differs:" in text
-    assert "1 scenes" in text
+    assert "- 1 scene." in text
     rows = list(csv.DictReader((tmp_path / "out" / "paper.csv").read_text().splitlines()))
     assert {row["table"] for row in rows} == {"fig10", "fig11"}
     assert len(json.loads((tmp_path / "out" / "paper.json").read_text())["tables"]) == 2

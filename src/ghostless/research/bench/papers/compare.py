@@ -15,7 +15,7 @@ from ...metrics.table import METRICS
 from ..results import Row, load_results
 from ..run import BenchSettings, run
 from ..suites import SUITES
-from .place import Place, levels, with_peak
+from .place import Place, counted, levels, with_peak
 from .printed import PrintedTable
 from .result import NOT_HERE, FoundRow, FoundTable, Value
 
@@ -128,7 +128,7 @@ class _Bench:
     def differs(self) -> tuple[str, ...]:
         count = len(self.scenes)
         how = "as their papers have them" if self.place.settings.as_published else "as they are"
-        notes = [f"{count} scenes of {self.folder.name}; methods run {how}, fully."]
+        notes = [f"{counted(count, 'scene')} of {self.folder.name}; methods run {how}, fully."]
         notes += [self.place.about_weights()] if "own" in self.labels else []
         if not self.scenes:
             notes[0] = f"{self.folder.name} has none of the paper's scenes."
