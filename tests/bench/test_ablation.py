@@ -163,7 +163,7 @@ def test_the_command_tells_what_is_wrong_in_one_line(
 
     packed = ["--data", str(data)]
     assert "'lcndr'" in told("lcnrd", *packed)
-    assert "found no manifest.json" in told("lcndr", "--data", str(tmp_path))
+    assert "expected packed pictures" in told("lcndr", "--data", str(tmp_path))
     assert "unknown variant of lcndr 'without'" in told("lcndr", *packed, "--variants", "without")
     assert "multiple of 8" in told("lcndr", *packed, "--patch", "33", "--device", "cpu")
     assert not (tmp_path / "out").exists()

@@ -110,6 +110,16 @@ def test_pairs_are_those_of_the_papers(tmp_path: Path) -> None:
     assert float(brightness.max()) > 1.5 * float(brightness.min())
 
 
+def test_whole_brackets_are_shown_with_their_labels(tmp_path: Path) -> None:
+    data = opened(make_sice(tmp_path / "SICE"), tmp_path / "cache")
+    batch = data.photos(2, 96, torch.Generator().manual_seed(1))
+    assert batch["photos"].shape == (2, 4, 3, 72, 96)
+    assert batch["target"].shape == (2, 3, 72, 96)
+    means = batch["photos"].mean((0, 2, 3, 4))
+    assert bool((means.diff() > 0).all())
+    assert data.held_out_photos()[0]["photos"].shape == (1, 4, 3, 384, 512)
+
+
 def test_photos_are_decoded_once_and_again_only_where_they_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Folders": ("plan", "size", "pairs", "format", "consistent", "jobs", "memory_gb", "cluster"),
     "Photos": ("stops_file", "reference", "wrap", "max_pixels"),
-    "Fusing": ("deghost_by", "contrast", "saturation", "well_exposedness"),
+    "Fusing": ("as_published", "deghost_by", "contrast", "saturation", "well_exposedness"),
     "Networks": ("quality", "weights", "device"),
     "Results": ("depth", "masks", "report", "save_stages", "quiet", "as_json", "help"),
 }

@@ -125,6 +125,37 @@ class PhotoData(TrainingData):
         turned = flip({name: joined[name] for name in joined if name != "stops"}, generator)
         return {**turned, "stops": joined["stops"]}
 
+    def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
+        (first,) = self._drawn(self._train, 1, generator)
+        alike = [scene for scene in self._train if len(scene.frames) == len(first.frames)]
+        made = []
+        for scene in self._drawn(alike, batch, generator):
+            shares = torch.rand(2, generator=generator, device=generator.device).tolist()
+            made.append(self._whole(scene, long_side, shares))
+        return {name: torch.stack([entry[name] for entry in made]) for name in ("photos", "target")}
+
+    def held_out_photos(self) -> Sequence[Batch]:
+        found = []
+        for scene in self._held:
+            made = self._whole(scene, HELD_OUT_SIZE[1], (0.5, 0.5))
+            found.append({name: value[None] for name, value in made.items()})
+        return found
+
+    def _whole(self, scene: _Photos, long_side: int, shares: Sequence[float]) -> dict[str, Tensor]:
+        """All photos of a scene, cut to 4 to 3 and reduced, and the picture to make of them."""
+        height, width = _size(scene)
+        sides = (long_side * 3 // 4, long_side)
+        sides = sides if width >= height else sides[::-1]
+        scale = min(height / sides[0], width / sides[1])
+        cut = (int(sides[0] * scale), int(sides[1] * scale))
+        window = (int((height - cut[0]) * shares[0]), int((width - cut[1]) * shares[1]), *cut)
+        images = [
+            *(_cut(codes, window, self._on) / scene.most for codes in scene.frames),
+            _cut(self._target(scene), window, self._on) / 255.0,
+        ]
+        small = F.interpolate(torch.stack(images), sides, mode="area")
+        return {"photos": small[:-1], "target": small[-1]}
+
     def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         raise _no_comparisons(self.set.folder)
 

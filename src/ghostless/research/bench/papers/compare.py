@@ -15,7 +15,7 @@ from ...metrics.table import METRICS
 from ..results import Row, load_results
 from ..run import BenchSettings, run
 from ..suites import SUITES
-from .place import Place, levels, with_peak
+from .place import Place, counted, levels, with_peak
 from .printed import PrintedTable
 from .result import NOT_HERE, FoundRow, FoundTable, Value
 
@@ -35,19 +35,16 @@ def compare(table: PrintedTable, place: Place) -> FoundTable:
 
 
 def compare_scenes(table: PrintedTable, place: Place) -> FoundTable:
-    """Scores of two methods, scene by scene, of those scenes that the folder has."""
-    columns = {"mef-gan": "mef-gan", "own": "own"}
-    bench = _Bench(table, place, list(columns))
-    metric = table.metrics[0]
-    scores = {name: bench.scores_of(method) for name, method in columns.items()}
+    """A score of every method that is here, scene by scene, of those that the folder has."""
+    bench = _Bench(table, place, list(table.methods.values()))
+    scores = {name: bench.scores_of(method) for name, method in table.methods.items()}
+    here = {scene.name for scene in bench.scenes}
     rows = []
     for row in table.rows:
-        for name in columns:
-            value = scores[name].get(row.name, {}).get(metric)
-            label = f"{row.name}, {place.paper if name == 'own' else name}"
-            values = {} if value is None else {metric: Value(value)}
-            missing = "" if values else "scene not here"
-            rows.append(FoundRow(label, values, {metric: row.printed[name]}, missing))
+        known = {name: scores[name].get(row.name, {}).get(table.score) for name in table.methods}
+        values = {name: Value(value) for name, value in known.items() if value is not None}
+        missing = NOT_HERE if row.name in here else "scene not here"
+        rows.append(FoundRow(row.name, values, row.printed, missing))
     return FoundTable(table, tuple(rows), bench.differs)
 
 
@@ -106,8 +103,13 @@ class _Bench:
     @property
     def _own_metrics(self) -> tuple[str, ...]:
         """Metrics that the benchmark works out; those of radiance follow from its files."""
-        known = [m for m in self.table.metrics if m in METRICS and METRICS[m].needs != "radiance"]
+        wanted = (self.table.score,) if self.table.score else self.table.metrics
+        known = [m for m in wanted if m in METRICS and METRICS[m].needs != "radiance"]
         return tuple(known) or ("PSNR",)
+
+    @property
+    def _tone(self) -> list[str]:
+        return [m for m in self.table.metrics if m in METRICS and METRICS[m].needs == "radiance"]
 
     def _run(self) -> None:
         settings = BenchSettings(
@@ -128,7 +130,7 @@ class _Bench:
     def differs(self) -> tuple[str, ...]:
         count = len(self.scenes)
         how = "as their papers have them" if self.place.settings.as_published else "as they are"
-        notes = [f"{count} scenes of {self.folder.name}; methods run {how}, fully."]
+        notes = [f"{counted(count, 'scene')} of {self.folder.name}; methods run {how}, fully."]
         notes += [self.place.about_weights()] if "own" in self.labels else []
         if not self.scenes:
             notes[0] = f"{self.folder.name} has none of the paper's scenes."
@@ -141,7 +143,11 @@ class _Bench:
         label = self.labels.get(method)
         if label is None:
             return NOT_HERE
-        return f"not run: {self.skipped[label]}" if label in self.skipped else ""
+        if label in self.skipped:
+            return f"not run: {self.skipped[label]}"
+        row = self.rows.get(label)
+        known = row is not None and any(set(s) & set(METRICS) for s in row.scores.values())
+        return "" if known or self._tone else "no truth in the folder"
 
     def scores_of(self, method: str) -> dict[str, dict[str, float]]:
         """Values by scene and metric."""
@@ -151,10 +157,9 @@ class _Bench:
         if row is None:
             return {}
         found = {scene: dict(values) for scene, values in row.scores.items()}
-        tone = [m for m in self.table.metrics if m in METRICS and METRICS[m].needs == "radiance"]
-        if tone:
-            for scene in self.scenes:
-                found.setdefault(scene.name, {}).update(self._of_radiance(scene, row.slug, tone))
+        for scene in self.scenes if self._tone else ():
+            of_radiance = self._of_radiance(scene, row.slug, self._tone)
+            found.setdefault(scene.name, {}).update(of_radiance)
         return found
 
     def seconds_of(self, method: str) -> list[float]:

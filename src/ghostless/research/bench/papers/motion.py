@@ -17,7 +17,7 @@ from ....align.homography_net import (
 )
 from ....bracket import Frame
 from ..alignment import PATCH_PIXELS, corner_error, make_patch_pair
-from .place import Place
+from .place import Place, counted
 from .printed import PrintedTable
 from .result import FoundRow, FoundTable, Value
 
@@ -82,7 +82,7 @@ def corners_of_known_motion(table: PrintedTable, place: Place) -> FoundTable:
         }
         here = {name: value for name, value in values.items() if value is not None}
         rows.append(FoundRow(row.name, here, row.printed))
-    differs = (f"{used} scenes, {_PATCHES} patches of each.", _about_network())
+    differs = (f"{counted(used, 'scene')}, {_PATCHES} patches of each.", _about_network())
     return FoundTable(table, tuple(rows), differs)
 
 

@@ -12,7 +12,7 @@ from ....bracket import Bracket, Frame
 from ...data.scenes import Scene
 from ...metrics import Images, score
 from ...metrics.table import METRICS
-from .place import Place
+from .place import Place, counted
 from .printed import PrintedTable
 from .result import FoundRow, FoundTable, Value
 
@@ -113,4 +113,4 @@ def _row(table: PrintedTable, place: Place, name: str, found: list[dict[str, flo
 
 
 def _of(scenes: list[Scene]) -> str:
-    return f"{len(scenes)} scenes"
+    return counted(len(scenes), "scene")

@@ -176,6 +176,15 @@ class Place:
         )
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "scene"), counted(3, "scene")
+    ('1 scene', '3 scenes')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def levels(display: NDArray[Any]) -> NDArray[np.uint8]:
     """Display values 0..1 as uint8."""
     return np.asarray(np.rint(np.clip(display, 0, 1) * 255), np.uint8)

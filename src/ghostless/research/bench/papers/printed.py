@@ -32,8 +32,8 @@ Data = Literal["sice", "kalantari", "mefb", "handheld", "train", "run"]
 class PrintedRow:
     """A row of a table: what the paper calls it, what it is here, and its printed values.
 
-    method: a method of the table ("own" for the paper's), a variant, an aligner or "label"; of the
-        kind "scenes" it is empty, and `printed` is by method.
+    method: a method of the table ("own" for the paper's), a variant, an aligner or "label". Of the
+        kind "scenes" a row is a scene, and `printed` is by the paper's name of a method.
     """
 
     name: str
@@ -46,7 +46,8 @@ class PrintedTable:
     """A table of a paper, or a figure that is numbers.
 
     id: to ask for it by. source: its number in the paper. data: which folder it is worked out from.
-    metrics: its columns. frames: of a scene, "all" photos or the darkest and brightest "two".
+    metrics: its columns; of the kind "scenes" the paper's names of the `methods`, whose `score` is
+    taken. frames: of a scene, "all" photos or the darkest and brightest "two".
     peak: of PSNR, where it is not 255. scenes: names of those that count; () for all. dark: of the
     kind "pairs", how many of the photos are dark, each with every bright one; 0 for any two.
     differs: what differs here, always.
@@ -62,6 +63,8 @@ class PrintedTable:
     frames: str = "two"
     peak: float = 255.0
     scenes: tuple[str, ...] = ()
+    methods: Mapping[str, str] = field(default_factory=dict)
+    score: str = ""
     dark: int = 0
     differs: tuple[str, ...] = ()
 

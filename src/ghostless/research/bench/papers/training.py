@@ -12,7 +12,7 @@ from ....errors import FileReadError
 from ...metrics import Images, score
 from ...metrics.table import METRICS
 from ..ablation import AblationSettings, run
-from .place import Place, levels, with_peak
+from .place import Place, counted, levels, with_peak
 from .printed import PrintedTable
 from .result import FoundRow, FoundTable, Value
 
@@ -130,10 +130,11 @@ def outputs_of_scales(table: PrintedTable, place: Place) -> FoundTable:
                 found[scale].append(score(images, fitting, threads=1))
     rows = []
     for scale, entries in sorted(found.items(), reverse=True):
-        name = "final output" if scale == 0 else f"side output at 1/{1 << (scale - 1)} of the size"
+        size = "full size" if scale == 1 else f"1/{1 << max(0, scale - 1)} of the size"
+        name = "final output" if scale == 0 else f"side output at {size}"
         values = {m: Value.of([e[m] for e in entries], place.settings.seed) for m in table.metrics}
         rows.append(FoundRow(name, {m: v for m, v in values.items() if v is not None}))
-    where = f"{len(scenes)} scenes; the pictures lie in {place.out / 'scales'}."
+    where = f"{counted(len(scenes), 'scene')}; the pictures lie in {place.out / 'scales'}."
     return FoundTable(table, tuple(rows), (where, place.about_weights()))
 
 
