@@ -160,12 +160,14 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
     in_tiles = (
         "in tiles that overlap, exact; from 1.5 megapixels on a CPU over a proxy (`--quality`)"
     )
+    large = rows_at_a_time if method.in_stripes else "whole, some planes of them at a time"
+    large = in_tiles if method.needs_torch else large
     rows = {
         "frames": f"{low} to {high}{at_once}",
         "exposures": "must be known" if method.needs_stops else "need not be known",
         "result": {"display": "a picture", "linear": "scene radiance"}[method.output],
         "moving things": "rejects them by itself" if method.deghosts else "are replaced before it",
-        "large images": in_tiles if method.needs_torch else rows_at_a_time,
+        "large images": large,
         "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
         "settings (`--set`)": _settings(method.settings_class),
         "parameters": _counts(method.parameters),

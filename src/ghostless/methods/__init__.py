@@ -49,7 +49,7 @@ def fuse_stack(
     run, settings_class = entry.load()
     chosen = settings if settings is not None else settings_class()
     entry.check_settings(chosen)
-    if stack.wraps and entry.needs_torch:
+    if stack.wraps and not entry.wraps:
         fused: Fused = run(_unrolled(stack), chosen, progress=progress)
         fused = replace(fused, pixels=folded(fused.pixels, stack.frames[0].width))
     else:
@@ -58,7 +58,7 @@ def fuse_stack(
 
 
 def _unrolled(stack: Stack) -> Stack:
-    """A stack that goes all the way round as one that networks, which see no seam, can fuse."""
+    """A stack that goes all the way round as one that methods that see no seam can fuse."""
 
     def masks(held: Sequence[Mask | None]) -> tuple[Mask | None, ...]:
         return tuple(None if mask is None else unrolled(mask) for mask in held)

@@ -59,8 +59,8 @@ from ..nn.priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
 from ..nn.tiled import PairReader, ReadPair, map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, Sides
 from ..pixels.stripes import part
-from . import mertens
 from .pairs import WriteTile, fuse_pairs
+from .photos import all_grey
 from .settings import ChenChuangSettings
 
 LEVELS = 7
@@ -314,7 +314,7 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     check_finite(stack.frames)
     frames, notes = _registered(stack, settings)
     # Of the photos: a result on the way is grey but for rounding.
-    coloured = not mertens.all_grey(frames)
+    coloured = not all_grey(frames)
 
     def run(
         loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None

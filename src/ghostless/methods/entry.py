@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Space, Stack
 from ..errors import BracketError, GhostlessError, OptionError
@@ -72,6 +72,9 @@ class Method:
     as_published: settings with which the method does what its paper does, see
         `options.as_published`.
     weight_maps: the function that tells how much each frame counts where, if there is one.
+    group: "use" for photographs, or "compare" for what papers compare themselves with.
+    wraps: whether it knows pictures that go all the way round; others get them unrolled.
+    in_stripes: whether it holds no more than the result at full size.
 
     Of methods that are networks:
 
@@ -97,6 +100,9 @@ class Method:
     deghosts: bool = False
     as_published: Mapping[str, Any] = field(default_factory=dict, hash=False)
     weight_maps: str = ""
+    group: Literal["use", "compare"] = "use"
+    wraps: bool = False
+    in_stripes: bool = True
     network: str = ""
     runs_without_torch: bool = False
     further_weights: tuple[str, ...] = ()
@@ -234,10 +240,10 @@ class Method:
 
     def facts(self) -> dict[str, Any]:
         """Return what there is to tell of the method, by name, in plain values."""
-        own = ("name", "summary", "output", "paper", "frames", "frames_at_once", "needs_stops")
+        own = "name summary group output paper frames frames_at_once needs_stops"
         runtime = self.paper_runtime
         return {
-            **{name: getattr(self, name) for name in own},
+            **{name: getattr(self, name) for name in own.split()},
             "deghosts": self.deghosts,
             "shows": self.shows,
             "needs_torch": self.needs_torch,

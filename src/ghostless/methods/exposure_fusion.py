@@ -1,7 +1,8 @@
 """Exposure fusion of pictures that come in stripes: weighed by quality, blended over scales.
 
-The engine of `methods/mertens.py` and of the tone mapper made from it. Whatever can give rows of
-several exposures of one scene can be fused, be it photos or virtual exposures of an HDR image.
+The engine of `methods/mertens.py`, of the tone mapper made from it and of other methods that blend
+pyramids (`dem`, `kou`, `li`, `fler`, `eef`). Whatever can give rows of several exposures of one
+scene can be fused, be it photos or virtual exposures of an HDR image.
 
 No picture is ever held in float at full size but the result. Pass one walks the exposures in
 stripes, weighs them and reduces pictures and weights to half the side; the coarser levels are made
@@ -32,7 +33,7 @@ from ..pixels.pyramid import (
     source_rows,
 )
 from ..pixels.seam import with_margins
-from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part
+from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part, stripe_pixels
 from ..work.spill import empty
 
 # Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
@@ -68,6 +69,10 @@ class Exposures(Protocol):
         ...
 
 
+# Weighs rows of a picture, given its number and its planes; one row more on each side than wanted.
+Weigh = Callable[[int, list[Plane]], Plane]
+
+
 @dataclass(frozen=True)
 class Exponents:
     """How much each measure of quality counts; 0 leaves one out."""
@@ -75,6 +80,10 @@ class Exponents:
     contrast: float = 1.0
     saturation: float = 1.0
     well_exposedness: float = 1.0
+
+    def __call__(self, index: int, planes: list[Plane]) -> Plane:
+        """Weigh rows of a picture, (rows, W) each; not normalised."""
+        return _quality(planes, self)
 
 
 @dataclass(frozen=True)
@@ -104,20 +113,35 @@ class Level:
         )
 
 
-_ReadRows = Callable[[int, int], Level]
+ReadRows = Callable[[int, int], Level]
 # Changes the weights of a level, given the next coarser one, None for the coarsest. Of the finest
 # level, which is never there as a whole, the weights are then those of the next, enlarged.
 Reweigh = Callable[[Level, Level | None], None]
 
 
+@dataclass(frozen=True)
+class Blending:
+    """What other methods do differently once the pyramids are there.
+
+    refine: reads a level of a size with other weights; called once for every level.
+    coarsest: blends the coarsest level, all of it, to three planes.
+    halo: how many rows on both sides `refine` looks at.
+    """
+
+    refine: Callable[[ReadRows, tuple[int, int]], ReadRows] = lambda read, size: read
+    coarsest: Callable[[Level], list[Plane]] = lambda level: weighted_sum(level)
+    halo: int = 0
+
+
 def fuse_exposures(
     exposures: Exposures,
-    exponents: Exponents,
+    weigh: Weigh,
     levels: int | None = None,
     progress: Progress | None = None,
     *,
     wraps: bool = False,
     reweigh: Reweigh | None = None,
+    blending: Blending = Blending(),
 ) -> NDArray[np.float32]:
     """Fuse pictures to one of (H, W, 3) float32; it may overshoot 0..1 a little.
 
@@ -129,16 +153,16 @@ def fuse_exposures(
     depth = min(levels or fusion_level_count(*size), full_level_count(*size))
 
     def read(start: int, stop: int) -> Level:
-        return _weighed_rows(exposures, exponents, start, stop, wraps)
+        return _weighed_rows(exposures, weigh, start, stop, wraps)
 
     if depth == 1:
         return _mean(read, size, progress)
     finest = None if reweigh is None else partial(_finest_rows, exposures, size, wraps)
-    return _blend(read, size, depth, exposures.masked, progress, wraps, reweigh, finest)
+    return _blend(read, size, depth, exposures.masked, progress, wraps, reweigh, finest, blending)
 
 
 def mean_weights(
-    exposures: Exposures, exponents: Exponents, factor: int, *, wraps: bool = False
+    exposures: Exposures, weigh: Weigh, factor: int, *, wraps: bool = False
 ) -> list[Plane]:
     """Weigh pictures as `fuse_exposures` does; give the mean weights of squares of pixels.
 
@@ -151,7 +175,7 @@ def mean_weights(
 
     def work(start: int, stop: int) -> None:
         rows = start * factor, min(stop * factor, height)
-        level = _weighed_rows(exposures, exponents, *rows, wraps)
+        level = _weighed_rows(exposures, weigh, *rows, wraps)
         for weight, target in zip(level.weights, maps, strict=True):
             target[start:stop] = _mean_of_squares(weight, factor)
 
@@ -167,9 +191,7 @@ def _mean_of_squares(plane: Plane, factor: int) -> Plane:
     return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _weighed_rows(
-    exposures: Exposures, exponents: Exponents, start: int, stop: int, wraps: bool
-) -> Level:
+def _weighed_rows(exposures: Exposures, weigh: Weigh, start: int, stop: int, wraps: bool) -> Level:
     """Make rows of the finest level from the pictures themselves."""
     # One row more on each side for the Laplacian.
     first, last = max(0, start - 1), min(exposures.size[0], stop + 1)
@@ -177,13 +199,13 @@ def _weighed_rows(
     pictures = exposures.planes(first, last)
     masks = exposures.masks(start, stop)
     weights = []
-    for planes, mask in zip(pictures, masks, strict=True):
+    for index, (planes, mask) in enumerate(zip(pictures, masks, strict=True)):
         if wraps:
             # A column more on each side for the Laplacian.
             beyond = [with_margins(plane, 1) for plane in planes]
-            weight = np.ascontiguousarray(_quality(beyond, exponents)[inner, 1:-1])
+            weight = np.ascontiguousarray(weigh(index, beyond)[inner, 1:-1])
         else:
-            weight = _quality(planes, exponents)[inner]
+            weight = weigh(index, planes)[inner]
         if mask is not None:
             weight *= mask
         weights.append(weight)
@@ -252,18 +274,18 @@ def _power(base: Plane, exponent: float) -> Plane:
     return base if exponent == 1 else np.asarray(cv2.pow(base, exponent, dst=base))
 
 
-def _mean(read: _ReadRows, size: tuple[int, int], progress: Progress | None) -> NDArray[np.float32]:
+def _mean(read: ReadRows, size: tuple[int, int], progress: Progress | None) -> NDArray[np.float32]:
     """Blend without a pyramid: the weighted mean of the pictures."""
     out = empty((*size, 3), np.float32)
 
     def work(start: int, stop: int) -> None:
-        cv2.merge(_weighted_sum(read(start, stop)), dst=out[start:stop])
+        cv2.merge(weighted_sum(read(start, stop)), dst=out[start:stop])
 
     for_each_stripe(*size, work, progress=progress)
     return out
 
 
-def _weighted_sum(level: Level) -> list[Plane]:
+def weighted_sum(level: Level) -> list[Plane]:
     return [
         np.add.reduce(
             [
@@ -276,7 +298,7 @@ def _weighted_sum(level: Level) -> list[Plane]:
 
 
 def _blend(
-    read: _ReadRows,
+    read: ReadRows,
     size: tuple[int, int],
     depth: int,
     masked: Sequence[bool],
@@ -284,6 +306,7 @@ def _blend(
     wraps: bool,
     reweigh: Reweigh | None,
     finest: Callable[[Level, int, int], Level] | None,
+    blending: Blending,
 ) -> NDArray[np.float32]:
     """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3).
 
@@ -297,24 +320,27 @@ def _blend(
     if reweigh is not None:
         for place, level in enumerate(levels):
             reweigh(level, levels[place + 1] if place + 1 < len(levels) else None)
-    blended = _weighted_sum(levels[-1])
+    top = blending.refine(levels[-1].rows, levels[-1].shape)
+    blended = blending.coarsest(top(0, levels[-1].shape[0]))
     while len(levels) > 1:
         coarser = levels.pop()
         finer = levels[-1]
+        rows = blending.refine(finer.rows, finer.shape)
         planes = list(np.moveaxis(empty((finer.shape[0], 3, finer.shape[1]), np.float32), 1, 0))
-        _add_detail(finer.rows, finer.shape, coarser, blended, planes, None, wraps)
+        _add_detail(rows, finer.shape, coarser, blended, planes, None, wraps, blending.halo)
         blended = planes
     if progress is not None:
         progress(0.5)
     out = empty((*size, 3), np.float32)
     if finest is not None:
         read = partial(finest, levels[0])
-    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps)
+    read = blending.refine(read, size)
+    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps, blending.halo)
     return out
 
 
 def _reduced(
-    read: _ReadRows,
+    read: ReadRows,
     size: tuple[int, int],
     masked: Sequence[bool],
     progress: Progress | None,
@@ -362,13 +388,14 @@ def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> Level:
 
 
 def _add_detail(
-    read: _ReadRows,
+    read: ReadRows,
     size: tuple[int, int],
     coarser: Level,
     blended: list[Plane],
     out: list[Plane] | NDArray[np.float32],
     progress: Progress | None,
     wraps: bool,
+    halo: int,
 ) -> None:
     """Expand the blended coarser level and add the detail of this one, blended by its weights.
 
@@ -390,7 +417,7 @@ def _add_detail(
         else:
             cv2.merge(planes, dst=out[start:stop])
 
-    for_each_stripe(*size, work, progress=progress)
+    for_each_stripe(*size, work, pixels=stripe_pixels(halo, size[1]), progress=progress)
 
 
 # Display value from which highlights give way to what overshoots, and the share of all pixels that

@@ -30,7 +30,7 @@ from ..pixels.stripes import Progress, for_each_stripe
 from ..settings import check_settings
 from ..work.spill import trim
 from .exposure_fusion import Exponents, Level, fit_range, fuse_exposures, mean_weights
-from .mertens import Photos, all_grey
+from .photos import Photos, all_grey
 
 Array = NDArray[np.float32]
 

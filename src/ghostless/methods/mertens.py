@@ -11,22 +11,19 @@ Differs from the paper: frames may have masks, and what is masked has no influen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ..bracket import Frame, Fused, Stack
-from ..pixels import color
+from ..bracket import Fused, Stack
 from ..pixels.pyramid import Plane, level_count
-from ..pixels.stripes import Progress, for_each_stripe, stripes
+from ..pixels.stripes import Progress
 from ..settings import Range, check_settings
-from ..work.spill import trim
 from .exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
+from .photos import Photos, all_grey
+from .ranges import each_rows, stretch
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,11 @@ def fuse(
     levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
     pixels = fuse_exposures(photos, exponents, levels, progress, wraps=stack.wraps)
     if settings.stretch_percent > 0:
-        _stretch(pixels, settings.stretch_percent)
+        stretch(pixels, settings.stretch_percent)
     elif settings.overshoot == "shoulder":
         fit_range(pixels)
     else:
-        _each_rows(pixels, lambda rows: np.clip(rows, 0, 1, out=rows))
+        each_rows(pixels, lambda rows: np.clip(rows, 0, 1, out=rows))
     return Fused(pixels, "display", stack.frames[stack.reference].metadata)
 
 
@@ -100,99 +97,3 @@ def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:
     return Exponents(
         settings.contrast, settings.saturation if coloured else 0.0, settings.well_exposedness
     )
-
-
-@dataclass(frozen=True)
-class Photos:
-    """A stack as exposures to fuse."""
-
-    stack: Stack
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.stack.frames[0].height, self.stack.frames[0].width
-
-    @property
-    def masked(self) -> Sequence[bool]:
-        if self.stack.filled:
-            return [frame.opaque is not None for frame in self.stack.frames]
-        masks = zip(self.stack.valid, self.stack.confidence, strict=True)
-        return [valid is not None or confidence is not None for valid, confidence in masks]
-
-    def planes(self, start: int, stop: int) -> list[list[Plane]]:
-        return [_display_planes(frame, slice(start, stop)) for frame in self.stack.frames]
-
-    def masks(self, start: int, stop: int) -> list[Plane | None]:
-        # A thing that moved is better fused from its own re-exposed pixels than shown at the
-        # reference's exposure alone, which leaves it dull and smears the coarse levels around it.
-        # What is transparent is not fused: the other photos saw what is there.
-        rows = slice(start, stop)
-        if self.stack.filled:
-            masks = [_opacity(frame, rows) for frame in self.stack.frames]
-        else:
-            masks = [self.stack.weight(index, rows) for index in range(len(self.stack.frames))]
-        if any(mask is None for mask in masks):
-            return masks
-        # Where every frame is masked, somebody has to be shown: the reference.
-        nowhere = np.maximum.reduce([mask for mask in masks if mask is not None]) == 0
-        reference = masks[self.stack.reference]
-        assert reference is not None
-        reference[nowhere] = 1
-        return masks
-
-
-def _opacity(frame: Frame, rows: slice) -> Plane | None:
-    """Rows of a frame's opacity, 0..1; None for one without."""
-    if frame.opaque is None:
-        return None
-    return frame.opaque[rows].astype(np.float32) * np.float32(1 / 255)
-
-
-def _display_planes(frame: Frame, rows: slice) -> list[Plane]:
-    planes = [color.to_display(plane, frame.transfer) for plane in cv2.split(frame.pixels[rows])]
-    if frame.pixels.dtype == np.float32:
-        return [np.nan_to_num(plane, nan=0.0) for plane in planes]
-    return planes
-
-
-def all_grey(frames: Iterable[Frame]) -> bool:
-    """Whether no frame has any colour."""
-    for frame in frames:
-        for start, stop in stripes(frame.height, frame.width):
-            red, green, blue = cv2.split(frame.pixels[start:stop])
-            trim()
-            if not (np.array_equal(red, green) and np.array_equal(green, blue)):
-                return False
-    return True
-
-
-def _stretch(pixels: NDArray[np.float32], percent: float) -> None:
-    """Stretch the range between two percentiles to 0..1 in place, and clip.
-
-    The low percentile is that of each pixel's darkest channel, the high one that of its brightest
-    (Hessel, IPOL 2018).
-    """
-    low = _percentile(pixels.min(axis=2), percent, upper=False)
-    high = _percentile(pixels.max(axis=2), percent, upper=True)
-    if high - low < 1 / 255:  # one flat tone: nothing to stretch
-        low, high = 0.0, 1.0
-
-    def work(rows: NDArray[np.float32]) -> None:
-        rows -= np.float32(low)
-        rows *= np.float32(1 / (high - low))
-        np.clip(rows, 0, 1, out=rows)
-
-    _each_rows(pixels, work)
-
-
-def _each_rows(pixels: NDArray[np.float32], work: Callable[[NDArray[np.float32]], object]) -> None:
-    def work_on(start: int, stop: int) -> None:
-        work(pixels[start:stop])
-
-    for_each_stripe(pixels.shape[0], pixels.shape[1], work_on)
-
-
-def _percentile(plane: Plane, percent: float, *, upper: bool) -> float:
-    rank = int(plane.size * percent / 100)
-    rank = plane.size - 1 - rank if upper else rank
-    return float(np.partition(plane.ravel(), rank)[rank])

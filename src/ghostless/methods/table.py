@@ -20,6 +20,7 @@ METHODS: dict[str, Method] = {
             output="display",
             as_published={"overshoot": "clip", "levels": "paper"},
             weight_maps=".mertens:weight_maps",
+            wraps=True,
             paper="Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007",
         ),
         Method(
@@ -29,6 +30,7 @@ METHODS: dict[str, Method] = {
             output="linear",
             as_published={"weighting": "hat", "response": "estimate"},
             needs_stops=True,
+            wraps=True,
             paper="Debevec, Malik: Recovering High Dynamic Range Radiance Maps from "
             "Photographs, SIGGRAPH 1997",
         ),
@@ -141,6 +143,114 @@ METHODS: dict[str, Method] = {
             ablations="..research.bench.ablations:DPGN",
             paper_parameters={"generator": 43_739_937, "discriminator": 2_766_529},
             paper_runtime=PaperRuntime(None, "", "trained on a TITAN RTX", "its paper"),
+        ),
+        Method(
+            name="fmmef",
+            summary="small patches of most contrast, over scales: quick, much detail",
+            settings=".fmmef:FmmefSettings",
+            output="display",
+            paper="Li, Ma, Yong, Zhang: Fast Multi-Scale Structural Patch Decomposition for "
+            "Multi-Exposure Image Fusion, IEEE TIP 2020",
+        ),
+        Method(
+            name="spd-mef",
+            summary="large patches of most contrast, averaged: local contrast everywhere",
+            settings=".spd_mef:SpdMefSettings",
+            output="display",
+            paper="Ma, Li, Yong, Wang, Meng, Zhang: Robust Multi-Exposure Image Fusion: A "
+            "Structural Patch Decomposition Approach, IEEE TIP 2017",
+        ),
+        Method(
+            name="mespd",
+            summary="as fmmef, with edges left whole: light and airy",
+            group="compare",
+            settings=".mespd:MespdSettings",
+            as_published={"as_published": True},
+            output="display",
+            paper="Li, Chan, Qi, Xie: Detail-Preserving Multi-Exposure Fusion with "
+            "Edge-Preserving Structural Patch Decomposition, IEEE TCSVT 2021",
+        ),
+        Method(
+            name="dem",
+            summary="exposure fusion in YUV: what is brighter in the scene stays brighter",
+            group="compare",
+            settings=".dem:DemSettings",
+            output="display",
+            wraps=True,
+            paper="Wang, Chen, Wu, Li: Detail-Enhanced Multi-Scale Exposure Fusion in YUV Color "
+            "Space, IEEE TCSVT 2020",
+        ),
+        Method(
+            name="kou",
+            summary="exposure fusion whose weights keep to edges on every scale",
+            group="compare",
+            settings=".kou:KouSettings",
+            output="display",
+            paper="Kou, Li, Wen, Chen: Multi-Scale Exposure Fusion via Gradient Domain Guided "
+            "Image Filtering, IEEE ICME 2017",
+        ),
+        Method(
+            name="fler",
+            summary="two photos far apart, with a virtual one made between them",
+            group="compare",
+            settings=".fler:FlerSettings",
+            as_published={"as_published": True},
+            output="display",
+            frames=(2, 2),
+            paper="Yang, Cao, Wu, Li: Multi-Scale Fusion of Two Large-Exposure-Ratio Images, "
+            "IEEE Signal Processing Letters 2018",
+        ),
+        Method(
+            name="gff",
+            summary="the frame of most detail, weights smoothed along edges; no pyramid",
+            group="compare",
+            settings=".gff:GffSettings",
+            as_published={"as_published": True},
+            output="display",
+            paper="Li, Kang, Hu: Image Fusion with Guided Filtering, IEEE TIP 2013",
+        ),
+        Method(
+            name="dsift-ef",
+            summary="the frame of most structure around, chosen by dense SIFT; no pyramid",
+            group="compare",
+            settings=".dsift_ef:DsiftEfSettings",
+            as_published={"as_published": True},
+            output="display",
+            in_stripes=False,
+            paper="Liu, Wang: Dense SIFT for Ghost-Free Multi-Exposure Fusion, Journal of Visual "
+            "Communication and Image Representation 2015",
+        ),
+        Method(
+            name="gd",
+            summary="the strongest gradients, integrated: even light, details everywhere",
+            group="compare",
+            settings=".gd:GdSettings",
+            as_published={"as_published": True},
+            output="display",
+            in_stripes=False,
+            paper="Paul, Sevcenco, Agathoklis: Multi-Exposure and Multi-Focus Image Fusion in "
+            "Gradient Domain, Journal of Circuits, Systems and Computers 2016",
+        ),
+        Method(
+            name="li",
+            summary="as kou with another filter, and the details of all frames on top: drastic",
+            group="compare",
+            settings=".li:LiSettings",
+            as_published={"detail": 1.0, "smoothness": 1.0},
+            output="display",
+            in_stripes=False,
+            paper="Li, Wei, Wen, Zheng: Detail-Enhanced Multi-Scale Exposure Fusion, IEEE TIP 2017",
+        ),
+        Method(
+            name="eef",
+            summary="every frame as several of less range, fused: nothing overshoots",
+            group="compare",
+            settings=".eef:EefSettings",
+            as_published={"slope_weight": True},
+            output="display",
+            wraps=True,
+            paper="Hessel, Morel: An Extended Exposure Fusion and its Application to Single Image "
+            "Contrast Enhancement, WACV 2020",
         ),
     )
 }

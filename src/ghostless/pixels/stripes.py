@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -108,6 +109,32 @@ def for_each_stripe(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a picture with those around them that a filter looks at.
+
+    first, last: all rows to read. inner: of those read, the rows wanted.
+    """
+
+    first: int
+    last: int
+    inner: slice
+
+
+def around(start: int, stop: int, halo: int, height: int) -> Rows:
+    """Rows start..stop of a picture of `height` with up to `halo` more on both sides."""
+    first, last = max(0, start - halo), min(height, stop + halo)
+    return Rows(first, last, slice(start - first, stop - first))
+
+
+def stripe_pixels(halo: int, width: int, times: int = 4) -> int:
+    """How many pixels a stripe should have where each is read with `halo` rows on both sides.
+
+    times: so many times the rows of one halo: the fewer, the less memory and the more to do twice.
+    """
+    return max(STRIPE_PIXELS, times * halo * width)
 
 
 def every(array: NDArray[Any], step: int, first: int = 0) -> NDArray[Any]:
