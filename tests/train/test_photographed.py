@@ -268,21 +268,6 @@ def test_hdr_gan_trains_on_kalantaris_photos(tmp_path: Path) -> None:
     assert "true radiance" in read_info(weights).data
 
 
-def test_whole_brackets_are_drawn_with_any_of_their_photos(tmp_path: Path) -> None:
-    data = opened(make_sice(tmp_path / "set"), tmp_path / "cache")
-    random = torch.Generator().manual_seed(1)
-    counts = set()
-    for _ in range(12):
-        made = data.photos(1, 64, random)
-        assert made["photos"].shape[-2:] == made["target"].shape[-2:] == (48, 64)
-        brightness = made["photos"][0].mean(dim=(1, 2, 3))
-        assert bool((brightness.diff() > 0).all())
-        counts.add(made["photos"].shape[1])
-    assert counts == {2, 3, 4}
-    assert data.photos(2, 64, random)["photos"].shape[:2] == (2, 2)
-    assert data.held_out_photos()[0]["photos"].shape[1] == 4
-
-
 def test_learned_fusion_trains_on_labels(tmp_path: Path) -> None:
     folder = make_sice(tmp_path / "set")
     (weights,) = train("learned-fusion", folder, tmp_path / "run", options(patch=128, steps=2))
