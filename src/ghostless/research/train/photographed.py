@@ -159,23 +159,6 @@ class PhotoData(TrainingData):
     def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         raise _no_comparisons(self.set.folder)
 
-    def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
-        made = []
-        for scene in self._drawn(self._train, batch, generator):
-            count = len(scene.frames)
-            # The outermost and a share of those between; a batch has one number of them.
-            most = 2 if batch > 1 else count
-            inner = torch.randperm(count - 2, generator=generator, device=generator.device) + 1
-            keep = int(torch.randint(most - 1, (), generator=generator, device=generator.device))
-            chosen = sorted([0, *inner[:keep].tolist(), count - 1])
-            made.append(self._whole(scene, chosen, long_side))
-        return {name: torch.stack([entry[name] for entry in made]) for name in made[0]}
-
-    def held_out_photos(self) -> Sequence[Batch]:
-        side = max(HELD_OUT_SIZE)
-        made = [self._whole(scene, range(len(scene.frames)), side) for scene in self._held]
-        return [{name: value[None] for name, value in entry.items()} for entry in made]
-
     def held_out_pairs(self) -> Sequence[Batch]:
         return [
             {
@@ -251,21 +234,6 @@ class PhotoData(TrainingData):
         if self.use.framing == "letterbox":
             return _letterboxed(codes, window[2], self._on) / most
         return _cut(codes, window, self._on) / most
-
-    def _whole(self, scene: _Photos, chosen: Sequence[int], long_side: int) -> dict[str, Tensor]:
-        """Some photos of a scene (N, 3, H, W) and its label, reduced to 4 to 3 or 3 to 4."""
-        sides = [long_side * 3 // 4, long_side]
-        upright = scene.frames.shape[1] > scene.frames.shape[2]
-
-        def reduced(codes: Tensor, most: float) -> Tensor:
-            image = codes.to(self._on).permute(2, 0, 1).float()[None] / most
-            size = sides[::-1] if upright else sides
-            return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)[
-                0
-            ]
-
-        frames = [reduced(scene.frames[index], scene.most) for index in chosen]
-        return {"photos": torch.stack(frames), "target": reduced(self._target(scene), 255.0)}
 
     def _target(self, scene: _Photos) -> Tensor:
         if scene.target is None:
