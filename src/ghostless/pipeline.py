@@ -14,8 +14,9 @@ import numpy as np
 
 from . import __version__
 from .align import align_bracket
-from .bracket import MAX_FRAMES, Bracket, Fused, Space, Stack, check_frame_count
+from .bracket import MAX_FRAMES, Bracket, Frame, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
+from .deghost.by_hand import check_kept, read_kept
 from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
@@ -37,6 +38,7 @@ from .options import FuseOptions as FuseOptions
 from .options.unused import check_unused
 from .pixels.color import Transfer
 from .report import Journal, Observer, Progress, Report, describe_frames, plain, with_strangers
+from .tone.controls import control_tone
 from .tone.light import scale_light
 from .tone.rendition import hdr_rendition
 from .tone.tonemap import ToneMapSettings, tone_map
@@ -77,6 +79,7 @@ def fuse_files(
 
     # Photos, frames and radiance are let go of as soon as the next step has been: memory is dear.
     stack = line.align(line.expose(line.read(files, remarks)))
+    photo = line.photo_to_measure_from(stack)
     stack = line.deghost(stack)
     fused = line.fuse(stack)
     line.journal.note(*_transparency_note(fused, target, options.hdr))
@@ -84,7 +87,7 @@ def fuse_files(
     del stack
     if display:
         fused = line.tone_map(fused)
-    fused = line.balance(fused)
+    fused = line.balance(line.control(fused, photo))
     if light is not None:
         light = line.render(fused, light)
     line.write(fused, light, target, files)
@@ -126,13 +129,15 @@ def fuse(
     else:
         bracket = as_bracket(photos, transfer=transfer, channels=channels)
         stack = line.align(line.expose(bracket))
+    photo = line.photo_to_measure_from(stack)
     stack = line.deghost(stack)
     fused = line.fuse(stack)
     del stack
     if mapped:
         fused = line.tone_map(fused)
+    fused = line.balance(line.control(fused, photo))
     line.journal.note(*take_remarks())
-    return replace(line.balance(fused), notes=tuple(line.journal.notes))
+    return replace(fused, notes=tuple(line.journal.notes))
 
 
 def align_files(
@@ -276,10 +281,13 @@ class _Line:
 
     def deghost(self, stack: Stack) -> Stack:
         """Replace what moved, where that is asked for; tell what became of every frame."""
-        looked = self._options.deghost.mode != "off" and not self._deghosts_itself()
-        if looked:
+        settings = self._options.deghost
+        looked = settings.mode != "off" and not self._deghosts_itself()
+        if looked or self._options.keep:
+            settings = settings if looked else replace(settings, mode="off")
             with self.journal.stage("deghost") as tell:
-                stack = deghost_stack(stack, self._options.deghost, progress=tell)
+                kept = read_kept(self._options.keep, stack)
+                stack = deghost_stack(stack, settings, kept=kept, progress=tell)
             self._show("deghosted", stack)
         self.journal.note(*with_strangers(stack.notes, self._strangers))
         self.journal.frames = describe_frames(stack, looked)
@@ -315,6 +323,14 @@ class _Line:
             fused = tone_map(fused, self._options.tone_map, progress=tell)
         self._show("picture", fused)
         return fused
+
+    def photo_to_measure_from(self, stack: Stack) -> Frame | None:
+        """The reference photo, where the tone is set by how far the result is from it."""
+        return stack.frames[stack.reference] if self._options.tone.strength != 1 else None
+
+    def control(self, fused: Fused, photo: Frame | None) -> Fused:
+        """Set the tone by hand, where that is asked for."""
+        return control_tone(fused, self._options.tone, photo)
 
     def balance(self, fused: Fused) -> Fused:
         """Scale the light of the channels, where that is asked for."""
@@ -423,6 +439,12 @@ def _check_sidelines(files: Sequence[Path], options: FuseOptions) -> None:
     """Raise what would keep the report or the saved stages from being written."""
     if options.report is not None:
         check_output(options.report, options.write, files, suffixes=(".json",))
+    check_kept(options.keep)
+    if options.keep and options.align.crop:
+        raise OptionError(
+            "keep: expected frames of the photos' size, as the masks have it, found that they will "
+            "be cropped; leave one of --keep and --crop out"
+        )
     if options.save_stages is not None:
         for stage in ("aligned", "deghosted"):
             check_folder(options.save_stages / stage, options.write, files, masks=True)

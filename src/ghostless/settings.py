@@ -99,7 +99,7 @@ class Setting:
 
     kinds: the types that it may have, None among them where it may be left open. choices: the names
         that it may have if it is a name. range: of its numbers. length: how many numbers a tuple
-        has, None for any. open: the word for None. help: what it means, in a paragraph.
+        has, None for any. of_texts: whether it holds texts instead, which name files. open: the word for None. help: what it means, in a paragraph.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Setting:
     names: Names | None = None
     literals: tuple[Any, ...] = ()
     length: int | None = None
+    of_texts: bool = False
     open: str = "none"
 
     @property
@@ -124,7 +125,7 @@ class Setting:
     @property
     def names_a_file(self) -> bool:
         """Whether it is a path: nothing that a stranger may say."""
-        return Path in self.kinds
+        return Path in self.kinds or self.of_texts
 
     def expected(self) -> str:
         """What it may be, in words: "a number from 0.25 to 4"."""
@@ -137,7 +138,7 @@ class Setting:
             parts.append(f"one of {listed}" if len(self.choices) > 1 else listed)
         if tuple in self.kinds:
             count = "numbers" if self.length is None else f"{self.length} numbers"
-            parts.append(count + of_range)
+            parts.append("texts, with commas between" if self.of_texts else count + of_range)
         elif float in self.kinds:
             parts.append(f"a number{of_range}")
         elif int in self.kinds:
@@ -167,6 +168,8 @@ class Setting:
         for choice in self.choices:
             if word == str(choice).lower():
                 return choice
+        if self.of_texts:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
         for read in (self._numbers, self._whole, self._number):
             value = read(text)
             if value is not None:
@@ -185,7 +188,7 @@ class Setting:
             return None
         self.check(value)
         if isinstance(value, list):
-            return tuple(float(number) for number in value)
+            return tuple(value) if self.of_texts else tuple(float(number) for number in value)
         if isinstance(value, str) and Path in self.kinds:
             return Path(value)
         if _is_number(value) and float in self.kinds and int not in self.kinds:
@@ -216,6 +219,8 @@ class Setting:
         return isinstance(value, tuple(kind for kind in self.kinds if isinstance(kind, type)))
 
     def _hold_all(self, values: tuple[Any, ...]) -> bool:
+        if self.of_texts:
+            return all(isinstance(value, str) for value in values)
         right = self.length is None or len(values) == self.length
         return right and all(
             _is_number(value) and (self.range or Range()).holds(value) for value in values
@@ -324,6 +329,7 @@ def _setting(name: str, hint: Any, default: Any, told: Mapping[str, str]) -> Set
             kinds.append(tuple)
             of = get_args(hint)
             found["length"] = None if Ellipsis in of or origin is list else len(of)
+            found["of_texts"] = of[0] is str
             look(of[0], inside=True)
         else:
             kinds.append(hint if origin is None else origin)

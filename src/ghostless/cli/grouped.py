@@ -23,7 +23,17 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Folders": ("plan", "size", "pairs", "format", "consistent", "jobs", "memory_gb", "cluster"),
     "Photos": ("stops_file", "reference", "wrap", "max_pixels"),
-    "Fusing": ("as_published", "deghost_by", "contrast", "saturation", "well_exposedness"),
+    "Fusing": ("as_published", "deghost_by", "keep"),
+    "Tone": (
+        "exposure",
+        "highlights",
+        "shadows",
+        "contrast",
+        "saturation",
+        "temperature",
+        "tint",
+        "strength",
+    ),
     "Networks": ("quality", "weights", "device"),
     "Results": ("depth", "masks", "report", "save_stages", "quiet", "as_json", "help"),
 }

@@ -32,9 +32,9 @@ class Told:
 # What the commands take that write frames, or none; a group stands for all of its settings.
 OF_READING = ("stops", "stops_file", "read")
 OF_ALIGNING = (*OF_READING, "reference", "report", "align", "write.overwrite")
-OF_DEGHOSTING = (*OF_ALIGNING, "deghost")
+OF_DEGHOSTING = (*OF_ALIGNING, "deghost", "keep")
 # Of a folder, in which brackets tell their own exposures.
-NOT_OF_BATCH = ("stops", "stops_file", "report", "save_stages", "gains")
+NOT_OF_BATCH = ("stops", "stops_file", "report", "save_stages", "gains", "keep")
 
 
 def options_of(
@@ -133,6 +133,7 @@ def _given(ctx: typer.Context, taken: Callable[[str], bool]) -> dict[str, _Word]
         known = is_own(name) or name in line_settings()
         if known and taken(name) and is_given(ctx, parameter):
             written = "--" + parameter.replace("_", "-")
+            value = tuple(value) if isinstance(value, list) else value
             found[name] = _Word(name, written, str(value) if isinstance(value, Path) else value)
     for name, text in pairs_of(ctx.params.get("words") or (), "--set").items():
         if not is_own(name):

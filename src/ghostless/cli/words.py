@@ -76,6 +76,25 @@ Reference = Annotated[
         help="Frame to keep to, counted from 0, dark to bright.",
     ),
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FRAME:MASK",
+        help="Show this photo in the mask's white part; none: replace nothing. Repeatable.",
+    ),
+]
+Exposure = Annotated[float, typer.Option(metavar="STOPS", help="Brighter or darker.")]
+Highlights = Annotated[
+    float, typer.Option(metavar="-100..100", help="Bright areas: below 0 darker.")
+]
+Shadows = Annotated[float, typer.Option(metavar="-100..100", help="Dark areas: above 0 brighter.")]
+Contrast = Annotated[float, typer.Option(metavar="-100..100", help="Of tones with each other.")]
+Saturation = Annotated[float, typer.Option(metavar="-100..100", help="Of colours.")]
+Temperature = Annotated[float, typer.Option(metavar="-100..100", help="Above 0 warmer.")]
+Tint = Annotated[float, typer.Option(metavar="-100..100", help="Above 0 towards magenta.")]
+Strength = Annotated[
+    float, typer.Option(metavar="0..2", help="0: the reference photo; 1: the result; more: beyond.")
+]
 MethodName = Annotated[
     str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
 ]

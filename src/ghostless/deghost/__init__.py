@@ -28,6 +28,7 @@ from ..pixels.stripes import Progress, part
 from ..settings import Range, check_settings
 from ..work.spill import trim
 from .agreement import AgreementNetwork
+from .by_hand import Kept
 from .detect import Prediction, disagreement, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
 from .regions import Flags, regions_of_chance, regions_of_disagreement
@@ -77,18 +78,6 @@ class DeghostSettings:
 
     def __post_init__(self) -> None:
         check_settings(self, "deghost")
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a person decided of a part of the picture.
-
-    mask: (H, W) uint8 of the frames' size, 128 and more where it holds. frame: index of the photo
-        that is to be shown there, whatever moves; None where nothing is to be replaced.
-    """
-
-    mask: Mask
-    frame: int | None = None
 
 
 @dataclass(frozen=True)

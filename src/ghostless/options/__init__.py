@@ -24,6 +24,7 @@ from ..io.read import ReadSettings
 from ..io.write import WriteSettings
 from ..methods import METHODS, Method
 from ..settings import Names, Open, Range, Setting, check_settings, named_texts, settings_of
+from ..tone.controls import ToneControls
 from ..tone.light import Gains
 from ..tone.tonemap import ToneMapSettings
 
@@ -47,6 +48,10 @@ class FuseOptions:
         HDR anyway.
     gains: what the light of the result's red, green and blue is multiplied by (`light.scale_light`:
         white stays white); None leaves it as it is.
+    keep: decisions by hand about ghosts, each FRAME:MASK. In the white part of the mask, an image of
+        the photos' size, all photos show what the photo FRAME shows there, whatever moves: its file's
+        name, or its place from 0, dark to bright; "none" has nothing replaced there. Of two that
+        overlap the later counts.
     save_stages: folder for the aligned frames, the deghosted frames and the masks.
     report: JSON file that tells what was done.
     """
@@ -58,7 +63,9 @@ class FuseOptions:
     reference: Annotated[int | None, Range(0, MAX_FRAMES - 1), Open("auto")] = None
     align: AlignSettings = field(default_factory=AlignSettings)
     deghost: DeghostSettings = field(default_factory=DeghostSettings)
+    keep: tuple[str, ...] = ()
     tone_map: ToneMapSettings = field(default_factory=ToneMapSettings)
+    tone: ToneControls = field(default_factory=ToneControls)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     hdr: bool = False
@@ -81,6 +88,7 @@ GROUPS: Mapping[str, Any] = {
     "align": AlignSettings,
     "deghost": DeghostSettings,
     "tone_map": ToneMapSettings,
+    "tone": ToneControls,
     "read": ReadSettings,
     "write": WriteSettings,
 }
@@ -96,9 +104,7 @@ ALIASES: Mapping[str, str] = {
     "overwrite": "write.overwrite",
     "max_pixels": "read.max_pixels",
     "wrap": "read.wrap",
-    "contrast": "method.contrast",
-    "saturation": "method.saturation",
-    "well_exposedness": "method.well_exposedness",
+    **{name: f"tone.{name}" for name in settings_of(ToneControls)},
     "quality": "method.quality",
     "weights": "method.weights",
     "device": "method.device",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..deghost import DeghostSettings
 from ..errors import OptionError
 from ..io.write import WriteSettings, format_of, space_of
+from ..tone.controls import OF_DISPLAYS, ToneControls
 from ..tone.tonemap import ToneMapSettings
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class Rule:
 
     def covers(self, name: str) -> bool:
         """Whether a setting's dotted name is this option's, or among them."""
-        return name == f"{self.of}.{self.field}" or (not self.field and name.startswith(self.of))
+        return name == f"{self.of}.{self.field}" or (
+            not self.field and name.startswith(f"{self.of}.")
+        )
 
     def value(self, options: FuseOptions) -> Any:
         settings = getattr(options, self.of)
@@ -58,7 +61,12 @@ class Rule:
         )
 
     def _default(self) -> Any:
-        kinds = {"tone_map": ToneMapSettings, "deghost": DeghostSettings, "write": WriteSettings}
+        kinds: Mapping[str, Callable[[], Any]] = {
+            "tone_map": ToneMapSettings,
+            "tone": ToneControls,
+            "deghost": DeghostSettings,
+            "write": WriteSettings,
+        }
         return kinds[self.of]()
 
 
@@ -74,6 +82,15 @@ def _tone_mapping(options: FuseOptions, method: Method, out: Path) -> str | None
             "display picture already; leave the option out or use --method debevec"
         )
     return None
+
+
+def _tone_of_displays(options: FuseOptions, method: Method, out: Path) -> str | None:
+    if space_of(out) == "display":
+        return None
+    return (
+        f"expected a display file such as .jpg, found {out.name}, which holds the radiance as it "
+        "is; leave the option out"
+    )
 
 
 def _compression(options: FuseOptions, method: Method, out: Path) -> str | None:
@@ -99,6 +116,7 @@ def _finding_ghosts(options: FuseOptions, method: Method, out: Path) -> str | No
 
 RULES = (
     Rule("tone_map", "tone_map", "", _tone_mapping),
+    *(Rule(name, "tone", name, _tone_of_displays) for name in OF_DISPLAYS),
     Rule("jpeg_quality", "write", "quality", _compression),
     Rule("deghost_by", "deghost", "by", _finding_ghosts),
     Rule("sensitivity", "deghost", "sensitivity", _finding_ghosts),

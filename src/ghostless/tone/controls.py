@@ -81,6 +81,8 @@ class ToneControls:
 
 
 NEUTRAL = ToneControls()
+# Controls that make no sense of radiance.
+OF_DISPLAYS = ("highlights", "shadows", "contrast", "strength")
 
 
 def control_tone(fused: Fused, controls: ToneControls, reference: Frame | None = None) -> Fused:
@@ -107,7 +109,7 @@ def control_tone(fused: Fused, controls: ToneControls, reference: Frame | None =
 
 def check_linear(controls: ToneControls) -> None:
     """Raise OptionError for a control that a linear result cannot be changed by."""
-    for name in ("highlights", "shadows", "contrast", "strength"):
+    for name in OF_DISPLAYS:
         if getattr(controls, name) != getattr(NEUTRAL, name):
             raise OptionError(
                 f"{name}: expected a display file such as .jpg, found a linear result, which holds "
