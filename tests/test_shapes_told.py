@@ -16,7 +16,7 @@ _PART = r"(?:[\w.*+/ ^\[\]-]+|\.\.\.)"
 _SHAPE = re.compile(
     rf"\({_PART}(?:, ?{_PART})+\)|\({_PART},\)|\bshapes?\b|\bscalar\b", re.IGNORECASE
 )
-LEAST_SHARE = 0.87
+LEAST_SHARE = 0.85
 
 
 def public_functions(node: ast.AST, told_by_class: str = "") -> Iterator[tuple[str, str, str]]:

@@ -160,3 +160,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing o
 ReportFile = Annotated[Path | None, typer.Option(help="Also save what was done as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+ResultsFolder = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results; resumed if there.")
+]

@@ -17,14 +17,12 @@ from ...cli.words import (
     Jobs,
     Json,
     MethodName,
-    Packed,
     Quiet,
+    ResultsFolder,
     Seed,
-    TrainedMethod,
-    TrainingDevice,
-    Weights,
 )
 from ...errors import OptionError
+from .bench_papers import ablation, paper
 
 if TYPE_CHECKING:
     from ...pipeline import FuseOptions
@@ -37,9 +35,6 @@ def _suites(incomplete: str) -> list[str]:
     return [name for name in SUITES if name.startswith(incomplete)]
 
 
-ResultsFolder = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results; resumed if there.")
-]
 Methods = Annotated[
     str,
     typer.Option(
@@ -185,130 +180,8 @@ def report(
     _tell(folder, pictures, quiet, as_json)
 
 
-AblationPreset = Annotated[
-    str, typer.Option(help="Whose losses: the paper's, or the default ones.")
-]
-AblationMinutes = Annotated[
-    float | None,
-    typer.Option(min=0, help="Stop cleanly after these; the same command goes on."),
-]
-AblationChanges = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a number of the recipe, everywhere."),
-]
-VariantNames = Annotated[
-    str | None, typer.Option(metavar="V,...", help="Only these, the names as in the table.")
-]
-
-
-@bench_app.command()
-def ablation(
-    method: TrainedMethod,
-    data: Packed,
-    out: ResultsFolder,
-    preset: AblationPreset = "paper",
-    steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
-    patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
-    minutes: AblationMinutes = None,
-    variants: VariantNames = None,
-    changes: AblationChanges = None,
-    scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
-    device: TrainingDevice = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Make a paper's ablation tables: train every variant alike and briefly, score them alike."""
-    from ..bench.ablation import AblationSettings, run
-
-    settings = AblationSettings(
-        preset=preset,
-        steps=steps,
-        batch=batch,
-        patch=patch,
-        minutes=minutes,
-        variants=None if variants is None else tuple(_variants(variants)),
-        changes=tuple(changes or ()),
-        scenes=scenes,
-        device=device,
-        seed=seed,
-        quiet=quiet or as_json,
-    )
-    result = run(method, data, out, settings)
-    if as_json:
-        print_json(result.as_dict())
-    elif not quiet:
-        print(result.as_text())
-
-
-DataFolders = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--data",
-        metavar="KIND=DIR",
-        help="Where data lie: sice, kalantari, mefb, handheld, train (to train on), run (a "
-        "training's folder); repeatable. Else beside the checkout.",
-    ),
-]
-TableIds = Annotated[
-    list[str] | None,
-    typer.Option("--table", metavar="ID", help="Only this table, such as 1 or fig5; repeatable."),
-]
-PaperName = Annotated[
-    str, typer.Argument(metavar="NAME", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
-]
-AllAsPublished = Annotated[
-    bool,
-    typer.Option(help="Methods as their papers have them, or as they are by default here."),
-]
-
-
-@bench_app.command("paper")
-def bench_paper(
-    name: PaperName,
-    out: ResultsFolder,
-    tables: TableIds = None,
-    data: DataFolders = None,
-    weights: Weights = None,
-    as_published: AllAsPublished = True,
-    steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
-    patch: Annotated[int | None, typer.Option(min=1, help="Side of a sample, pixels.")] = None,
-    minutes: AblationMinutes = None,
-    changes: AblationChanges = None,
-    scenes: Annotated[int | None, typer.Option(min=1, help="Of each folder, at most.")] = None,
-    side: Annotated[
-        int, typer.Option(min=0, help="Reduce photos to this longer side where fused in memory.")
-    ] = 0,
-    jobs: Jobs = 1,
-    device: TrainingDevice = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Work out a paper's tables and figures, ours beside what is printed, and what differs."""
-    from ..bench.papers.place import PaperSettings, folders_of
-    from ..bench.papers.run import run
-
-    settings = PaperSettings(
-        folders=folders_of(data or ()),
-        weights=weights,
-        as_published=as_published,
-        steps=steps,
-        batch=batch,
-        patch=patch,
-        minutes=minutes,
-        changes=tuple(changes or ()),
-        scenes=scenes,
-        side=side,
-        workers=jobs,
-        device=device,
-        seed=seed,
-    )
-    with Bars(quiet) as bars:
-        result = run(name, out, settings, tables, progress=bars)
-    tell(result, quiet, as_json)
+bench_app.command()(ablation)
+bench_app.command()(paper)
 
 
 def _compare(
@@ -538,16 +411,6 @@ def _options(method: str, deghost: str, sensitivity: float) -> FuseOptions:
 
     settings = DeghostSettings(mode=cast(Any, deghost), sensitivity=sensitivity)
     return FuseOptions(method=method, deghost=settings)
-
-
-def _variants(text: str) -> list[str]:
-    """Names parted by commas; "add, add" is one, its comma followed by a blank."""
-    import re
-
-    names = [name.strip() for name in re.split(r",(?!\s)", text) if name.strip()]
-    if not names:
-        raise OptionError(f"--variants: expected names with commas, found {text!r}")
-    return names
 
 
 def _tell(folder: Path, pictures: bool, quiet: bool, as_json: bool) -> None:
