@@ -129,6 +129,14 @@ def avif() -> bytes:
     return bytes(data)
 
 
+def scaled_avif() -> bytes:
+    """A small picture that is said to be large, as which its decoder would scale it."""
+    data = bytearray(imagecodecs.avif_encode(picture(*SMALL), level=60, speed=10))
+    at = data.index(b"ispe") + 8
+    data[at : at + 8] = struct.pack(">II", SIDE, SIDE)
+    return bytes(data)
+
+
 def jpeg() -> bytes:
     data = bytearray(imagecodecs.jpeg8_encode(picture(*SMALL)))
     at = data.index(b"\xff\xc0") + 5
@@ -182,6 +190,7 @@ def bombs(folder: Path) -> dict[str, bytes]:
         ),
         "tile.tif": tiff_with_tile(),
         "avif.avif": avif(),
+        "scaled.avif": scaled_avif(),
         "jpeg.jpg": jpeg(),
         "png.png": png(),
         "raw.dng": dng_with_area(),

@@ -89,9 +89,10 @@ _AV1_PADDING: Final = 128
 
 
 def _check_av1_sizes(data: bytes, start: int, end: int) -> None:
-    """Raise Damaged where a coded picture is larger than its item says.
+    """Raise Damaged where a coded picture has another size than its item says.
 
-    libavif finds out only when it has decoded the whole; libheif by itself refuses such pictures.
+    libavif finds out only when it has decoded the whole, and makes a smaller one as large as is
+    said; libheif by itself refuses such pictures.
     """
     for item in _items_of_type(data, *_box(data, start, end, b"iinf"), b"av01"):
         said = [
@@ -103,7 +104,9 @@ def _check_av1_sizes(data: bytes, start: int, end: int) -> None:
         if not said or place is None:
             continue
         width, height = av1.largest_picture(data[place[0] : place[0] + place[1]])
-        if width * height > (said[0][0] + _AV1_PADDING) * (said[0][1] + _AV1_PADDING):
+        too_large = width * height > (said[0][0] + _AV1_PADDING) * (said[0][1] + _AV1_PADDING)
+        too_small = width * height > 0 and (width < said[0][0] or height < said[0][1])
+        if too_large or too_small:
             raise Damaged(
                 f"it says {said[0][0]} x {said[0][1]} pixels and holds {width} x {height}"
             )
