@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..bracket import Bracket, Frame, Mask
 from ..pixels.likeness import strangers
+from .faces import faces_in
 from .intensity import (
     Floats,
     sample_display,
@@ -39,6 +40,9 @@ _BLURRED_COST = 0.5
 # as if this much of what moves were lost: the frame that catches a face sharp is to be preferred.
 _MOTION_BLUR_COST = 0.15
 _MOTION_BLUR_FROM = 0.8
+# People hold still for no photo: faces count as what moves. A frame in which none is found that
+# another shows has it turned away, closed, clipped or dark.
+_NO_FACE_COST = 0.08
 # A photo that a flash lit beside one that it did not: fog, pink windows and shadows of its own. One
 # whose metadata alone were overruled by the pixels may be one too, or was taken in another light.
 _FLASH_COST = 10.0
@@ -61,6 +65,9 @@ def choose_reference(bracket: Bracket) -> int:
     for frame in bracket.frames:
         if frame.opaque is not None:
             moving &= _reduced_mask(frame.opaque, moving.shape)
+    faces = [faces_in(display) for display in displays]
+    for left, top, width, height in (box for found in faces for box in found):
+        moving[top : top + height, left : left + width] = True
     share = float(moving.mean())
     decides = share / (share + _MOVING_HALF_SHARE)
     sharpness = relative_sharpness(bracket.frames)
@@ -82,6 +89,7 @@ def choose_reference(bracket: Bracket) -> int:
             blur = _BLUR_COST * index / max(2 * middle, 1)
             cost = cost * (1 - (1 - _STILL_SHARE) * decides)
             blur += _MOTION_BLUR_COST * motion_blur[index]
+            blur += _NO_FACE_COST * (any(faces) and not faces[index])
             cost += decides * (_MOVING_COST * lost + blur)
         if sharpness[index] < _BLURRED:
             cost += _BLURRED_COST
