@@ -257,6 +257,13 @@ class CameraModel:
             display = self._jpeg.compress(display, cameras.jpeg_quality, cameras.half_chroma)
         return display
 
+    def photograph_cleanly(self, light: Tensor, cameras: Cameras) -> Tensor:
+        """The same without all that differs between frames by chance: noise, glare, rounding."""
+        if cameras.real is not None:
+            real = cameras.real
+            light = _where(real.coloured, darkroom.mix_channels, light, real.matrix)
+        return self.develop(light, cameras)
+
     def _through_lens(self, light: Tensor, real: RealCameras, generator: torch.Generator) -> Tensor:
         """Light that reaches the sensor: missed exposures, flicker, vignetting, glare."""
         batch, count = light.shape[:2]

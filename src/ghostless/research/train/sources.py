@@ -10,6 +10,7 @@ frames are what they get.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from ...nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
 from ...nn.srgb import linear_to_srgb
+from ...pixels.pyramid import fusion_level_count
 from ..data.camera_settings import REAL_CAMERAS, CameraSettings
 from ..data.draws import SimulatedBatch, SimulationSettings
 from ..data.panoramas import MANIFEST, Panoramas, check_split, load_packed
@@ -49,6 +51,8 @@ PHOTOS, MOST_PHOTOS_SPAN_STOPS = (2, 5), 10.0
 # Of the bracket's middle. Not all brackets are well chosen: in some even the brightest photo has
 # black corners, in some the darkest has white ones.
 PHOTO_KEY = (0.01, 0.7)
+# Between the clean photos that such a bracket's target is fused from.
+_CAREFUL_GAP_STOPS = 1.5
 # With the darker frame as the reference, and with the brighter.
 COMPARISONS = ("comparisons to the darker", "comparisons to the brighter")
 # Share of the comparisons in which anything moves: most of a photo stands still in most photos.
@@ -295,11 +299,14 @@ class SimulatedData(TrainingData):
         }
 
     def _photos(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
-        fused = fuse_densely(made.radiance, made.stops[:, -1] - made.stops[:, 0])[:, None]
-        return {
-            "photos": made.frames,
-            "target": simulator.camera.in_style(fused, made.cameras)[:, 0],
-        }
+        span = made.stops[:, -1] - made.stops[:, 0]
+        # As photos that a careful photographer would have taken, all with this camera.
+        wanted = math.ceil(float(span.max()) / _CAREFUL_GAP_STOPS) + 1
+        count = max(made.frames.shape[1], wanted)
+        gains = (span.view(-1, 1) * torch.linspace(0, 1, count, device=span.device)).exp2()
+        light = made.radiance[:, None] * gains.view(*gains.shape, 1, 1, 1)
+        clean = simulator.camera.photograph_cleanly(light, made.cameras)
+        return {"photos": made.frames, "target": fuse_displays(list(clean.unbind(1)))}
 
     def _exposures(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         return {"under": made.frames[:, 0], "over": made.frames[:, 1]}
@@ -347,8 +354,13 @@ def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
         linear_to_srgb((radiance * gains[:, number].view(-1, 1, 1, 1)).clamp_max(1))
         for number in range(_DENSE_FRAMES)
     ]
+    return fuse_displays(frames)
+
+
+def fuse_displays(frames: Sequence[Tensor]) -> Tensor:
+    """Exposure fusion (B, 3, H, W), 0..1, of display pictures of this shape."""
     weights = mertens_weights(frames)
-    levels = max(1, min(radiance.shape[-2:]).bit_length() - 2)
+    levels = fusion_level_count(*frames[0].shape[-2:])
     fused: list[Tensor] = []
     for frame, weight in zip(frames, weights, strict=True):
         images, shares = gaussian_pyramid(frame, levels), gaussian_pyramid(weight, levels)
