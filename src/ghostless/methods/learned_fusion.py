@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bracket import Fused, Stack
+from ..bracket import Frame, Fused, Stack
 from ..errors import WeightsError
 from ..nn.weights import load_arrays
 from ..pixels import color
@@ -111,7 +111,14 @@ class _Copies:
             trim()
             shown = color.to_display(pixels.reshape(*size[::-1], 3), frame.transfer)
             small.append(np.nan_to_num(shown, nan=0.0, posinf=1.0, neginf=0.0).transpose(2, 0, 1))
-        return _Copies(np.ascontiguousarray(np.stack(small), np.float32))
+        pictures = np.ascontiguousarray(np.stack(small), np.float32)
+        hidden = [_hidden(frame, pictures.shape[2:]) for frame in stack.frames]
+        if any(part.any() for part in hidden):
+            # What is transparent holds a filling, which must not be weighed: the others' mean.
+            shown_by = 1 - np.stack(hidden)[:, None].astype(np.float32)
+            others = (pictures * shown_by).sum(axis=0) / np.maximum(shown_by.sum(axis=0), 1e-6)
+            pictures = pictures * shown_by + others * (1 - shown_by)
+        return _Copies(np.asarray(pictures, np.float32))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -127,6 +134,14 @@ class _Copies:
 
     def masks(self, start: int, stop: int) -> list[Plane | None]:
         return [None] * len(self.pictures)
+
+
+def _hidden(frame: Frame, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where a frame is transparent, at the size of its copy."""
+    if frame.opaque is None:
+        return np.zeros(size, np.bool_)
+    small = cv2.resize(frame.opaque, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(small < 250)
 
 
 # The network ------------------------------------------------------------------------------------
