@@ -38,6 +38,9 @@ def test_sice_as_published_and_as_kept_beside(tmp_path: Path) -> None:
     assert names_of(scene) == ["1.JPG", "2.JPG", "10.JPG"]
     assert scene.truth == published / "Label" / "1.JPG"
     assert scene.has_jpeg_inputs
+    two = touch(tmp_path / "two", "Part1/3/1.JPG", "Part1/3/2.JPG", "Part1/Label/3.JPG")
+    (again,) = read_sice(two)
+    assert again.name == "Part1_3"
     beside = touch(tmp_path / "b", "007/01.png", "007/02.png", "007/label.jpg")
     (scene,) = read_sice(beside)
     assert len(scene.files) == 2

@@ -331,6 +331,26 @@ def test_the_homography_network_registers_stacks_that_nobody_aligned(weights, mo
     assert len(asked) == 1
 
 
+def test_unchecked_its_answer_is_taken_as_it_is(weights, monkeypatch):
+    shift = np.array([[1, 0, 3], [0, 1, 0], [0, 0, 1]], np.float64)
+    asked = []
+
+    def answer(network, reference, frame, passes):
+        asked.append(passes)
+        return None if len(asked) > 1 else shift
+
+    monkeypatch.setattr(homography_net, "load", lambda how: None)
+    monkeypatch.setattr(homography_net, "answer_of", answer)
+    stack = make_stack(make_radiance(40, 50), (-2, 0, 2))
+    how = settings(weights, homography="on", homography_check=False, homography_passes=1)
+    frames, notes = chen_chuang._registered(stack, how)
+    assert asked == [1] * (len(stack.frames) - 1)
+    moved = stack.frames[1].pixels[:, 3:]
+    np.testing.assert_array_equal(frames[1].pixels[:, :-3], moved)
+    assert all("answer folds" in note for note in notes)
+    assert len(notes) == len(stack.frames) - 2
+
+
 def test_what_the_homography_network_declined_is_noted(weights, tmp_path):
     path = tmp_path / "homography.safetensors"
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.fullsize import map_writer  # noqa: E402
 
 PAPER = LcndrArchitecture()
+PROGRAM = LcndrArchitecture(variant="program")
 
 
 def pair(height, width, dtype=torch.float32, seed=0, batch=1):
@@ -47,6 +48,9 @@ def settled(architecture=PAPER, dtype=torch.float32):
         (replace(PAPER, extraction=False), 219_099 - 111_936 - 3 * 856 - 64 * 64 * 9),
         (replace(PAPER, edge_revision=False), 219_099 - 73_792 - 577 + 128 * 9 + 1),
         (replace(PAPER, attention_stride=2), 219_099),
+        (replace(PAPER, attention_norms=True), 219_099 + 2 * (8 + 8 + 32)),
+        # Of the 107,204 numbers of the program's file one is a scale that it does not use.
+        (PROGRAM, 107_203),
     ],
 )
 def test_parameters(architecture, count):
@@ -238,7 +242,10 @@ def run_tiled(network, inputs, tile_pixels):
     return tiled
 
 
-@pytest.mark.parametrize("architecture", [PAPER, *ABLATIONS[:3]])
+@pytest.mark.parametrize(
+    "architecture",
+    [PAPER, PROGRAM, replace(PAPER, attention_norms=True), *ABLATIONS[:3]],
+)
 @torch.no_grad()
 def test_tiles_equal_the_whole(architecture):
     network = settled(architecture, torch.float64)
@@ -280,3 +287,14 @@ def test_gradient_filter_without_gradients_is_the_same(size):
     wanted = lcndr.filter_gradients(features)
     with torch.inference_mode():
         torch.testing.assert_close(lcndr.filter_gradients(features), wanted)
+
+
+def test_chroma_is_measured_from_tau():
+    grey = torch.full((1, 3, 4, 4), 0.5)
+    fused = torch.full((1, 1, 4, 4), 0.5)
+    neutral = lcndr.add_colour(fused, [grey, grey])
+    torch.testing.assert_close(neutral, grey)
+    # Half a code beside grey: what is grey is a little green to a tau of 128.
+    warm = grey + torch.tensor([0.02, 0.0, -0.02]).view(1, 3, 1, 1)
+    one, other = (lcndr.add_colour(fused, [warm, grey], tau) for tau in (127.5, 128.0))
+    assert 0 < float((one - other).abs().max()) < 0.01

@@ -169,3 +169,43 @@ def test_ssim_loss_of_flat_images_has_finite_gradients():
     flat = torch.full((1, 1, 12, 12), 0.5, requires_grad=True)
     losses.lcndr_loss(flat, torch.zeros_like(flat), torch.ones_like(flat)).backward()
     assert np.isfinite(flat.grad.numpy()).all()
+
+
+# Equations as they are printed, for experiments
+
+
+def test_gradients_can_be_differences_of_neighbours():
+    rgb = torch.zeros(1, 3, 4, 4, dtype=torch.float64)
+    rgb[0, 1, 1, 2] = 1
+    right, down = losses.first_differences(rgb)[0]
+    assert right[1].tolist() == pytest.approx([0, 0.587, -0.587, 0], abs=1e-6)
+    assert down[:, 2].tolist() == pytest.approx([0.587, -0.587, 0, 0], abs=1e-6)
+    fused, target = images(2)
+    gap = losses.first_differences(fused) - losses.first_differences(target)
+    expected = (fused - target).square().mean() + 0.6 * gap.abs().sum(dim=1).mean()
+    found = losses.mef_gan_content_loss(fused, target, gradient_form="differences")
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_printed_sign_rewards_calling_fakes_real():
+    one = torch.ones(3, 1)
+    lured = losses.bce_discriminator_loss(one, one, printed=True)
+    assert lured < losses.bce_discriminator_loss(one, -one, printed=True)
+
+
+def test_the_printed_norm_is_the_root_of_each_images_error():
+    fused, target = images(2, size=(8, 8))
+    side = target[:, :, ::2, ::2]
+    root = torch.stack(
+        [
+            4 * (image - wanted).square().flatten(1).mean(dim=1)
+            for image, wanted in (
+                (fused, target),
+                (side, torch.nn.functional.adaptive_avg_pool2d(target, (4, 4))),
+            )
+        ]
+    )
+    found = losses.multi_scale_loss(fused, [side], target, form="norm")
+    torch.testing.assert_close(found, root.sqrt().mean(dim=1).sum())
+    plain = losses.multi_scale_loss(fused, [side], target)
+    torch.testing.assert_close(plain, root.mean(dim=1).sum())

@@ -150,9 +150,14 @@ def _named(files: list[Path], names: tuple[str, ...]) -> Path | None:
 def read_sice(folder: Path) -> tuple[Scene, ...]:
     """SICE: NAME/01.jpg, 02.jpg ... and NAME/label.*; as published, Label/NAME.* beside NAME/1.JPG.
 
-    Scenes without a label are left out.
+    Published parts may lie beside each other; their scenes are then called PART_NAME. Scenes
+    without a label are left out.
     """
-    labels = next((sub for sub in _subfolders(folder) if sub.name.casefold() == "label"), None)
+    parts = [sub for sub in _subfolders(folder) if _labels_in(sub) is not None]
+    if parts:
+        found = [(part, scene) for part in parts for scene in read_sice(part)]
+        return tuple(replace(scene, name=f"{part.name}_{scene.name}") for part, scene in found)
+    labels = _labels_in(folder)
     by_stem = {} if labels is None else {file.stem: file for file in images_in(labels)}
     scenes = [
         Scene(scene.name, scene.files, truth)
@@ -160,6 +165,11 @@ def read_sice(folder: Path) -> tuple[Scene, ...]:
         if (truth := scene.truth or by_stem.get(scene.name)) is not None
     ]
     return _some(scenes, folder, "folders with photos and label.jpg")
+
+
+def _labels_in(folder: Path) -> Path | None:
+    """SICE's folder of labels within one of its parts."""
+    return next((sub for sub in _subfolders(folder) if sub.name.casefold() == "label"), None)
 
 
 def split_scenes(

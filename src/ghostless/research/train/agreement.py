@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from ...deghost.evidence import evidence
 from ...nn.agreement import NETWORK, AgreementArchitecture, AgreementNetwork
 from .recipe import (
     Batch,
+    Draws,
     Losses,
     Phase,
     Player,
@@ -46,6 +48,8 @@ class AgreementRecipe(Recipe):
 
     overlap_weight: of the loss by overlap, beside the cross entropy of each pixel.
     """
+
+    draws: ClassVar[Draws] = "comparisons"
 
     steps: int = 12_000
     batch: int = 8

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ from .losses import deep_supervision_loss, sphere_discriminator_loss, sphere_gen
 from .quality import psnr
 from .recipe import (
     Batch,
+    Draws,
     Losses,
     Moment,
     Phase,
@@ -71,6 +72,8 @@ class HdrGanRecipe(Recipe):
     eight_bits: cut photos to 8 bits, as the program reads them.
     stepwise_rate: the program's schedule in place of `schedule`.
     """
+
+    draws: ClassVar[Draws] = "brackets"
 
     steps: int = 30_000
     adversarial_weight: float = 0.0

@@ -177,7 +177,12 @@ class _Players:
             patch=recipe.patch_pixels,
             activation="relu" if recipe.discriminator == "paper" else "leaky_0.2",
         )
-        return Discriminator(architecture)
+        network = Discriminator(architecture)
+        if recipe.discriminator == "paper":
+            # The text says nothing of how kernels begin. Drawn like the program's, this one's last
+            # layer, which sees 165,888 numbers, would be certain from the first step on.
+            network.score.reset_parameters()
+        return network
 
     def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused: Tensor = table.run("generator", over=batch["over"], under=batch["under"])

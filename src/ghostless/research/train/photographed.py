@@ -62,6 +62,7 @@ class PhotoData(TrainingData):
         self.set: PhotoSet = find_photo_set(folder)
         self.use = use
         self._on = device
+        self._check_use()
         cached = fill_cache(
             self.set, use.cache, PhotoSize.parse(use.size), None if use.quiet else _say
         )
@@ -237,11 +238,23 @@ class PhotoData(TrainingData):
 
     def _target(self, scene: _Photos) -> Tensor:
         if scene.target is None:
-            raise BracketError(
-                f"{self.set.folder}: expected labels or photos alone to fuse pairs of, found true "
-                f"radiance ({scene.name}); train hdr-gan on it, or name a set like SICE"
-            )
+            raise self._no_pictures()
         return scene.target
+
+    def _check_use(self) -> None:
+        """Raise, before any photo is decoded, where the set cannot teach what is asked of it."""
+        if self.use.draws == "brackets":
+            self._check_radiance()
+        elif self.use.draws == "comparisons":
+            raise _no_comparisons(self.set.folder)
+        elif self.set.layout == "radiance":
+            raise self._no_pictures()
+
+    def _no_pictures(self) -> BracketError:
+        return BracketError(
+            f"{self.set.folder}: expected labels or photos alone to fuse pairs of, found true "
+            "radiance; train hdr-gan on it, or name a set like SICE"
+        )
 
     def _check_radiance(self) -> None:
         if self.set.layout != "radiance":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from ...nn.weights import NetworkKind
 from .samples import TrainingData
 
 Batch = Mapping[str, Tensor]
+Draws = Literal["pairs", "brackets", "comparisons"]
 Losses = dict[str, Tensor]
 
 
@@ -130,6 +131,9 @@ class Recipe:
         "1200" reduced to this longer side, "1200x800" exactly. framing: "crop", or "letterbox": the
         whole photo reduced to the patch, black beyond it.
     """
+
+    # What its networks are shown, of what `samples.TrainingData` has.
+    draws: ClassVar[Draws] = "pairs"
 
     preset: str = "default"
     steps: int = 20_000

@@ -33,7 +33,7 @@ from ..data.rendered_files import PACKED as RENDERED_MANIFEST
 from ..data.rendered_files import read_packed
 from ..data.simulate import BracketSimulator
 from ..data.splits import Split
-from .recipe import Recipe
+from .recipe import Draws, Recipe
 from .samples import Batch, TrainingData
 
 # From the darker to the brighter frame of a pair: between the ends of a bracket of three to nine
@@ -379,13 +379,15 @@ def fuse_displays(frames: Sequence[Tensor]) -> Tensor:
 class PhotoUse:
     """How a recipe takes photos, see `Recipe`.
 
-    cache: folder for what is decoded. quiet: do not tell which scene is being decoded.
+    cache: folder for what is decoded. draws: what the recipe's networks are shown. quiet: do not
+    tell which scene is being decoded.
     """
 
     cache: Path
     pairs: Pairing = "extremes"
     size: str = "1200"
     framing: Framing = "crop"
+    draws: Draws = "pairs"
     quiet: bool = True
 
     @classmethod
@@ -393,8 +395,14 @@ class PhotoUse:
         """As a recipe says, decoded beside its run; runs on the same photos share the folder."""
         text = f"{data.resolve().as_posix()} {recipe.photo_size}"
         name = f"photos-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        cache = run.absolute().parent / name
-        return cls(cache, recipe.photo_pairs, recipe.photo_size, recipe.framing, quiet)
+        return cls(
+            run.absolute().parent / name,
+            recipe.photo_pairs,
+            recipe.photo_size,
+            recipe.framing,
+            recipe.draws,
+            quiet,
+        )
 
 
 @lru_cache(maxsize=1)
