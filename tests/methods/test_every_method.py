@@ -152,7 +152,10 @@ def check_masks(method: Method, folder: Path) -> None:
             results.append(fuse_stack(masked, method.name, quick_settings(method, folder)).pixels)
         return float(np.abs(results[0] - results[1]).mean())
 
-    assert influence(hidden) < 0.05 * influence(None)
+    unmasked = influence(None)
+    # One that finds ghosts by itself may see that this is one.
+    assert unmasked > 0 or method.deghosts
+    assert influence(hidden) <= 0.05 * unmasked
 
 
 def check_metadata(method: Method, folder: Path) -> None:
