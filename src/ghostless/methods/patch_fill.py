@@ -8,18 +8,25 @@ pixels are taken from where the proxy's patches were found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import sqrt
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bracket import Frame, Stack
+from ..pixels import color
+from ..pixels.holes import pull_push
 from ..pixels.patch_match import RADIUS, Places, Search, Source, identity, resized, vote
 from ..pixels.windows import erode
 
 Picture = NDArray[np.float32]
 Plane = NDArray[np.float32]
+# Rows and columns of some pixels, (n,) each.
+At = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 # Display codes between which a photo begins to tell shadows, and ceases to tell highlights.
 _BLACK_FROM, _BLACK_TO = 0.02, 0.10
@@ -54,6 +61,28 @@ class Proxy:
         return Proxy(np.asarray(codes, np.float32), self.gain, np.asarray(usable) > 0.999)
 
 
+def reduced(
+    frame: Frame, weight: Plane | None, megapixels: float
+) -> tuple[Frame, NDArray[np.bool_]]:
+    """A frame at so many megapixels at most, and where, (h, w), it shows the scene.
+
+    weight: (H, W), 0 where the frame does not; None for everywhere.
+    """
+    scale = min(1.0, sqrt(megapixels * 1e6 / (frame.height * frame.width)))
+    size = (max(1, round(frame.height * scale)), max(1, round(frame.width * scale)))
+    usable = np.ones(size, np.bool_) if weight is None else _resized(weight, size) > 0.5
+    pixels: NDArray[Any] = frame.pixels
+    if pixels.dtype == np.float32:
+        pixels = np.nan_to_num(pixels, nan=0.0)
+    return Frame(_resized(pixels, size), frame.transfer), usable
+
+
+def _resized(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA))
+
+
 def sizes(height: int, width: int) -> list[tuple[int, int]]:
     """Sizes of all proxies, coarse to fine, the last one that given.
 
@@ -80,17 +109,20 @@ def tells(codes: Picture, *, shadows: bool, highlights: bool) -> Plane:
     return np.asarray(told, np.float32)
 
 
-def agrees(light: Picture, reference: Picture) -> Plane:
+def agrees(light: Picture, reference: Picture, clipped: bool | None = None) -> Plane:
     """How far light of another photo, (..., 3), can be what the reference shows: 0..1, (...).
 
     Where the reference is clipped there is at least as much of every colour, where it is black at
     most.
+    clipped: which of both it is where it does not tell; None if both can be.
     """
     other, own = light.max(axis=-1), reference.max(axis=-1)
     share = (light + np.float32(_BLACK_LIGHT)) / (reference + np.float32(_BLACK_LIGHT))
     bright = smooth_step(share.min(axis=-1), _LEAST_SHARE, _SURE_SHARE)
     excess = other / (own + np.float32(_BLACK_LIGHT))
     dark = 1 - smooth_step(excess, 1 / _SURE_SHARE, 1 / _LEAST_SHARE)
+    if clipped is not None:
+        return bright if clipped else np.asarray(dark, np.float32)
     is_bright = smooth_step(own, 0.1, 0.3)
     return np.asarray(is_bright * bright + (1 - is_bright) * dark, np.float32)
 
@@ -99,6 +131,24 @@ def smooth_step(values: NDArray[np.float32], low: float, high: float) -> NDArray
     """Rise from 0 at `low` to 1 at `high`, flat at both ends; of any shape."""
     t = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def spread(values: Picture, sure: Plane, at: At, shape: tuple[int, ...], clipped: bool) -> Picture:
+    """Fill pixels smoothly from those around them that are surer: (n, 3) to (n, 3).
+
+    sure: (n,), 0..1. at: where in a picture of `shape` they are. clipped: whether the reference is
+    clipped there, so that only what is brighter than the values can be meant; else it is black, and
+    only what is darker can.
+    """
+    sums, weights = np.zeros(shape, np.float32), np.zeros(shape[:2], np.float32)
+    weights[at] = sure
+    sums[at] = values * sure[:, None]
+    if not weights.any():
+        return values
+    around = pull_push(sums, weights)[at]
+    around = np.maximum(around, values) if clipped else np.minimum(around, values)
+    share = sure[:, None]
+    return np.asarray(share * values + (1 - share) * around, np.float32)
 
 
 @dataclass
@@ -177,3 +227,19 @@ def full_size_places(
                 np.clip(rows + moved, 0, size[0] - 1),
                 np.clip(columns + moved_across, 0, size[1] - 1),
             )
+
+
+def taken(
+    stack: Stack, index: int, places: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]
+) -> tuple[Picture, Plane]:
+    """Mean of several places of a frame, in its own coding, (n, 3), and of how many, (n,)."""
+    frame = stack.frames[index]
+    masks = [m for m in (stack.valid[index], stack.confidence[index]) if m is not None]
+    total: Any = 0
+    count: Any = 0
+    for at in places:
+        seen = np.logical_and.reduce([mask[at] > 127 for mask in masks]) if masks else True
+        seen = np.broadcast_to(np.float32(seen), at[0].shape)
+        total = total + np.nan_to_num(color.to_unit(frame.pixels[at])) * seen[:, None]
+        count = count + seen
+    return total / np.maximum(count, 1)[:, None], count

@@ -14,24 +14,22 @@ Differs from the paper: patches of the result are looked for in the photos, but 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from typing import Annotated, Any
+from typing import Annotated
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Stack
 from ..exposure.response import Response, ResponseChoice, find_response
 from ..pixels import color
-from ..pixels.holes import pull_push
 from ..pixels.stripes import Progress, for_each_stripe, part
 from ..settings import Range, check_settings
 from ..work.spill import empty
 from .debevec import light_rows
 from .patch_fill import (
+    At,
     Fill,
     Picture,
     Plane,
@@ -39,6 +37,9 @@ from .patch_fill import (
     agrees,
     coarse_to_fine,
     full_size_places,
+    reduced,
+    spread,
+    taken,
     tells,
 )
 
@@ -80,37 +81,21 @@ def fuse(
     gains = np.exp2(stops - stops[stack.reference])
     response, notes = find_response(stack, settings.response)
     merge = _Merge(gains.tolist(), stack.reference)
-    photos = proxies(stack, response, gains.tolist(), settings.megapixels)
+    photos = _proxies(stack, response, gains.tolist(), settings.megapixels)
     found = _search(photos, merge, settings.iterations, part(progress, 0, 0.8))
     pixels = _at_full_size(stack, response, merge, found, part(progress, 0.8, 1))
     return Fused(pixels, "linear", stack.frames[stack.reference].metadata, notes)
 
 
-def proxies(
+def _proxies(
     stack: Stack, response: Response | None, gains: Sequence[float], megapixels: float
 ) -> list[Proxy]:
     """A stack's frames in display values of their light, at so many megapixels at most."""
-    height, width = stack.frames[0].height, stack.frames[0].width
-    scale = min(1.0, sqrt(megapixels * 1e6 / (height * width)))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
     found = []
     for index, (frame, gain) in enumerate(zip(stack.frames, gains, strict=True)):
-        usable = np.ones(size, np.bool_)
-        pixels: NDArray[Any] = frame.pixels
-        weight = stack.weight(index)
-        if weight is not None:
-            usable = _resized(weight, size) > 0.5
-        if pixels.dtype == np.float32:
-            pixels = np.nan_to_num(pixels, nan=0.0)
-        small = Frame(_resized(pixels, size), frame.transfer)
+        small, usable = reduced(frame, stack.weight(index), megapixels)
         found.append(Proxy(codes_of(small, slice(None), response), gain, usable))
     return found
-
-
-def _resized(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    if pixels.shape[:2] == size:
-        return pixels
-    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA))
 
 
 def codes_of(frame: Frame, rows: slice, response: Response | None) -> Picture:
@@ -207,30 +192,14 @@ def _voted(fill: Fill, photos: list[Proxy], merge: _Merge, others: list[int]) ->
     return merge.radiance(codes, seen)[0]
 
 
-def _spread(
-    radiance: Picture,
-    sure: Plane,
-    at: tuple[NDArray[np.intp], NDArray[np.intp]],
-    shape: tuple[int, ...],
-) -> Picture:
-    """Fill pixels of which no photo can be trusted smoothly from those around them, (n, 3).
-
-    Where the reference is clipped with what is brighter around, where it is black with what is
-    darker.
-    """
+def _spread(radiance: Picture, sure: Plane, at: At, shape: tuple[int, ...]) -> Picture:
+    """Fill pixels of which no photo can be trusted smoothly from those around them, (n, 3)."""
     filled = radiance.copy()
     bright = radiance.max(axis=1) > _BRIGHT
-    for of_these, bounded in ((bright, np.maximum), (~bright, np.minimum)):
-        if not of_these.any():
-            continue
-        sums, weights = np.zeros(shape, np.float32), np.zeros(shape[:2], np.float32)
+    for of_these in (bright, ~bright):
         there = at[0][of_these], at[1][of_these]
-        weights[there] = sure[of_these]
-        sums[there] = radiance[of_these] * sure[of_these, None]
-        if weights.any():
-            around = bounded(pull_push(sums, weights)[there], radiance[of_these])
-            share = sure[of_these, None]
-            filled[of_these] = share * radiance[of_these] + (1 - share) * around
+        clipped = of_these is bright
+        filled[of_these] = spread(radiance[of_these], sure[of_these], there, shape, clipped)
     return filled
 
 
@@ -256,27 +225,11 @@ def _at_full_size(
             for index, frame in enumerate(stack.frames):
                 if index != merge.reference:
                     places = full_size_places(found.places[index], at[0] + start, at[1], size)
-                    taken, seen[index] = _taken(stack, index, places)
-                    mean = Frame(taken[:, None], frame.transfer)
+                    pixels, seen[index] = taken(stack, index, places)
+                    mean = Frame(pixels[:, None], frame.transfer)
                     codes[index] = codes_of(mean, slice(None), response)[:, 0]
             fused[at] = merge.radiance(codes, seen)[0]
         out[rows] = fused
 
     for_each_stripe(*size, work, progress=progress)
     return out
-
-
-def _taken(
-    stack: Stack, index: int, places: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]
-) -> tuple[Picture, Plane]:
-    """Mean of several places of a frame, in its own coding, (n, 3), and of how many, (n,)."""
-    frame = stack.frames[index]
-    masks = [m for m in (stack.valid[index], stack.confidence[index]) if m is not None]
-    total: Any = 0
-    count: Any = 0
-    for at in places:
-        seen = np.logical_and.reduce([mask[at] > 127 for mask in masks]) if masks else True
-        seen = np.broadcast_to(np.float32(seen), at[0].shape)
-        total = total + np.nan_to_num(color.to_unit(frame.pixels[at])) * seen[:, None]
-        count = count + seen
-    return total / np.maximum(count, 1)[:, None], count
