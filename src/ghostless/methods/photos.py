@@ -114,6 +114,15 @@ def all_grey(frames: Iterable[Frame]) -> bool:
     return True
 
 
+# Mean brightness below which a frame is black as a whole; it still has to count for something.
+_BLACK = 1e-3
+
+
+def favour_bright(brightness: Sequence[float]) -> list[np.float32]:
+    """Factors of the frames' weights by their mean brightness, squared (Kou et al. 2017)."""
+    return [np.float32(max(mean, _BLACK) ** 2) for mean in brightness]
+
+
 def visible_means(
     photos: Photos,
     progress: Progress | None = None,
