@@ -39,7 +39,7 @@ def test_stripes_do_not_show(method: Method, monkeypatch: pytest.MonkeyPatch) ->
     for some in (stack, masked):
         walk_in(1 << 20, monkeypatch)
         whole = fuse_stack(some, method.name).pixels
-        walk_in(36 * 2, monkeypatch)
+        walk_in(36 * 12, monkeypatch)
         off = np.abs(fuse_stack(some, method.name).pixels - whole)
         assert off.mean() < 1e-4
         # Rounding may move a pixel to the next level of a histogram.
