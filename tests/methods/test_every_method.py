@@ -21,6 +21,8 @@ from ghostless.errors import BracketError, WeightsError
 from ghostless.methods import METHODS, Method, fuse_stack
 
 STOPS = (-2.0, 0.0, 2.0)
+# Settings with which a method is quick enough for a test.
+QUICK: dict[str, dict[str, Any]] = {"sen": {"iterations": 3}, "hu": {"iterations": 3}}
 # Changes to an architecture that make a network small enough for a quick test.
 SMALL: dict[str, dict[str, Any]] = {
     "chen-chuang": {"channels": 4},
@@ -45,7 +47,8 @@ def small_stack(height: int = 37, width: int = 50, method: Method = METHODS["mer
 def quick_settings(method: Method, folder: Path) -> Any:
     """The method's default settings; a network gets random weights."""
     if method.weights is None:
-        return method.load()[1]()
+        settings = method.load()[1]()
+        return replace(settings, **QUICK.get(method.name, {}))
     torch = pytest.importorskip("torch")
     from ghostless.nn.weights import WeightsInfo, save_weights
 
@@ -152,7 +155,10 @@ def check_masks(method: Method, folder: Path) -> None:
             results.append(fuse_stack(masked, method.name, quick_settings(method, folder)).pixels)
         return float(np.abs(results[0] - results[1]).mean())
 
-    assert influence(hidden) < 0.05 * influence(None)
+    unmasked = influence(None)
+    # One that finds ghosts by itself may see that this is one.
+    assert unmasked > 0 or method.deghosts
+    assert influence(hidden) <= 0.05 * unmasked
 
 
 def check_metadata(method: Method, folder: Path) -> None:

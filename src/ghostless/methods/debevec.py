@@ -103,7 +103,7 @@ def fuse(
         masks = [_mask(stack, index, rows, of_reference) for index in range(len(stack.frames))]
         lights, trusts, unclipped = [], [], []
         for frame, brightest, exposure in zip(stack.frames, codes, exposures, strict=True):
-            light = _light(frame, rows, response)
+            light = light_rows(frame, rows, response)
             clip_weight = 1 - _smooth_step(brightest, *_clip_range(frame))
             trusts.append(_trust(light, brightest, frame, float(exposure), settings) * clip_weight)
             unclipped.append(clip_weight)
@@ -143,7 +143,7 @@ def _mask(stack: Stack, index: int, rows: slice, of_reference: Plane) -> Plane |
     return np.maximum(mask, _smooth_step(of_reference, *_clip_range(reference)))
 
 
-def _light(frame: Frame, rows: slice, response: Response | None) -> NDArray[np.float32]:
+def light_rows(frame: Frame, rows: slice, response: Response | None) -> NDArray[np.float32]:
     """Rows as linear light (h, W, 3), a new array, 1.0 = clip."""
     if response is None:
         light = frame.linear(rows)

@@ -24,7 +24,7 @@ from ..pixels.pyramid import Plane, expand, level_count, reduce
 from ..pixels.stripes import Progress, for_each_stripe, part
 from ..pixels.windows import laplacian
 from .exposure_fusion import Blending, Level, fuse_exposures, weighted_sum
-from .photos import Photos, split, visible_means
+from .photos import Photos, favour_bright, split, visible_means
 
 # Analog YUV and back as the authors' program has them, which is the inverse to within a level.
 _YUV_FROM_RGB = np.array(
@@ -56,7 +56,7 @@ def fuse(
     """
     photos = Photos(stack)
     brightness = visible_means(photos, part(progress, 0, 0.1), _luma)
-    means = [np.float32(mean**2) for mean in brightness]
+    factors = favour_bright(brightness)
 
     def weigh(index: int, planes: list[Plane]) -> Plane:
         luma, u, v = planes
@@ -64,7 +64,7 @@ def fuse(
         weight *= np.abs(u) + np.abs(v) + np.float32(1)
         weight *= np.exp(np.square(luma - np.float32(0.5)) * np.float32(-1 / (2 * _SIGMA**2)))
         weight += _FLOOR
-        return np.asarray(weight * means[index], np.float32)
+        return np.asarray(weight * factors[index], np.float32)
 
     darkest = np.argsort(brightness, kind="stable")[: (len(brightness) + 1) // 2 - 1]
     blending = Blending(coarsest=lambda level: _blend_coarsest(level, darkest.tolist()))

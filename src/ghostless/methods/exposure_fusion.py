@@ -61,11 +61,11 @@ class Exposures(Protocol):
     def masked(self) -> Sequence[bool]: ...
 
     def planes(self, start: int, stop: int) -> list[list[Plane]]:
-        """Rows of every picture's red, green and blue: new float32 arrays, 0..1, finite."""
+        """Rows of every picture's red, green and blue: new float32 (rows, W), 0..1, finite."""
         ...
 
     def masks(self, start: int, stop: int) -> list[Plane | None]:
-        """Rows of what to multiply every picture's weight by, 0..1; not 0 for all at once."""
+        """Rows of what to multiply weights by, (rows, W), 0..1; not 0 for all pictures at once."""
         ...
 
 
@@ -286,6 +286,7 @@ def _mean(read: ReadRows, size: tuple[int, int], progress: Progress | None) -> N
 
 
 def weighted_sum(level: Level) -> list[Plane]:
+    """The pictures of a level added up by their weights: three planes, (H, W) each."""
     return [
         np.add.reduce(
             [

@@ -31,6 +31,7 @@ from .exposure_fusion import (
     ReadRows,
     fuse_exposures,
 )
+from .photos import favour_bright
 
 # beta of Kou et al.: so many levels fewer, and filters of radius 2^beta.
 _FEWER_LEVELS = 2
@@ -75,7 +76,7 @@ def fuse_with_guided_weights(
 
     brightness: mean luma of every picture.
     """
-    factors = [np.float32(mean**2) for mean in brightness]
+    factors = favour_bright(brightness)
 
     def weigh(index: int, planes: list[Plane]) -> Plane:
         return np.asarray(exponents(index, planes) * factors[index], np.float32)

@@ -35,6 +35,7 @@ class Photos:
         return [valid is not None or confidence is not None for valid, confidence in masks]
 
     def planes(self, start: int, stop: int) -> list[list[Plane]]:
+        """Rows of every frame's red, green and blue: new (rows, W) each, 0..1, finite."""
         return [display_planes(frame, slice(start, stop)) for frame in self.stack.frames]
 
     def pictures(self, start: int, stop: int) -> list[NDArray[np.float32]]:
@@ -42,7 +43,7 @@ class Photos:
         return [display_picture(frame, slice(start, stop)) for frame in self.stack.frames]
 
     def shown(self, start: int, stop: int) -> list[NDArray[np.float32]]:
-        """As `pictures`, but what is hidden of a frame is the mean of what the others show."""
+        """As `pictures`, but what is hidden is the mean of what other frames show: (rows, W, 3)."""
         pictures, masks = self.pictures(start, stop), self.masks(start, stop)
         if all(mask is None for mask in masks):
             return pictures
@@ -55,6 +56,7 @@ class Photos:
         return pictures
 
     def masks(self, start: int, stop: int) -> list[Plane | None]:
+        """Rows of what every frame's weight is multiplied by, (rows, W), 0..1; None for 1."""
         # A thing that moved is better fused from its own re-exposed pixels than shown at the
         # reference's exposure alone, which leaves it dull and smears the coarse levels around it.
         # What is transparent is not fused: the other photos saw what is there.
@@ -110,6 +112,15 @@ def all_grey(frames: Iterable[Frame]) -> bool:
             if not (np.array_equal(red, green) and np.array_equal(green, blue)):
                 return False
     return True
+
+
+# Mean brightness below which a frame is black as a whole; it still has to count for something.
+_BLACK = 1e-3
+
+
+def favour_bright(brightness: Sequence[float]) -> list[np.float32]:
+    """Factors of the frames' weights by their mean brightness, squared (Kou et al. 2017)."""
+    return [np.float32(max(mean, _BLACK) ** 2) for mean in brightness]
 
 
 def visible_means(

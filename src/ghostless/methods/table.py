@@ -252,5 +252,32 @@ METHODS: dict[str, Method] = {
             paper="Hessel, Morel: An Extended Exposure Fusion and its Application to Single Image "
             "Contrast Enhancement, WACV 2020",
         ),
+        Method(
+            name="sen",
+            summary="patches of the other frames where the reference tells nothing: HDR of a "
+            "moving scene",
+            group="compare",
+            settings=".sen:SenSettings",
+            output="linear",
+            as_published={"response": "srgb"},
+            needs_stops=True,
+            deghosts=True,
+            in_stripes=False,
+            paper="Sen, Kalantari, Yaesoubi, Darabi, Goldman, Shechtman: Robust Patch-Based HDR "
+            "Reconstruction of Dynamic Scenes, SIGGRAPH Asia 2012",
+        ),
+        Method(
+            name="hu",
+            summary="every frame rebuilt as if taken with the reference, then merged: HDR of a "
+            "moving scene",
+            group="compare",
+            settings=".hu:HuSettings",
+            output="linear",
+            as_published={"response": "srgb"},
+            needs_stops=True,
+            deghosts=True,
+            in_stripes=False,
+            paper="Hu, Gallo, Pulli, Sun: HDR Deghosting: How to Deal with Saturation?, CVPR 2013",
+        ),
     )
 }

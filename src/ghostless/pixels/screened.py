@@ -2,7 +2,7 @@
 
 Finds the plane p that minimises
 
-    sum p^2 + sum w_x (dp/dx - v_x)^2 + sum w_y (dp/dy - v_y)^2:
+    sum w p^2 + sum w_x (dp/dx - v_x)^2 + sum w_y (dp/dy - v_y)^2:
 
 near 0, with given differences, each as far as its weight says. By conjugate gradients,
 preconditioned by a multigrid cycle: squares of four pixels are one pixel of the next coarser grid,
@@ -41,6 +41,7 @@ class _Grid:
 def solve_screened(
     right: tuple[Plane, Plane],
     down: tuple[Plane, Plane],
+    pixels: Plane | None = None,
     tolerance: float = 1e-3,
     most_steps: int = 60,
     progress: Progress | None = None,
@@ -48,9 +49,12 @@ def solve_screened(
     """Return the plane, (H, W) float32.
 
     right, down: weight and wanted difference of every step to the right (H, W - 1) and down
-    (H - 1, W). tolerance: of the residual, as a share of what it is at the start.
+    (H - 1, W). pixels: how much each should be 0, (H, W), above 0; None for 1.
+    tolerance: of the residual, as a share of what it is at the start.
     """
-    grids = [_grid(np.ones((right[0].shape[0], down[0].shape[1]), np.float32), right[0], down[0])]
+    if pixels is None:
+        pixels = np.ones((right[0].shape[0], down[0].shape[1]), np.float32)
+    grids = [_grid(pixels, right[0], down[0])]
     while min(grids[-1].pixels.shape) > _COARSEST:
         grids.append(_coarser(grids[-1]))
     residual = np.zeros_like(grids[0].pixels)

@@ -72,6 +72,6 @@ def laplacian(plane: Plane) -> NDArray[np.float32]:
 
 
 def erode(mask: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
-    """Minimum over windows of side 2 radius + 1; what lies beyond the border does not count."""
+    """Minimum over windows of side 2 radius + 1 within the border: (H, W)."""
     side = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     return np.asarray(cv2.erode(mask, side), np.float32).reshape(mask.shape)
