@@ -231,14 +231,14 @@ class _Correction:
         height, width = level.shape
         low, share = band_of((height, width))
         chosen = self.maps[:, :, low] * (1 - share) + self.maps[:, :, low + 1] * share
-        across = chosen @ interpolation(chosen.shape[-1], width).T
-        down = interpolation(chosen.shape[-2], height)
+        across = np.ascontiguousarray(chosen @ interpolation(chosen.shape[-1], width).T)
+        rows_of = _Down.to(across, height)
         lumas = None if coarser is None else [_luma(planes) for planes in coarser.planes]
 
         def work(start: int, stop: int) -> None:
             rows = level.rows(start, stop)
             details = None if lumas is None else self._details(level, lumas, start, stop)
-            weights = corrected_weights(rows, details, down[start:stop] @ across)
+            weights = corrected_weights(rows, details, rows_of(start, stop))
             for weight, corrected in zip(rows.weights, weights, strict=True):
                 weight[:] = corrected
 
@@ -268,6 +268,39 @@ def band_of(size: tuple[int, int]) -> tuple[int, float]:
     place = min(max(place, 0.0), BANDS - 1.0)
     low = min(int(place), BANDS - 2)
     return low, place - low
+
+
+@dataclass(frozen=True)
+class _Down:
+    """Maps (..., h, W) brought to a height, rows at a time.
+
+    maps: those that rows are made of. first: of each row, the upper of the two. share: how far it
+    is from that towards the lower.
+    """
+
+    maps: Array
+    first: NDArray[np.intp]
+    share: Array
+
+    @staticmethod
+    def to(maps: Array, height: int) -> _Down:
+        count = maps.shape[-2]
+        if height < count:
+            maps, count = np.asarray(interpolation(count, height) @ maps, np.float32), height
+        place = np.clip((np.arange(height) + 0.5) * count / height - 0.5, 0, count - 1)
+        first = np.minimum(place.astype(np.intp), max(count - 2, 0))
+        return _Down(maps, first, np.asarray(place - first, np.float32))
+
+    def __call__(self, start: int, stop: int) -> Array:
+        """Rows start..stop: (..., stop - start, W)."""
+        first, share = self.first[start:stop], self.share[start:stop, None]
+        below = np.minimum(first + 1, self.maps.shape[-2] - 1)
+        rows = self.maps[..., below, :]
+        rows *= share
+        above = self.maps[..., first, :]
+        above *= 1 - share
+        rows += above
+        return np.asarray(rows, np.float32)
 
 
 def interpolation(count: int, wanted: int) -> Array:
