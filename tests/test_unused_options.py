@@ -270,10 +270,10 @@ def test_what_a_preset_sets_and_this_run_cannot_use_is_left_out(
     ("text", "said"),
     [
         ('method = "mertens"\ntone-map = "drago"', "tone-map"),
-        ('method = "debevec"\ncontrast = 1', "contrast"),
+        ('method = "debevec"\nwell-exposedness = 1', "well-exposedness"),
         ('method = "debevec"\nquality = "full"', "quality"),
         ('method = "mertens"\ndevice = "cpu"', "device"),
-        ('method = "lcndr"\nsaturation = 1', "saturation"),
+        ('method = "lcndr"\nlevels = 1', "levels"),
         ('method = "hdr-gan"\ndeghost-by = "statistics"', "deghost-by"),
         ('deghost = "off"\ndeghost-by = "statistics"', "deghost-by"),
     ],
