@@ -136,8 +136,12 @@ function line(canvas, stroke, scale, colour) {
   context.lineWidth = 2 * stroke.radius * scale;
   const [first, ...rest] = stroke.points;
   context.beginPath();
+  // A line without length is drawn by some browsers and not by others.
+  context.arc(first.x * scale, first.y * scale, stroke.radius * scale, 0, 2 * Math.PI);
+  context.fill();
+  context.beginPath();
   context.moveTo(first.x * scale, first.y * scale);
-  for (const point of rest.length ? rest : [first]) context.lineTo(point.x * scale, point.y * scale);
+  for (const point of rest) context.lineTo(point.x * scale, point.y * scale);
   context.stroke();
   context.globalCompositeOperation = "source-over";
 }
