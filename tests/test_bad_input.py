@@ -296,9 +296,21 @@ CASES = {
     "depth of jpeg": Case([*FUSE, *OUT, "--depth", "16"], ("out.jpg", "16", ".png, .tif")),
     "depth of nothing": Case([*FUSE, *OUT, "--depth", "9"], ("out.jpg", "leave the depth out")),
     "weight of another method": Case(
-        [*FUSE, "-o", "out.exr", "--saturation", "2"], ("--saturation", "debevec")
+        [*FUSE, "-o", "out.exr", "--set", "mertens.saturation=2"], ("mertens.saturation", "debevec")
     ),
-    "negative weight": Case([*FUSE, *OUT, "--contrast", "-1"], ("contrast", "-1")),
+    "negative weight": Case(
+        [*FUSE, *OUT, "--set", "mertens.contrast=-1"], ("mertens.contrast", "-1")
+    ),
+    "tone out of range": Case([*FUSE, *OUT, "--contrast", "101"], ("--contrast", "-100 to 100")),
+    "tone of a number": Case([*FUSE, *OUT, "--strength", "nan"], ("--strength", "nan")),
+    "tone of a word": Case([*FUSE, *OUT, "--exposure", "much"], ("--exposure", "number")),
+    "contrast of radiance": Case(
+        [*FUSE, "-o", "out.exr", "--contrast", "5"], ("--contrast", "out.exr", "leave")
+    ),
+    "keep without a mask": Case([*FUSE, *OUT, "--keep", "IMG_2"], ("keep", "FRAME:MASK")),
+    "keep by a mask that is none": Case(
+        [*FUSE, *OUT, "--keep", "0:none.png"], ("keep", "none.png")
+    ),
     # words
     "no output named": Case(FUSE, ("--out", "fuse --help")),
     "no files": Case(["fuse", *OUT], ("FILES",)),

@@ -213,7 +213,7 @@ def test_save_stages_keeps_aligned_and_deghosted_frames(tmp_path: Path) -> None:
 def test_method_weights_reach_the_method(tmp_path: Path) -> None:
     files = [str(file) for file in save_bracket(tmp_path)]
     pictures = []
-    for name, extra in (("a.png", []), ("b.png", ["--saturation", "0", "--contrast", "0"])):
+    for name, extra in (("a.png", []), ("b.png", ["--set", "mertens.saturation=0"])):
         out = tmp_path / name
         assert cli.run(["fuse", *files, "-o", str(out), "-q", *extra]) == 0
         pictures.append(pixels_of(out))
@@ -225,8 +225,8 @@ def test_any_setting_of_the_method_can_be_set(
 ) -> None:
     files = [str(file) for file in save_bracket(tmp_path)]
     by_option, by_word, other = (tmp_path / f"{name}.png" for name in "abc")
-    assert cli.run(["fuse", *files, "-o", str(by_option), "-q", "--well-exposedness", "0"]) == 0
-    words = ["--set", "well-exposedness=0"]
+    assert cli.run(["fuse", *files, "-o", str(by_option), "-q", "--set", "levels=2"]) == 0
+    words = ["--set", "mertens.levels=2"]
     assert cli.run(["fuse", *files, "-o", str(by_word), "-q", *words]) == 0
     assert by_option.read_bytes() == by_word.read_bytes()
     assert cli.run(["fuse", *files, "-o", str(other), "-q", "--set", "overshoot=clip"]) == 0
@@ -234,7 +234,8 @@ def test_any_setting_of_the_method_can_be_set(
     for word, answer in (
         ("overshot=clip", "overshoot"),
         ("overshoot", "expected NAME=VALUE, found 'overshoot'"),
-        ("contrast=much", "--set method.contrast: expected a number of 0 or more, found 'much'"),
+        ("method.contrast=much", "method.contrast: expected a number of 0 or more, found 'much'"),
+        ("contrast=much", "--set tone.contrast: expected a number from -100 to 100, found 'much'"),
         ("overshoot=much", "found 'much'"),
     ):
         assert cli.run(["fuse", *files, "-o", str(tmp_path / "d.png"), "--set", word]) == 2

@@ -64,7 +64,6 @@ def test_what_a_network_lacks_is_told_before_any_work(
         (["--device", "cpu"], "--device: expected a method that is a network, found 'mertens'"),
         (["--weights", "w.safetensors"], "--weights: expected a method that is a network"),
         (["--method", "lcndr", "--quality", "best"], "expected one of auto, full, fast"),
-        (["--method", "lcndr", "--contrast", "1"], "--contrast: expected a method with this"),
         (["--method", "lcndr", "--weights", "none.safetensors"], "ghostless train lcndr"),
         (["--method", "mef-gan", "--device", "gpu"], "device: expected auto, cpu, cuda"),
     ],

@@ -68,19 +68,21 @@ def test_every_shipped_preset_fuses(
     assert told["tone_map"]["operator"] == preset.options.get("tone_map", "auto")
     assert told["write"]["quality"] == preset.options.get("jpeg_quality", 95)
     for option in ("contrast", "saturation", "well_exposedness"):
-        if option in preset.options:
-            assert told["method_settings"][option] == preset.options[option]
+        if f"mertens.{option}" in preset.options:
+            assert told["method_settings"][option] == preset.options[f"mertens.{option}"]
+    for option in told["tone"]:
+        assert told["tone"][option] == preset.options.get(option, float(option == "strength"))
 
 
 def test_an_explicit_option_wins(
     own: Path, photos: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
-    write(own, "mine", 'deghost = "off"\nalign = "none"\ncontrast = 0.5\nsaturation = 0\n')
+    write(own, "mine", 'deghost = "off"\nalign = "none"\ncontrast = 5\nmertens.saturation = 0\n')
     words = ["fuse", *photos, "-o", str(tmp_path / "out.png")]
     told = settings_of([*words, "--align", "shift", "--contrast", "2", "--preset", "mine"], capsys)
     assert told["align"]["model"] == "shift"
     assert told["deghost"]["mode"] == "off"
-    assert told["method_settings"]["contrast"] == 2
+    assert told["tone"]["contrast"] == 2
     assert told["method_settings"]["saturation"] == 0
     # Given explicitly although it is the default.
     told = settings_of([*words, "--overwrite", "--preset", "mine", "--deghost", "auto"], capsys)
@@ -90,7 +92,7 @@ def test_an_explicit_option_wins(
 def test_settings_of_another_method_do_not_disturb(
     own: Path, photos: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
-    write(own, "mine", 'contrast = 0.5\nquality = "fast"\ndevice = "cpu"\n')
+    write(own, "mine", 'mertens.contrast = 0.5\nquality = "fast"\ndevice = "cpu"\n')
     words = ["fuse", *photos, "--preset", "mine", "-o", str(tmp_path / "out.exr")]
     assert settings_of(words, capsys)["method_settings"] is None
     assert presets.read_preset("mine").for_method(get_method("mertens")) == {"contrast": 0.5}
@@ -146,8 +148,9 @@ def test_without_a_home_the_shipped_ones_are_there(monkeypatch: pytest.MonkeyPat
         ('crop = "yes"', "crop: expected true or false, found 'yes'"),
         ("jpeg-quality = 101", "jpeg-quality: expected a whole number from 1 to 100, found 101"),
         ("jpeg-quality = true", "jpeg-quality: expected a whole number"),
-        ("contrast = -1", "contrast: expected a number of 0 or more, found -1"),
-        ("contrast = nan", "contrast: expected a number of 0 or more, found nan"),
+        ("contrast = -101", "contrast: expected a number from -100 to 100, found -101"),
+        ("contrast = nan", "contrast: expected a number from -100 to 100, found nan"),
+        ("mertens.contrast = -1", "contrast: expected a number of 0 or more, found -1"),
         ('reference = "first"', "reference: expected a whole number from 0 to 19"),
         ("device = 0", "device: expected text"),
         ("summary = 1", "expected summary to be text"),

@@ -21,6 +21,7 @@ from ghostless.methods import METHODS, Method
 from ghostless.methods.debevec import DebevecSettings
 from ghostless.options.unused import RULES, check_unused, without_unused
 from ghostless.pipeline import FuseOptions, choose_method, fuse_files, prepare_files
+from ghostless.tone.controls import ToneControls
 from ghostless.tone.operators import OPERATORS
 from ghostless.tone.tonemap import ToneMapSettings
 
@@ -28,7 +29,9 @@ from .files import save_bracket
 
 Capture = pytest.CaptureFixture[str]
 
-OF_MERTENS = ("--contrast", "--saturation", "--well-exposedness")
+OF_MERTENS = ("contrast", "saturation", "well_exposedness")
+OF_PICTURES = ("--highlights", "--shadows", "--contrast")
+OF_ALL = ("--exposure", "--saturation", "--temperature", "--tint")
 OF_NETWORKS = {"--quality": "full", "--weights": "x.safetensors", "--device": "cpu"}
 LOSSY = {".jpg", ".webp", ".avif"}
 SUFFIXES = [known.suffixes[0] for known in OUTPUT_FORMATS]
@@ -73,7 +76,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options_and_whether_used(method: Method, suffix: str) -> list[tuple[list[str], bool]]:
     """Options of `fuse` that depend on the method or the file, and whether they do something."""
     return [
-        *(([name, "1"], method.name == "mertens") for name in OF_MERTENS),
+        *((["--set", f"mertens.{name}=1"], method.name == "mertens") for name in OF_MERTENS),
+        *(([name, "1"], suffix not in LINEAR) for name in OF_PICTURES),
+        *(([name, "1"], True) for name in OF_ALL),
+        (["--strength", "0.5"], suffix not in LINEAR),
         *(([name, value], method.needs_torch) for name, value in OF_NETWORKS.items()),
         *(
             (["--tone-map", name], method.output == "linear" and suffix not in LINEAR)
@@ -131,7 +137,7 @@ def test_batch(
     if method.needs_torch:
         pytest.importorskip("torch")
     words = ["batch", str(photos), "-o", str(tmp_path / "out"), "--method", method.name]
-    skipped = (*OF_MERTENS, "--stops")  # batch has no such options
+    skipped = ("--stops",)  # batch has no such options
     for given, used in options_and_whether_used(method, suffix):
         if given[0] in skipped:
             continue
@@ -180,7 +186,9 @@ def test_every_setting_of_the_line_has_been_thought_of() -> None:
     """A new setting of these must be put among the rules, or here: it always does something."""
     always = {"mode", "depth", "overwrite"}  # a depth that a format has not is refused by it
     ruled = {rule.field for rule in RULES if rule.field}
-    fields = {*DeghostSettings.__dataclass_fields__, *WriteSettings.__dataclass_fields__}
+    always |= {"exposure", "saturation", "temperature", "tint"}  # of pictures and of radiance
+    settings = (DeghostSettings, WriteSettings, ToneControls)
+    fields = {name for each in settings for name in each.__dataclass_fields__}
     assert fields == always | ruled
 
 
@@ -200,8 +208,7 @@ def test_settings_of_another_method_and_two_sources_of_exposures(photos: Path) -
     [
         (["--contrast", "1", "--set", "contrast=0.5"], "--contrast too"),
         (["--saturation", "1", "--set", "saturation=1"], "--saturation too"),
-        (["--well-exposedness", "1", "--set", "well-exposedness=1"], "--well-exposedness too"),
-        (["--well-exposedness", "1", "--set", "well_exposedness=1"], "--well-exposedness too"),
+        (["--shadows", "1", "--set", "tone.shadows=1"], "--shadows too"),
         (["--set", "contrast=1", "--set", "contrast=1"], "twice"),
         (["--set", "well-exposedness=1", "--set", "well_exposedness=1"], "twice"),
     ],
@@ -210,8 +217,6 @@ def test_a_setting_given_twice_is_refused(
     given: list[str], said: str, photos: Path, never_begins: list[FuseOptions], capsys: Capture
 ) -> None:
     for words in (["fuse", str(photos), "-o", "x.jpg"], ["batch", str(photos), "-o", "x"]):
-        if words[0] == "batch" and given[0] != "--set":
-            continue
         assert run([*words, *given]) == 2
         assert said in capsys.readouterr().err
 
@@ -265,10 +270,10 @@ def test_what_a_preset_sets_and_this_run_cannot_use_is_left_out(
     ("text", "said"),
     [
         ('method = "mertens"\ntone-map = "drago"', "tone-map"),
-        ('method = "debevec"\ncontrast = 1', "contrast"),
+        ('method = "debevec"\nwell-exposedness = 1', "well-exposedness"),
         ('method = "debevec"\nquality = "full"', "quality"),
         ('method = "mertens"\ndevice = "cpu"', "device"),
-        ('method = "lcndr"\nsaturation = 1', "saturation"),
+        ('method = "lcndr"\nlevels = 1', "levels"),
         ('method = "hdr-gan"\ndeghost-by = "statistics"', "deghost-by"),
         ('deghost = "off"\ndeghost-by = "statistics"', "deghost-by"),
     ],

@@ -22,6 +22,7 @@ from ghostless.options import (
 )
 from ghostless.research.bench.contenders import _OF_THE_RUN, parse_contenders
 from ghostless.settings import Setting, settings_of
+from ghostless.tone.controls import ToneControls
 
 MERTENS = METHODS["mertens"]
 DEBEVEC = METHODS["debevec"]
@@ -29,6 +30,8 @@ DEBEVEC = METHODS["debevec"]
 
 def another(setting: Setting) -> tuple[str, Any]:
     """A value that is not the default, as text and as it is."""
+    if setting.of_texts:
+        return "0:one.png,none:two.png", ("0:one.png", "none:two.png")
     if setting.names_a_file:
         return "some.txt", Path("some.txt")
     if bool in setting.kinds:
@@ -164,7 +167,8 @@ def test_a_wrong_value_names_the_setting(name: str) -> None:
         from_words([f"{name}=//"], MERTENS)
 
 
-# What names files, what the server sets itself, and what is decided by a download's form.
+# What names files, what the server sets itself, what comes by an upload of its own, and what is
+# decided by a download's form.
 NOT_OF_THE_PAGE = (
     "read.",
     "stops_file",
@@ -172,6 +176,7 @@ NOT_OF_THE_PAGE = (
     "save_stages",
     "hdr",
     "gains",
+    "keep",
     "write.overwrite",
 )
 
@@ -196,6 +201,7 @@ def test_the_page_has_every_setting_of_these_steps() -> None:
         ("align", "AlignSettings"),
         ("deghost", "DeghostSettings"),
         ("tone_map", "ToneMapSettings"),
+        ("tone", "ToneControls"),
     ):
         properties = request["$defs"][model]["properties"]
         names = {name.partition(".")[2] for name in NAMES if name.startswith(f"{group}.")}
@@ -261,5 +267,9 @@ def test_help_is_on_one_screen_the_daily_first(capsys: Any, monkeypatch: Any) ->
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 45
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Arguments:", "Daily:", "Photos:", "Fusing:", "Networks:", "Results:"]
+    groups = ["Daily:", "Photos:", "Fusing:", "Tone:", "Networks:", "Results:"]
+    assert titles == ["Arguments:", *groups]
+    tone = lines[lines.index("Tone:") : lines.index("Networks:")]
+    for name in settings_of(ToneControls):
+        assert any(f"--{name}" in line for line in tone)
     assert any("--align" in line for line in lines[: lines.index("Photos:")])

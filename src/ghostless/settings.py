@@ -99,7 +99,8 @@ class Setting:
 
     kinds: the types that it may have, None among them where it may be left open. choices: the names
         that it may have if it is a name. range: of its numbers. length: how many numbers a tuple
-        has, None for any. of_texts: whether it holds texts instead, which name files. open: the word for None. help: what it means, in a paragraph.
+        has, None for any. of_texts: whether it holds texts instead, which name files. open: the
+        word for None. help: what it means, in a paragraph.
     """
 
     name: str

@@ -335,7 +335,7 @@ def test_the_offer_is_made_from_the_tables(client: TestClient) -> None:
     assert not any("/" in str(preset) for preset in offer["presets"])
     (landscape,) = (each for each in offer["presets"] if each["name"] == "landscape")
     assert landscape["options"]["align.crop"] is True
-    assert landscape["options"]["method.saturation"] == 1.5
+    assert landscape["options"]["mertens.saturation"] == 1.5
 
 
 def test_the_same_options_as_the_library(client: TestClient) -> None:
@@ -345,7 +345,13 @@ def test_the_same_options_as_the_library(client: TestClient) -> None:
     left_out = {"stops_file", "save_stages", "report", "read", "write", "hdr"}
     of_batches = {"gains"}
     assert ours == set(FuseOptions.__dataclass_fields__) - left_out - of_batches
-    assert set(schemas["ExportRequest"]["properties"]) == {"format", "hdr", "quality", "depth"}
+    assert set(schemas["ExportRequest"]["properties"]) == {
+        "format",
+        "hdr",
+        "quality",
+        "depth",
+        "tone",
+    }
     assert set(schemas["AlignSettings"]["properties"]) == set(
         ghostless.AlignSettings.__dataclass_fields__
     )
@@ -358,7 +364,17 @@ def test_the_pages_fetch_nothing_from_elsewhere(client: TestClient) -> None:
         assert "://" not in answer.text
         assert "onclick" not in answer.text
         assert "<style" not in answer.text
-    for name in ("page.js", "viewer.js", "api.js", "reference.js", "page.css", "icon.svg"):
+    for name in (
+        "page.js",
+        "viewer.js",
+        "brush.js",
+        "tone.js",
+        "png.js",
+        "api.js",
+        "reference.js",
+        "page.css",
+        "icon.svg",
+    ):
         answer = client.get(f"/static/{name}")
         assert answer.status_code == 200
         assert "://" not in answer.text.replace("http://www.w3.org/2000/svg", "")

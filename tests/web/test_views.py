@@ -27,7 +27,7 @@ def test_bands_meet_without_a_trace(
     picture = (scene if len(shape) == 3 else scene[..., 0]) * (255 if dtype == np.uint8 else 1)
     picture = np.ascontiguousarray(picture.astype(dtype))
     side = 90
-    reduced = views._reduced(picture, side)
+    reduced = views.reduced(picture, side)
     assert max(reduced.shape) == side
     whole = cv2.resize(picture, reduced.shape[1::-1], interpolation=cv2.INTER_AREA)
     off = np.abs(reduced.astype(float) - whole) * (1 if dtype == np.uint8 else 255)

@@ -26,18 +26,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Fusing": ("as_published", "deghost_by", "keep"),
     "Tone": (
         "exposure",
+        "strength",
         "highlights",
         "shadows",
         "contrast",
         "saturation",
         "temperature",
         "tint",
-        "strength",
     ),
     "Networks": ("quality", "weights", "device"),
     "Results": ("depth", "masks", "report", "save_stages", "quiet", "as_json", "help"),
 }
 _SHORT_METAVAR = 10
+# Told together, in one line: what their names say, they do.
+_ALIKE = ("highlights", "shadows", "contrast", "saturation", "temperature", "tint")
+_OF_THE_ALIKE = "-100..100 each; 0 leaves the tone as it is."
 
 
 class GroupedCommand(TyperCommand):
@@ -53,7 +56,7 @@ class GroupedCommand(TyperCommand):
                 told[str(parameter.name)] = _record(parameter)
         sections: list[tuple[str, list[Any]]] = [("Arguments", arguments)]
         for title, names in GROUPS.items():
-            sections.append((title, [told.pop(name) for name in names if name in told]))
+            sections.append((title, _joined([(n, told.pop(n)) for n in names if n in told])))
         sections.append(("Other", list(told.values())))
         for title, records in sections:
             if records:
@@ -61,6 +64,13 @@ class GroupedCommand(TyperCommand):
                 formatter.indent()
                 formatter.write_dl(records, col_max=26)
                 formatter.dedent()
+
+
+def _joined(named: list[tuple[str, tuple[str, str]]]) -> list[tuple[str, str]]:
+    """The records of a group, those that are told together as one."""
+    records = [record for name, record in named if name not in _ALIKE]
+    alike = [record[0].split()[0] for name, record in named if name in _ALIKE]
+    return [*records, (", ".join(alike), _OF_THE_ALIKE)] if alike else records
 
 
 def _record(parameter: Any) -> tuple[str, str]:

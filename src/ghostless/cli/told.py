@@ -180,9 +180,6 @@ def is_given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-_OF_NETWORKS = ("quality", "weights", "device")
-
-
 def _own_settings(method: Method, given: Mapping[str, _Word]) -> dict[str, Any]:
     """A method's own settings as they were given, by their own names."""
     found: dict[str, Any] = {}
@@ -197,7 +194,7 @@ def _own_settings(method: Method, given: Mapping[str, _Word]) -> dict[str, Any]:
 
 
 def _check_flag(method: Method, field: str, word: _Word) -> None:
-    """Say where a flag belongs that a method's settings do not have."""
+    """Say where a network's flag belongs that a method's settings do not have."""
     if field == "quality" and str(word.value).isdecimal():
         raise OptionError(
             f"--quality: expected auto, full or fast, for a network, found {word.value!r}; "
@@ -205,15 +202,10 @@ def _check_flag(method: Method, field: str, word: _Word) -> None:
         )
     if field in settings_of(method.settings_class):
         return
-    if field in _OF_NETWORKS:
-        from ..methods import METHODS
+    from ..methods import METHODS
 
-        networks = ", ".join(m.name for m in METHODS.values() if m.needs_torch)
-        raise OptionError(
-            f"{word.written}: expected a method that is a network, found {method.name!r}; "
-            f"leave the option out or use --method with one of {networks}"
-        )
+    networks = ", ".join(m.name for m in METHODS.values() if m.needs_torch)
     raise OptionError(
-        f"{word.written}: expected a method with this setting, found {method.name!r} "
-        "which has none; leave the option out or use --method mertens"
+        f"{word.written}: expected a method that is a network, found {method.name!r}; "
+        f"leave the option out or use --method with one of {networks}"
     )

@@ -39,7 +39,7 @@ Align = Annotated[
     typer.Option(
         metavar="auto|homography|affine|shift|flow|network|none",
         autocompletion=alignments,
-        help="How frames may be registered.",
+        help="Register",
     ),
 ]
 Crop = Annotated[
@@ -80,7 +80,7 @@ Keep = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FRAME:MASK",
-        help="Show this photo in the mask's white part; none: replace nothing. Repeatable.",
+        help="Show this photo where the mask is white; or none.",
     ),
 ]
 Exposure = Annotated[float, typer.Option(metavar="STOPS", help="Brighter or darker.")]
@@ -93,7 +93,7 @@ Saturation = Annotated[float, typer.Option(metavar="-100..100", help="Of colours
 Temperature = Annotated[float, typer.Option(metavar="-100..100", help="Above 0 warmer.")]
 Tint = Annotated[float, typer.Option(metavar="-100..100", help="Above 0 towards magenta.")]
 Strength = Annotated[
-    float, typer.Option(metavar="0..2", help="0: the reference photo; 1: the result; more: beyond.")
+    float, typer.Option(metavar="0..2", help="0: the reference photo; 1: the result.")
 ]
 MethodName = Annotated[
     str, typer.Option(autocompletion=method_names, help="A name from 'ghostless methods'.")
@@ -108,7 +108,7 @@ AsPublished = Annotated[
     bool,
     typer.Option(
         "--as-published",
-        help="As the method's paper does: no aligner, no deghosting but its own, its settings.",
+        help="As its paper has it: its settings, no step before.",
     ),
 ]
 Words = Annotated[

@@ -48,10 +48,10 @@ class FuseOptions:
         HDR anyway.
     gains: what the light of the result's red, green and blue is multiplied by (`light.scale_light`:
         white stays white); None leaves it as it is.
-    keep: decisions by hand about ghosts, each FRAME:MASK. In the white part of the mask, an image of
-        the photos' size, all photos show what the photo FRAME shows there, whatever moves: its file's
-        name, or its place from 0, dark to bright; "none" has nothing replaced there. Of two that
-        overlap the later counts.
+    keep: decisions by hand about ghosts, each FRAME:MASK. In the white part of the mask, an image
+        of the photos' size, all photos show what the photo FRAME shows there, whatever moves: its
+        file's name, or its place from 0, dark to bright; "none" has nothing replaced there. Of two
+        that overlap the later counts.
     save_stages: folder for the aligned frames, the deghosted frames and the masks.
     report: JSON file that tells what was done.
     """

@@ -50,8 +50,10 @@ class ToneControls:
     exposure: brighter or darker, in stops; white stays white.
     highlights: bright areas brighter (above 0) or darker, so that they show more (below).
     shadows: dark areas brighter (above 0), so that they show more, or darker (below).
-    contrast: of tones with each other. saturation: of colours; -100 leaves none.
-    temperature: warmer (above 0) or cooler. tint: towards magenta (above 0) or green.
+    contrast: of tones with each other, about the middle grey.
+    saturation: of colours; -100 leaves none.
+    temperature: warmer (above 0) or cooler.
+    tint: towards magenta (above 0) or green.
     strength: how much of what fusing did: 0 gives the reference photo as it is, 1 the result, more
         goes beyond it.
     """

@@ -9,18 +9,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, File, HTTPException, Request, UploadFile
+from fastapi import Body, Depends, FastAPI, File, HTTPException, Request, UploadFile
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel
 from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import GhostlessError
+from ..tone.controls import ToneControls
+from .facts import BracketFacts, JobFacts, MaskFacts, Problem, bracket_facts, job_facts
 from .guard import Guard
-from .jobs import Job, Kind, QueueFullError, State
+from .jobs import Job, QueueFullError
 from .options import ExportRequest, FuseRequest, Offer, in_one_line, offer
 from .server import MEDIA_TYPES, Server, ServerSettings, StorageFullError, media_type
 from .storage import StoredBracket
@@ -29,86 +30,6 @@ from .uploads import UPLOAD_PATH
 STATIC = Path(__file__).resolve().parent / "static"
 _SECONDS_TO_RETRY = "10"
 _CACHED = {"cache-control": "private, max-age=3600"}
-
-
-class Problem(BaseModel):
-    """What was expected, what was found, and what to do."""
-
-    detail: str
-
-
-class FrameFacts(BaseModel):
-    """One photo. number: its place in the upload. stops: its exposure, larger is brighter."""
-
-    number: int
-    name: str
-    width: int
-    height: int
-    type: str
-    transfer: str
-    stops: float | None
-    stops_source: str | None
-    shutter_seconds: float | None
-    aperture_f_number: float | None
-    iso: float | None
-    taken_at: str | None
-    camera: str | None
-    lens: str | None
-    reference: bool
-
-
-class BracketFacts(BaseModel):
-    """The photos of one scene, dark to bright. reference: whose moving things would be kept."""
-
-    id: str
-    frames: list[FrameFacts]
-    reference: int
-    notes: list[str]
-
-
-class View(BaseModel):
-    """A picture to look at: the result ("picture") or an aligned photo ("frame").
-
-    tile: side of its tiles in pixels; 0 where the preview has all its pixels.
-    """
-
-    name: str
-    kind: Literal["picture", "frame"]
-    frame: int | None
-    width: int
-    height: int
-    tile: int
-
-
-class Layer(BaseModel):
-    """Something to lay over the picture: ghosts replaced in a frame, its weights, attention."""
-
-    name: str
-    kind: Literal["ghosts", "weights", "attention"]
-    frame: int | None
-
-
-class JobFacts(BaseModel):
-    """A job: fusing a bracket, or writing a result in another format.
-
-    ahead: jobs before it in the queue. fraction: how much is done, 0..1. error: why it failed.
-    file: name of what it wrote, to fetch from its address plus /file.
-    """
-
-    id: str
-    kind: Kind
-    bracket: str
-    state: State
-    stage: str
-    fraction: float
-    ahead: int
-    error: str | None
-    seconds: float
-    file: str | None
-    request: dict[str, Any]
-    views: list[View]
-    layers: list[Layer]
-    report: dict[str, Any] | None
 
 
 def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -178,6 +99,7 @@ def make_app(settings: ServerSettings | None = None) -> FastAPI:
     _add_brackets(app)
     _add_jobs(app)
     _add_files(app)
+    _add_views(app)
     _drop_default_errors(app)
     return app
 
@@ -185,6 +107,10 @@ def make_app(settings: ServerSettings | None = None) -> FastAPI:
 def _server(request: Request) -> Server:
     server: Server = request.app.state.server
     return server
+
+
+def _job_facts(request: Request, job: Job) -> JobFacts:
+    return job_facts(job, _server(request).jobs.ahead_of(job))
 
 
 def _bracket(request: Request, name: str) -> StoredBracket:
@@ -275,13 +201,13 @@ def _add_brackets(app: FastAPI) -> None:
         files: Annotated[list[UploadFile], File(description="2 to 20 photos of one scene")],
     ) -> BracketFacts:
         photos = [(file.filename, file.file) for file in files]
-        return _bracket_facts(await _server(request).add_bracket(photos))
+        return bracket_facts(await _server(request).add_bracket(photos))
 
     @app.get(
         UPLOAD_PATH + "/{bracket}", summary="The photos of a bracket", responses=_problems(404)
     )
     async def bracket(request: Request, bracket: Id) -> BracketFacts:
-        return _bracket_facts(_bracket(request, bracket))
+        return bracket_facts(_bracket(request, bracket))
 
     @app.delete(
         UPLOAD_PATH + "/{bracket}",
@@ -303,6 +229,28 @@ def _add_jobs(app: FastAPI) -> None:
     async def fuse(request: Request, bracket: Id, wanted: FuseRequest) -> JobFacts:  # type: ignore[valid-type]
         found = _bracket(request, bracket)
         return _job_facts(request, await _server(request).fuse(found, wanted.model_dump()))  # type: ignore[attr-defined]
+
+    @app.get(
+        UPLOAD_PATH + "/{bracket}/jobs",
+        summary="The jobs that fuse a bracket, the oldest first",
+        responses=_problems(404),
+    )
+    async def jobs(request: Request, bracket: Id) -> list[JobFacts]:
+        found = _server(request).jobs_of(_bracket(request, bracket))
+        return [_job_facts(request, each) for each in found]
+
+    @app.post(
+        UPLOAD_PATH + "/{bracket}/masks",
+        status_code=201,
+        summary="Upload a mask: a PNG of the photos' size, white where it holds",
+        responses=_problems(400, 404, 408, 413, 507),
+    )
+    async def mask(
+        request: Request,
+        bracket: Id,
+        content: Annotated[bytes, Body(media_type="image/png", description="The PNG")],
+    ) -> MaskFacts:
+        return MaskFacts(id=await _server(request).add_mask(_bracket(request, bracket), content))
 
     @app.get("/api/jobs/{job}", summary="How far a job is", responses=_problems(404))
     async def job(request: Request, job: Id) -> JobFacts:
@@ -360,6 +308,23 @@ def _add_files(app: FastAPI) -> None:
             found.file, filename=found.file_name, media_type=media_type(found.file.suffix)
         )
 
+
+def _add_views(app: FastAPI) -> None:
+    @app.get(
+        "/api/jobs/{job}/toned.jpg",
+        summary="The picture with its tone set by hand, reduced",
+        response_class=Response,
+        responses={**_problems(404, 409), **_of_media("image/jpeg")},
+    )
+    async def toned(
+        request: Request, job: Id, controls: Annotated[ToneControls, Depends(_controls)]
+    ) -> Response:
+        found = _done_job(request, job)
+        if found.kind != "fuse":
+            raise HTTPException(409, "expected a job that fused a bracket, found an export")
+        picture = await _server(request).toned(found, controls)
+        return Response(picture, media_type="image/jpeg", headers=_CACHED)
+
     @app.get(
         "/api/jobs/{job}/views/{view}/preview.jpg",
         summary="A picture to look at, reduced",
@@ -399,6 +364,21 @@ def _add_files(app: FastAPI) -> None:
         return FileResponse(found.file.parent / f"{layer}.png", headers=_CACHED)
 
 
+def _controls(
+    exposure: float = 0.0,
+    highlights: float = 0.0,
+    shadows: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+    temperature: float = 0.0,
+    tint: float = 0.0,
+    strength: float = 1.0,
+) -> ToneControls:
+    return ToneControls(
+        exposure, highlights, shadows, contrast, saturation, temperature, tint, strength
+    )
+
+
 def _view(request: Request, job: str, view: str) -> tuple[Path, dict[str, Any]]:
     """The folder and facts of a job's view; the name is looked up, never put into a path as is."""
     found = _done_job(request, job)
@@ -406,37 +386,6 @@ def _view(request: Request, job: str, view: str) -> tuple[Path, dict[str, Any]]:
     if view not in known or found.file is None:
         raise HTTPException(404, "expected a view of this job, found none of this name")
     return found.file.parent / view, known[view]
-
-
-def _bracket_facts(bracket: StoredBracket) -> BracketFacts:
-    facts = bracket.in_clients_words(bracket.facts)
-    frames = [{**frame, "name": bracket.names[frame["number"]]} for frame in facts["frames"]]
-    return BracketFacts(
-        id=bracket.id,
-        frames=[FrameFacts.model_validate(frame) for frame in frames],
-        reference=facts["reference"],
-        notes=facts["notes"],
-    )
-
-
-def _job_facts(request: Request, job: Job) -> JobFacts:
-    value = job.bracket.in_clients_words(job.value)
-    return JobFacts(
-        id=job.id,
-        kind=job.kind,
-        bracket=job.bracket.id,
-        state=job.state,
-        stage=job.stage,
-        fraction=job.fraction,
-        ahead=_server(request).jobs.ahead_of(job),
-        error=job.error,
-        seconds=round(job.seconds, 3),
-        file=job.file_name if job.state == "done" else None,
-        request=job.request,
-        views=value.get("views", []),
-        layers=value.get("layers", []),
-        report=value.get("report"),
-    )
 
 
 def _drop_default_errors(app: FastAPI) -> None:

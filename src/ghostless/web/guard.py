@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .limits import Limits
-from .uploads import Body, Uploads, is_upload, too_large
+from .uploads import MASK_BYTES, Body, Uploads, is_mask, is_upload, too_large
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -98,7 +98,11 @@ class Guard:
             await self._ask_for_token(self.token, scope, send_with_headers)
             return
         upload, limits = is_upload(scope), self.limits
-        most = limits.bracket_bytes + _MULTIPART_OVERHEAD_BYTES if upload else _SMALL_BODY_BYTES
+        most = _SMALL_BODY_BYTES
+        if upload:
+            most = limits.bracket_bytes + _MULTIPART_OVERHEAD_BYTES
+        elif is_mask(scope):
+            most = MASK_BYTES
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > most:
             await _refuse(413, too_large(most), send_with_headers)

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ..align import AlignModel, AlignSettings
+from ..bracket import MAX_FRAMES
 from ..deghost import DeghostSettings
 from ..deghost import Mode as DeghostMode
 from ..errors import GhostlessError, OptionError, unknown_name
@@ -30,6 +31,7 @@ from ..options.unused import check_unused, without_unused
 from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
 from ..settings import Range, Setting, settings_of
+from ..tone.controls import ToneControls
 from ..tone.operators import OPERATORS
 from ..tone.tonemap import ToneMapSettings
 from .limits import Limits
@@ -85,10 +87,25 @@ def _type_of(setting: Setting) -> Any:
 _Align = model_of(AlignSettings)
 _Deghost = model_of(DeghostSettings)
 _ToneMap = model_of(ToneMapSettings)
+_Tone = model_of(ToneControls)
 _Write = model_of(WriteSettings, "overwrite")
 
 _PICTURE = Path("result.jpg")
+# One for every photo, and one where nothing is replaced.
+MAX_KEPT = MAX_FRAMES + 1
 Scalar = bool | int | float | str | None
+
+
+class KeepRequest(BaseModel):
+    """A part of the picture that is decided by hand. mask: from uploading it, see .../masks.
+
+    frame: the photo that is shown there, counted from 0, dark to bright; null: nothing is replaced.
+    """
+
+    model_config = _STRICT
+    frame: int | None = None
+    mask: str = Field(max_length=64)
+
 
 FuseRequest = create_model(
     "FuseRequest",
@@ -118,6 +135,15 @@ FuseRequest = create_model(
     align=(_Align, Field(default_factory=_Align)),
     deghost=(_Deghost, Field(default_factory=_Deghost)),
     tone_map=(_ToneMap, Field(default_factory=_ToneMap)),
+    tone=(_Tone, Field(default_factory=_Tone)),
+    keep=(
+        list[KeepRequest],
+        Field(
+            [],
+            max_length=MAX_KEPT,
+            description="Decisions by hand about ghosts; of two that overlap the later counts",
+        ),
+    ),
 )
 
 ExportRequest = create_model(
@@ -125,13 +151,17 @@ ExportRequest = create_model(
     __base__=_Write,
     format=(str, Field(description="A suffix from /api/options, such as .tif")),
     hdr=(bool, Field(False, description="For HDR displays, where the format can")),
+    tone=(_Tone | None, Field(None, description="In place of what the job was asked for")),
 )
 
 
-def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> FuseOptions:
+def fuse_options(
+    request: dict[str, Any], pixels: int, suffix: str = ".jpg", keep: Sequence[str] = ()
+) -> FuseOptions:
     """Turn a checked request into the options of the line; raise OptionError where one is wrong.
 
-    pixels: the most that a photo may have. suffix: of the file that will be written. A method that
+    pixels: the most that a photo may have. suffix: of the file that will be written. keep: words
+    for what the request keeps, with the masks' files as the server has them. A method that
     cannot write it (a display picture has no radiance) gives way to what "auto" stands for, and
     what was asked for the picture and does nothing for this file is left out.
     """
@@ -146,6 +176,8 @@ def fuse_options(request: dict[str, Any], pixels: int, suffix: str = ".jpg") -> 
         align=AlignSettings(**request["align"]),
         deghost=DeghostSettings(**request["deghost"]),
         tone_map=ToneMapSettings(**request["tone_map"]),
+        tone=ToneControls(**request["tone"]),
+        keep=tuple(keep),
         read=ReadSettings(max_pixels=pixels),
     )
     out = Path(f"result{suffix}")
@@ -170,6 +202,17 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
             f"reference: expected a photo from 0 (darkest) to {frames - 1} (brightest), "
             f"found {request['reference']}"
         )
+    for kept in request["keep"]:
+        if kept["frame"] is not None and not 0 <= kept["frame"] < frames:
+            raise OptionError(
+                f"keep: expected a photo from 0 (darkest) to {frames - 1} (brightest), or null, "
+                f"found {kept['frame']}"
+            )
+    if request["keep"] and request["align"]["crop"]:
+        raise OptionError(
+            "keep: expected a picture of the photos' size, as the masks have it, found that it "
+            "will be cropped; leave one of both out"
+        )
     fuse_options(request, pixels=1)
     return method
 
@@ -185,7 +228,13 @@ def check_export_request(request: dict[str, Any]) -> dict[str, Any]:
         raise unknown_name("format", request["format"][:40], FORMAT_BY_SUFFIX)
     checked = {**request, "format": suffix}
     write_settings(checked)
+    tone_of(checked, {})
     return checked
+
+
+def tone_of(export: dict[str, Any], request: dict[str, Any]) -> ToneControls:
+    """The tone of an export: its own, else that of the job; raise OptionError for a wrong one."""
+    return ToneControls(**(export["tone"] or request.get("tone", {})))
 
 
 def write_settings(request: dict[str, Any]) -> WriteSettings:
@@ -289,7 +338,7 @@ class LimitFacts(BaseModel):
 
 
 class Offer(BaseModel):
-    """All that the page and the API offer."""
+    """All that the page and the API offer. `tone` is a JSON schema of its controls."""
 
     version: str
     methods: list[MethodFacts]
@@ -297,6 +346,7 @@ class Offer(BaseModel):
     align: list[str]
     deghost: list[str]
     tone_map: list[Choice]
+    tone: dict[str, Any]
     presets: list[PresetFacts]
     formats: list[FormatFacts]
     photo_suffixes: list[str]
@@ -314,6 +364,7 @@ def offer(limits: Limits) -> Offer:
         align=list(get_args(AlignModel)),
         deghost=list(get_args(DeghostMode)),
         tone_map=[Choice(name=each.name, summary=each.summary) for each in OPERATORS.values()],
+        tone=_Tone.model_json_schema()["properties"],
         presets=_presets(),
         formats=[facts for known in OUTPUT_FORMATS for facts in _format_facts(known)],
         photo_suffixes=sorted(IMAGE_SUFFIXES),

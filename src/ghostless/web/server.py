@@ -14,15 +14,20 @@ from typing import IO, Any
 from ..bracket import check_frame_count
 from ..errors import BracketError, InputError
 from ..io.encode import OUTPUT_FORMATS
+from ..tone.controls import ToneControls
 from .jobs import Job, Jobs
 from .limits import Limits, memory_of_headers, memory_of_job, memory_of_reading
+from .masks import add_mask, words_of
+from .numbers import toned_proof
 from .options import check_export_request, check_fuse_request
 from .storage import Storage, StoredBracket, new_name
 from .worker import RESULT, is_quick
 
 _SECONDS_BETWEEN_CLEARINGS = 20.0
-# Floats of a result in both spaces, its picture and its tiles.
-_STORED_BYTES_PER_PIXEL = 32
+# Floats of a result in both spaces, its picture and its tiles, and the reference photo.
+_STORED_BYTES_PER_PIXEL = 46
+# What a mask takes of memory while it is read, and then.
+_MASK_BYTES_PER_PIXEL = 24
 
 
 class StorageFullError(Exception):
@@ -55,6 +60,7 @@ class Server:
         self.incoming.mkdir(mode=0o700)
         self.jobs = Jobs(self.limits, self.incoming)
         self._clearing: asyncio.Task[None] | None = None
+        self._proofs = asyncio.Semaphore(1)
 
     async def start(self) -> None:
         await self.jobs.start()
@@ -127,25 +133,29 @@ class Server:
         """Queue the fusing of a bracket; raise GhostlessError for what cannot work."""
         frames = bracket.facts["frames"]
         method = check_fuse_request(request, len(frames))
+        keep = words_of(bracket, request)
         pixels = frames[0]["width"] * frames[0]["height"]
         await self._make_room(_STORED_BYTES_PER_PIXEL * pixels, bracket)
         reference = request["reference"]
         reference = bracket.facts["reference"] if reference is None else reference
         stem = Path(bracket.names[frames[reference]["number"]]).stem
+        memory_bytes = memory_of_job(
+            len(frames), pixels, bracket.facts["sample_bytes"], network=method.needs_torch
+        )
+        if keep:
+            memory_bytes += (_MASK_BYTES_PER_PIXEL + len(keep)) * pixels
         job = Job(
             "fuse",
             bracket,
             {},
-            memory_of_job(
-                len(frames), pixels, bracket.facts["sample_bytes"], network=method.needs_torch
-            ),
+            memory_bytes,
             file_name=f"{stem}-{method.name}.jpg",
             request=request,
         )
         folder = bracket.folder / job.id
         folder.mkdir(mode=0o700)
         job.file = folder / RESULT
-        job.task = {**self._task("fuse", bracket, folder), "request": request}
+        job.task = {**self._task("fuse", bracket, folder), "request": request, "keep": keep}
         return self._submit(job, folder)
 
     async def export(self, parent: Job, request: dict[str, Any]) -> Job:
@@ -165,6 +175,7 @@ class Server:
                 **self._task("export", bracket, folder),
                 "out": str(out),
                 "request": parent.request,
+                "keep": words_of(bracket, parent.request),
                 "export": request,
             },
             parent.memory_bytes,
@@ -176,6 +187,22 @@ class Server:
         )
         out_folder.mkdir(mode=0o700)
         return self._submit(job, out_folder)
+
+    async def add_mask(self, bracket: StoredBracket, content: bytes) -> str:
+        """Keep a mask that was painted for a bracket; returns its name."""
+        await self._make_room(len(content), bracket)
+        return await asyncio.to_thread(add_mask, bracket, content)
+
+    async def toned(self, job: Job, controls: ToneControls) -> bytes:
+        """A job's picture as a JPEG, small, with its tone set by hand; one is made at a time."""
+        assert job.file is not None
+        async with self._proofs:
+            return await asyncio.to_thread(toned_proof, job.file.parent, controls)
+
+    def jobs_of(self, bracket: StoredBracket) -> list[Job]:
+        """The jobs that fuse a bracket, in the order in which they were asked for."""
+        every = self.jobs.all.values()
+        return [job for job in every if job.bracket is bracket and job.kind == "fuse"]
 
     def job(self, name: str) -> Job | None:
         """Return a job and remember that its bracket was asked for."""

@@ -44,7 +44,8 @@ class StoredBracket:
     """One upload.
 
     names: what the client calls its files. files: where they are. facts: about the frames, dark to
-    bright, as `worker.inspect` found them. used: when it was last asked for.
+    bright, as `worker.inspect` found them. masks: painted by the client, by name. used: when it was
+    last asked for.
     """
 
     id: str
@@ -52,6 +53,7 @@ class StoredBracket:
     names: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
     file_bytes: int = 0
     used: float = field(default_factory=time.monotonic)
 

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive
 from .limits import Limits
 
 UPLOAD_PATH = "/api/brackets"
+MASK_BYTES = 8_000_000
 _CLOSE = {"connection": "close"}
 # An upload that is this slow, or silent for so long, makes room for another.
 _SECONDS_OF_SILENCE = 4.0
@@ -27,6 +28,11 @@ _HURRIED_BYTES_PER_SECOND = 100_000
 def is_upload(scope: Mapping[str, Any]) -> bool:
     """Whether a request brings photos: a body that may be large, and take its time."""
     return bool(scope["method"] == "POST" and scope["path"].endswith(UPLOAD_PATH))
+
+
+def is_mask(scope: Mapping[str, Any]) -> bool:
+    """Whether a request brings a mask that was painted."""
+    return bool(scope["method"] == "POST" and scope["path"].endswith("/masks"))
 
 
 def too_large(limit: int) -> str:

@@ -35,10 +35,10 @@ ReadRows = Callable[[slice], Bytes8]
 def _rows_of_frame(frame: Frame) -> ReadRows:
     if frame.pixels.dtype == np.uint8 and frame.transfer == "srgb":
         return lambda rows: np.ascontiguousarray(frame.pixels[rows], np.uint8)
-    return lambda rows: _to_bytes(frame.display(rows))
+    return lambda rows: to_bytes(frame.display(rows))
 
 
-def _to_bytes(display: NDArray[np.float32]) -> Bytes8:
+def to_bytes(display: NDArray[np.float32]) -> Bytes8:
     return np.rint(np.clip(display, 0, 1) * 255).astype(np.uint8)
 
 
@@ -52,9 +52,9 @@ def save_frame_previews(frame: Frame, folder: Path, sides: Mapping[str, int]) ->
     """Write NAME.jpg for every name in `sides`: a frame reduced to so many pixels a side."""
     pixels = frame.pixels
     for name, side in sorted(sides.items(), key=lambda item: -item[1]):
-        pixels = _reduced(pixels, side)
+        pixels = reduced(pixels, side)
         _save_jpeg(
-            _to_bytes(to_display(pixels, frame.transfer)),
+            to_bytes(to_display(pixels, frame.transfer)),
             folder / f"{name}.jpg",
             _PREVIEW_QUALITY,
             _profile(frame),
@@ -73,9 +73,9 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
         save_frame_previews(image, folder, {"preview": PREVIEW_SIDE})
         read = _rows_of_frame(image)
     else:
-        small = _to_bytes(_reduced(image.require("display").pixels, PREVIEW_SIDE))
+        small = to_bytes(reduced(image.require("display").pixels, PREVIEW_SIDE))
         _save_jpeg(small, folder / "preview.jpg", _PREVIEW_QUALITY, _profile(image))
-        read = lambda rows: _to_bytes(image.pixels[rows])  # noqa: E731
+        read = lambda rows: to_bytes(image.pixels[rows])  # noqa: E731
     if tiles:
         for top in range(0, height, TILE_PIXELS):
             rows = read(slice(top, top + TILE_PIXELS))
@@ -89,7 +89,7 @@ def save_view(image: Frame | Fused, folder: Path, *, tiles: bool) -> dict[str, A
 
 def save_ghosts(confidence: Mask, path: Path) -> None:
     """Write where ghosts were replaced as a layer: a colour where they were, else transparent."""
-    replaced = 255 - _reduced(confidence, _LAYER_SIDE)
+    replaced = 255 - reduced(confidence, _LAYER_SIDE)
     layer = np.empty((*replaced.shape, 4), np.uint8)
     layer[..., :3] = _GHOST_RGB
     layer[..., 3] = np.rint(replaced * np.float32(_GHOST_OPACITY))
@@ -98,12 +98,12 @@ def save_ghosts(confidence: Mask, path: Path) -> None:
 
 def save_map(values: NDArray[np.float32], path: Path) -> None:
     """Write a map of 0..1 as a layer: dark violet for 0, over green, to yellow for 1."""
-    codes = _reduced(_to_bytes(values), _LAYER_SIDE)
+    codes = reduced(to_bytes(values), _LAYER_SIDE)
     coloured = cv2.applyColorMap(codes, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     Image.fromarray(np.ascontiguousarray(coloured)).save(path, compress_level=3)
 
 
-def _reduced(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+def reduced(pixels: NDArray[Any], side: int) -> NDArray[Any]:
     """Pixels reduced to at most `side` a side, by areas; large ones in bands, see `work/spill`."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)

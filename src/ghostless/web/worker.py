@@ -15,16 +15,11 @@ import sys
 import threading
 import time
 import traceback
-from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..bracket import Fused, Metadata, Space, Stack
+from ..bracket import Fused, Stack
 from ..cli.show import bracket_facts
 from ..errors import GhostlessError
 from ..exposure.reference import choose_reference
@@ -36,7 +31,8 @@ from ..pipeline import FuseOptions, fuse_files, prepare_files
 from ..tone.rendition import hdr_rendition
 from ..work.memory import reading_bytes
 from . import views
-from .options import fuse_options, write_settings
+from .numbers import has_fused, load_fused, save_fused, save_reference, with_tone
+from .options import fuse_options, tone_of, write_settings
 
 RESULT = "result.jpg"
 Tell = Callable[[str, float], None]
@@ -88,6 +84,7 @@ class _Watch:
         if isinstance(value, Stack):
             if moment == "aligned":
                 self._save_frames(value)
+                save_reference(value.frames[value.reference], self.folder)
             self._stack = value
             return
         if self._stack is not None:
@@ -131,11 +128,12 @@ class _Watch:
 def fuse(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """Run the line; write result.jpg, the fused image as numbers, views and layers.
 
-    task: files, folder, pixels, request (a checked FuseRequest).
-    Returns the report, views, layers and notes.
+    task: files, folder, pixels, request (a checked FuseRequest), keep (its masks, as words).
+    Returns the report, views, layers and notes. What the page shows and keeps as numbers is the
+    result before its tone is set by hand; the file has its tone.
     """
     folder = Path(task["folder"])
-    options = fuse_options(task["request"], task["pixels"])
+    options = fuse_options(task["request"], task["pixels"], keep=task["keep"])
     watch = _Watch(folder, options.method, options.method_settings)
     out = folder / RESULT
     report = fuse_files(task["files"], out, options, progress=tell, observe=watch)
@@ -151,20 +149,21 @@ def export(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     A picture of a method that gives no radiance has none there until the first export that needs
     it; the line is run for it then.
 
-    task: files, folder (of the job), out (a new file), pixels, request (of the job), export (a
-    checked ExportRequest).
+    task: files, folder (of the job), out (a new file), pixels, request and keep (of the job),
+    export (a checked ExportRequest).
     """
     folder, out, wanted = Path(task["folder"]), Path(task["out"]), task["export"]
     if not is_quick(folder, wanted):
         _merge_radiance(task, folder, out.with_name("radiance.exr"), tell)
     tell("write", 0.0)
-    settings = write_settings(wanted)
+    settings, tone = write_settings(wanted), tone_of(wanted, task["request"])
     if wanted["hdr"]:
-        picture = load_fused(folder, "display")
+        picture = with_tone(load_fused(folder, "display"), tone, folder)
         rendition = hdr_rendition(picture, load_fused(folder, "linear"))
         write_hdr_image(picture, rendition, out, settings, task["files"])
     else:
-        write_image(load_fused(folder, space_of(out)), out, settings, task["files"])
+        fused = with_tone(load_fused(folder, space_of(out)), tone, folder)
+        write_image(fused, out, settings, task["files"])
     return {"bytes": out.stat().st_size}
 
 
@@ -175,39 +174,14 @@ def _merge_radiance(task: dict[str, Any], folder: Path, scratch: Path, tell: Tel
         if moment == "fused" and isinstance(value, Fused):
             save_fused(value, folder)
 
-    options = fuse_options(task["request"], task["pixels"], scratch.suffix)
+    options = fuse_options(task["request"], task["pixels"], scratch.suffix, task["keep"])
     fuse_files(task["files"], scratch, options, progress=tell, observe=keep)
     scratch.unlink()
 
 
-# A fused image as numbers -------------------------------------------------------------------------
-
-
-def save_fused(fused: Fused, folder: Path) -> None:
-    """Save a fused image so that `load_fused` gives the same again, all of it or nothing."""
-    facts = {
-        name: b64encode(value).decode() if isinstance(value, bytes) else value
-        for name, value in asdict(fused.metadata).items()
-    }
-    (folder / f"{fused.space}.json").write_text(json.dumps(facts), encoding="utf-8")
-    part = folder / f"{fused.space}-part.npy"
-    np.save(part, fused.pixels)
-    part.replace(folder / f"{fused.space}.npy")
-
-
 def is_quick(folder: Path, export: dict[str, Any]) -> bool:
     """Whether all numbers that an export needs are in a job's folder."""
-    space = "linear" if export["hdr"] else space_of(f"result{export['format']}")
-    return (folder / f"{space}.npy").is_file()
-
-
-def load_fused(folder: Path, space: Space) -> Fused:
-    """Load what `save_fused` saved; its pixels stay on disk until they are read."""
-    facts = json.loads((folder / f"{space}.json").read_text(encoding="utf-8"))
-    for name in ("exif", "icc_profile"):
-        facts[name] = None if facts[name] is None else b64decode(facts[name])
-    pixels: NDArray[np.float32] = np.load(folder / f"{space}.npy", mmap_mode="c")
-    return Fused(np.asarray(pixels), space, Metadata(**facts))
+    return has_fused(folder, "linear" if export["hdr"] else space_of(f"result{export['format']}"))
 
 
 # The process --------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def _short(key: str) -> str:
     """A setting's short name where it has one; a method's own without the method."""
     dotted = canonical(key)
     group, _, field = dotted.partition(".")
-    if dotted not in SHORT and group == "method":
+    if group == "method" and canonical(field) == dotted:
         return field
     return SHORT.get(dotted, dotted)
 

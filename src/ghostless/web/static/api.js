@@ -2,7 +2,10 @@
 
 async function ask(method, address, body = undefined) {
   const options = { method, headers: {} };
-  if (body !== undefined) {
+  if (body instanceof Blob) {
+    options.body = body;
+    options.headers["content-type"] = body.type;
+  } else if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["content-type"] = "application/json";
   }
@@ -21,6 +24,9 @@ async function ask(method, address, body = undefined) {
 export const getOptions = () => ask("GET", "api/options");
 export const startFusing = (bracket, request) => ask("POST", `api/brackets/${bracket}/jobs`, request);
 export const startExport = (job, request) => ask("POST", `api/jobs/${job}/exports`, request);
+export const getBracket = (bracket) => ask("GET", `api/brackets/${bracket}`);
+export const getJobs = (bracket) => ask("GET", `api/brackets/${bracket}/jobs`);
+export const sendMask = (bracket, png) => ask("POST", `api/brackets/${bracket}/masks`, png);
 export const getJob = (job) => ask("GET", `api/jobs/${job}`);
 export const removeJob = (job) => ask("DELETE", `api/jobs/${job}`);
 export const removeBracket = (bracket) => ask("DELETE", `api/brackets/${bracket}`);

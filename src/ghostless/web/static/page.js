@@ -1,7 +1,11 @@
 // The page: what is on it and what happens when something is pressed. `viewer.js` draws, `api.js`
 // speaks to the server.
 
-import { droppedFiles, getOptions, removeBracket, removeJob, startExport, startFusing, untilOver, upload } from "./api.js";
+import {
+  droppedFiles, getBracket, getJobs, getOptions, removeBracket, removeJob, sendMask, startExport, startFusing, untilOver, upload,
+} from "./api.js";
+import { Brush, NOBODY } from "./brush.js";
+import { Tone } from "./tone.js";
 import { Picture, Viewer } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
@@ -20,10 +24,15 @@ const LEGENDS = {
   attention: "Yellow: what the network looks at. Violet: what it passes over",
 };
 
-const state = { offer: null, preset: {}, bracket: null, results: [], fusing: null, uploading: null };
+const state = {
+  offer: null, preset: {}, bracket: null, results: [], busy: false, fusing: null, uploading: null, toned: "", toning: false,
+};
 const viewer = new Viewer($("canvas"), $("divider"), (shown) => {
   $("zoom-value").textContent = shown.right ? `${Math.round(100 * shown.scale)} %` : "";
 });
+
+const brush = new Brush(viewer, () => { keepStrokes(); tellBrush(); });
+const tone = new Tone($("sliders"), $("tone-reset"), () => showTone());
 
 // ---- small things ----
 
@@ -84,15 +93,17 @@ $("theme").onclick = () => {
 
 function isPhoto(file) {
   const name = file.name.toLowerCase();
-  return !name.startsWith(".") && state.offer.photo_suffixes.some((suffix) => name.endsWith(suffix));
+  return !name.startsWith(".") && (file.type.startsWith("image/") || state.offer.photo_suffixes.some((suffix) => name.endsWith(suffix)));
 }
 
 async function take(files, fromFolder) {
   hush();
   if (!state.offer || state.uploading || !files.length) return;
   const { limits } = state.offer;
-  // Folders hold other things too; what was chosen one by one is for the server to judge.
-  const photos = fromFolder || files.length > limits.frames ? files.filter(isPhoto) : files;
+  // Folders hold other things too, and hands slip; what looks like no bracket is for the server to judge.
+  const likely = files.filter(isPhoto);
+  const photos = fromFolder || likely.length > 1 || files.length > limits.frames ? likely : files;
+  const leftOut = fromFolder ? [] : files.filter((file) => !photos.includes(file)).map((file) => file.name);
   const bytes = photos.reduce((sum, file) => sum + file.size, 0);
   if (photos.length < 2 || photos.length > limits.frames) {
     complain(`Expected 2 to ${limits.frames} photos of one scene, found ${photos.length}. Give one bracket at a time.`);
@@ -112,8 +123,10 @@ async function take(files, fromFolder) {
   state.uploading = sending;
   try {
     const bracket = await sending.bracket;
-    if (bracket) openBracket(bracket);
-    else showStart(false);
+    if (bracket) {
+      if (leftOut.length) bracket.notes.push(`Left out, for they look like no photos: ${leftOut.join(", ")}`);
+      openBracket(bracket);
+    } else showStart(false);
   } catch (error) {
     showStart(false);
     complain(error);
@@ -135,9 +148,15 @@ async function leaveBracket() {
   const { bracket } = state;
   state.bracket = null;
   state.results = [];
+  setBrush(false);
+  visitAddress("");
+  if (bracket) forget(bracket.id);
   if (bracket) await removeBracket(bracket.id).catch(() => null); // it may be gone already
 }
 
+window.addEventListener("beforeunload", (event) => {
+  if (state.uploading) event.preventDefault();
+});
 $("files").onchange = (event) => {
   take([...event.target.files], false).finally(() => { event.target.value = ""; });
 };
@@ -149,6 +168,7 @@ $("again").onclick = async () => {
   hush();
   await leaveBracket();
   showStart(false);
+  showRecent();
 };
 document.addEventListener("dragover", (event) => {
   if (![...event.dataTransfer.types].includes("Files")) return;
@@ -172,6 +192,9 @@ const framePicture = (frame, index) =>
 
 function openBracket(bracket) {
   state.bracket = bracket;
+  visitAddress(bracket.id);
+  remember(bracket.id);
+  brush.reset(bracket.frames[0].width, bracket.frames[0].height, keptStrokes(bracket.id));
   $("start").hidden = true;
   $("work").hidden = false;
   $("again").hidden = false;
@@ -179,6 +202,8 @@ function openBracket(bracket) {
   $("notes").replaceChildren(...bracket.notes.map((note) => element("li", { textContent: note })));
   const photos = bracket.frames.map((frame, index) => [String(index), frame.name]);
   fill($("reference"), [["auto", "Automatic"], ...photos], "auto");
+  fill($("brush-source"), [...photos.map(([index, name]) => [index, `Keep ${name}`]), [NOBODY, "Replace nothing"], [Brush.UNDECIDED, "Rub out"]]);
+  brush.source = $("brush-source").value;
   $("download").hidden = $("told").hidden = true;
   refreshChoices();
   $("right").value = `frame:${bracket.reference}`;
@@ -293,6 +318,7 @@ function request() {
     reference: $("reference").value === "auto" ? null : Number($("reference").value),
     align: { ...ofPreset("align"), model: $("align").value, crop: $("crop").checked },
     deghost,
+    tone: tone.values,
   };
   if (!$("tone").hidden) {
     asked.tone_map = { ...ofPreset("tone_map"), operator: $("operator").value, exposure_stops: numberOf("tone-exposure"), saturation: numberOf("tone-saturation") };
@@ -314,6 +340,8 @@ function applyPreset() {
   showDeghosting();
   $("crop").checked = options["align.crop"] ?? false;
   $("operator").value = options["tone_map.operator"] ?? "auto";
+  tone.set(Object.fromEntries(Object.keys(tone.neutral).map((name) => [name, options[`tone.${name}`]])));
+  showTone();
   $("tone-exposure").value = String(options["tone_map.exposure_stops"] ?? 0);
   $("tone-saturation").value = String(options["tone_map.saturation"] ?? 1);
   $("reference").value = options.reference ?? "auto";
@@ -339,26 +367,51 @@ $("preset").onchange = applyPreset;
 
 $("options").onsubmit = async (event) => {
   event.preventDefault();
-  if (state.fusing) return;
+  if (state.busy) return;
   hush();
   const { bracket } = state;
-  const method = chosenMethod();
+  setBusy(true);
   try {
-    setBusy(true);
-    const job = await startFusing(bracket.id, request());
-    state.fusing = job;
-    const done = await untilOver(job, tellProgress);
-    if (state.bracket === bracket && done.state === "done") addResult(done, method);
+    const asked = request();
+    const painted = JSON.stringify(brush.strokes);
+    asked.keep = await sendMasks(bracket);
+    await follow(bracket, await startFusing(bracket.id, asked));
+    state.fused = painted;
+    tellBrush();
   } catch (error) {
-    if (state.bracket === bracket && !state.fusing?.stopped) complain(error);
+    if (state.bracket === bracket) complain(error);
   } finally {
-    state.fusing = null;
     setBusy(false);
   }
 };
 
+// The masks as the request names them; they are the server's then.
+async function sendMasks(bracket) {
+  const kept = [];
+  for (const { source, png } of await brush.masks()) {
+    const { id } = await sendMask(bracket.id, png);
+    kept.push({ frame: source === NOBODY ? null : Number(source), mask: id });
+  }
+  return kept;
+}
+
+// Wait for a job that fuses, and show its result.
+async function follow(bracket, job) {
+  state.fusing = job;
+  try {
+    const done = await untilOver(job, tellProgress);
+    if (state.bracket === bracket && done.state === "done") addResult(done);
+  } catch (error) {
+    if (!job.stopped) throw error;
+  } finally {
+    state.fusing = null;
+  }
+}
+
 function setBusy(busy) {
-  $("fuse").disabled = busy;
+  state.busy = busy;
+  state.pace = null;
+  $("fuse").setAttribute("aria-disabled", String(busy)); // not disabled: the focus stays
   $("progress").hidden = !busy;
   $("progress-bar").value = 0;
   $("progress-text").textContent = busy ? "Starting" : "";
@@ -366,9 +419,22 @@ function setBusy(busy) {
 }
 
 function tellProgress(job) {
-  const text = job.state === "queued" ? `Waiting: ${job.ahead} ${job.ahead === 1 ? "job" : "jobs"} before` : WORDS[job.stage] ?? "Starting";
-  if ($("progress-text").textContent !== text) $("progress-text").textContent = text;
+  const waiting = job.state === "queued";
+  const text = waiting ? `Waiting: ${job.ahead} ${job.ahead === 1 ? "job" : "jobs"} before` : WORDS[job.stage] ?? "Starting";
+  const told = text + (waiting ? "" : remaining(job.fraction));
+  if ($("progress-text").textContent !== told) $("progress-text").textContent = told;
   $("progress-bar").value = job.fraction;
+}
+
+// What is left, by the pace since the job was first seen at work; only where it is worth telling.
+function remaining(fraction) {
+  const now = performance.now() / 1000;
+  state.pace ??= { since: now, from: fraction };
+  const { since, from } = state.pace;
+  if (now - since < 3 || fraction - from < 0.05) return "";
+  const left = ((1 - fraction) * (now - since)) / (fraction - from);
+  if (left < 5) return "";
+  return left < 90 ? `, about ${5 * Math.ceil(left / 5)} s left` : `, about ${Math.ceil(left / 60)} minutes left`;
 }
 
 $("stop").onclick = async () => {
@@ -377,10 +443,11 @@ $("stop").onclick = async () => {
   await removeJob(state.fusing.id).catch(complain);
 };
 
-function addResult(job, method) {
-  const same = state.results.filter((result) => result.method === method.name).length;
-  const title = same ? `${method.name} ${same + 1}` : method.name;
-  state.results.push({ job, method: method.name, title });
+function addResult(job) {
+  const { method } = job.report;
+  const same = state.results.filter((result) => result.method === method).length;
+  const title = same ? `${method} ${same + 1}` : method;
+  state.results.push({ job, method, title });
   const right = $("right").value;
   refreshChoices();
   // The result before stays beside the new one.
@@ -388,9 +455,15 @@ function addResult(job, method) {
   $("right").value = `result:${state.results.length - 1}`;
   $("download").hidden = $("told").hidden = false;
   look();
+  showTone();
+  setOptionsChanged(false);
   $("save-text").textContent = "";
   if (window.matchMedia("(max-width: 960px)").matches) $("bar").scrollIntoView({ block: "start" });
 }
+
+// What there is to do next stands out: fusing, or once that is done downloading.
+const setOptionsChanged = (changed) => $("fuse").classList.toggle("primary", changed || !state.results.length);
+for (const kind of ["input", "change"]) $("options").addEventListener(kind, () => setOptionsChanged(true));
 
 const referenceOf = (job) => job.report.frames.findIndex((frame) => frame.reference);
 
@@ -418,6 +491,9 @@ function pictureOf(choice) {
   const view = result?.job.views.find((each) => each.name === name);
   if (!view) return framePicture(state.bracket.frames[index], index);
   const title = kind === "result" ? result.title : state.bracket.frames[index].name;
+  if (kind === "result" && state.toned) {
+    return new Picture(title, tonedAddress(result, state.toned), view.width, view.height);
+  }
   const address = `api/jobs/${result.job.id}/views/${name}`;
   return new Picture(title, `${address}/preview.jpg`, view.width, view.height, view.tile, address);
 }
@@ -427,6 +503,7 @@ function look() {
   const right = pictureOf($("right").value);
   viewer.show(left, right);
   const two = viewer.isDivided || viewer.isBeside;
+  $("mode").parentElement.hidden = !left;
   $("tag-left").hidden = !two;
   $("tag-right").hidden = !right;
   $("tag-left").textContent = left?.title ?? "";
@@ -434,6 +511,7 @@ function look() {
   $("canvas").setAttribute("aria-label", two ? `${right.title}, beside ${left.title}` : right?.title ?? "Picture");
   showLayers();
   showReport();
+  showBrush();
 }
 
 function showLayers() {
@@ -443,7 +521,7 @@ function showLayers() {
   const words = { ghosts: "Ghosts replaced in ", weights: "Weight of ", attention: "Attention" };
   const before = $("layer").value;
   fill($("layer"), [["", "None"], ...layers.map((layer) => [layer.name, words[layer.kind] + nameOf(layer)])], before);
-  $("layer").disabled = !layers.length;
+  $("layer").parentElement.hidden = !layers.length;
   const layer = layers.find((each) => each.name === $("layer").value);
   $("legend").hidden = !layer;
   $("legend-text").textContent = layer ? LEGENDS[layer.kind] : "";
@@ -452,7 +530,7 @@ function showLayers() {
 
 function showReport() {
   const result = chosenResult();
-  $("download").hidden = $("told").hidden = !result;
+  $("download").hidden = $("told").hidden = $("by-hand").hidden = !result;
   if (!result) return;
   const { report } = result.job;
   const row = (...cells) => element("tr", {}, ...cells.map((cell) => element("td", { textContent: cell })));
@@ -465,7 +543,7 @@ function showReport() {
   );
 }
 
-for (const id of ["right", "left"]) $(id).onchange = look;
+for (const id of ["right", "left"]) $(id).onchange = () => { look(); showTone(); };
 $("layer").onchange = showLayers;
 $("opacity").oninput = showLayers;
 $("mode").onchange = () => { viewer.setMode($("mode").value); look(); };
@@ -482,6 +560,171 @@ function showOperator() {
   $("operator-text").textContent = operator ? inWords(operator.summary) : "";
 }
 
+// ---- tone by hand ----
+
+const tonedAddress = (result, query) => `api/jobs/${result.job.id}/toned.jpg?${query}`;
+
+// Show results as the sliders say. One picture is asked for at a time, and the last is shown.
+async function showTone() {
+  if (state.toning) return;
+  state.toning = true;
+  try {
+    while (state.toned !== tone.query || needed(tone.query).length) {
+      const { query } = tone;
+      await Promise.all(needed(query).map((address) => viewer.load(address)));
+      state.toned = query;
+      if (state.bracket) look();
+      if (query !== tone.query) continue;
+      break;
+    }
+  } catch (error) {
+    complain(error);
+  } finally {
+    state.toning = false;
+  }
+}
+
+// Addresses of toned pictures that are looked at and not there yet.
+function needed(query) {
+  if (!query) return [];
+  const shown = [$("right").value, $("left").value].filter((choice) => choice.startsWith("result"));
+  const addresses = shown.map((choice) => tonedAddress(state.results[Number(choice.split(":")[1])], query));
+  return addresses.filter((address) => !viewer.has(address));
+}
+
+// ---- ghosts by hand ----
+
+// Masks have the photos' size, and are laid over the photos as they were aligned.
+function canPaint() {
+  const view = chosenResult()?.job.views.find((each) => each.name === "picture");
+  const photo = state.bracket?.frames[0];
+  return Boolean(view && view.width === photo.width && view.height === photo.height);
+}
+
+function showBrush() {
+  const can = canPaint();
+  $("brush").hidden = !can;
+  if (!can) setBrush(false);
+}
+
+function setBrush(active) {
+  $("brush").setAttribute("aria-pressed", String(active));
+  $("brush-bar").hidden = !active;
+  brush.setActive(active);
+  tellBrush();
+}
+
+function tellBrush() {
+  const areas = brush.sources.length;
+  const done = areas && JSON.stringify(brush.strokes) === state.fused;
+  $("brush-undo").disabled = $("brush-clear").disabled = $("brush-save").disabled = !brush.strokes.length;
+  const what = done ? "The result is as painted." : "Press Fuse to have it so.";
+  $("brush-text").textContent = areas ? what : "Paint which photo an area comes from. By keyboard: arrow keys, Space, Z.";
+  if (areas && !done) setOptionsChanged(true);
+}
+
+$("brush").onclick = () => setBrush($("brush").getAttribute("aria-pressed") !== "true");
+$("brush-source").onchange = () => { brush.source = $("brush-source").value; };
+$("brush-size").oninput = () => { brush.share = numberOf("brush-size"); viewer.draw(); };
+$("brush-undo").onclick = () => { brush.undo(); if ($("brush-undo").disabled) $("brush").focus(); };
+$("brush-clear").onclick = () => { brush.clear(); $("brush").focus(); };
+$("brush-save").onclick = async () => {
+  for (const { source, png } of await brush.masks()) {
+    const name = source === NOBODY ? NOBODY : state.bracket.frames[Number(source)].name.replace(/\.[^.]*$/, "");
+    const address = URL.createObjectURL(png);
+    element("a", { href: address, download: `${name}-mask.png` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+};
+
+// Strokes outlast a reload of this tab.
+function keepStrokes() {
+  if (!state.bracket) return;
+  try {
+    sessionStorage.setItem(`strokes ${state.bracket.id}`, JSON.stringify(brush.strokes));
+  } catch { /* private windows keep nothing */ }
+}
+
+function keptStrokes(id) {
+  try {
+    return JSON.parse(sessionStorage.getItem(`strokes ${id}`)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+// ---- finding it again: the address has the bracket's name, the browser the names of today's ----
+
+function visitAddress(id) {
+  const address = `${location.pathname}${location.search}${id ? `#${id}` : ""}`;
+  if (location.hash.slice(1) !== id) history.replaceState(null, "", address);
+}
+
+function remembered() {
+  try {
+    return JSON.parse(localStorage.getItem("brackets")) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+function rememberAll(ids) {
+  try {
+    localStorage.setItem("brackets", JSON.stringify(ids.slice(0, 12)));
+  } catch { /* private windows keep nothing */ }
+}
+
+const remember = (id) => rememberAll([id, ...remembered().filter((each) => each !== id)]);
+const forget = (id) => rememberAll(remembered().filter((each) => each !== id));
+
+// The brackets that this browser brought and that the server has still.
+async function showRecent() {
+  const cards = [];
+  for (const id of remembered()) {
+    const bracket = await getBracket(id).catch(() => null);
+    if (!bracket) {
+      forget(id);
+      continue;
+    }
+    const picture = element("img", { src: `api/brackets/${id}/frames/${bracket.reference}/thumbnail.jpg`, alt: "" });
+    const name = bracket.frames[bracket.reference].name;
+    const button = element("button", { type: "button" }, picture, element("span", { textContent: `${name}, ${bracket.frames.length} photos` }));
+    button.onclick = () => find(id);
+    cards.push(element("li", {}, button));
+  }
+  $("recent-list").replaceChildren(...cards);
+  $("recent").hidden = !cards.length;
+}
+
+// Open a bracket with its results, and go on waiting for what runs.
+async function find(id) {
+  hush();
+  let bracket, jobs;
+  try {
+    bracket = await getBracket(id);
+    jobs = await getJobs(id);
+  } catch {
+    forget(id);
+    visitAddress("");
+    complain("These photos are no longer here: they go after a time without use. Drop them again.");
+    return;
+  }
+  openBracket(bracket);
+  for (const job of jobs.filter((each) => each.state === "done")) {
+    tone.set(job.request.tone);
+    addResult(job);
+  }
+  const running = jobs.find((each) => each.state === "queued" || each.state === "running");
+  if (!running) return;
+  setBusy(true);
+  await follow(bracket, running).catch(complain).finally(() => setBusy(false));
+}
+
+window.addEventListener("hashchange", () => {
+  const id = location.hash.slice(1);
+  if (id && id !== state.bracket?.id && !state.uploading) find(id);
+});
+
 // ---- downloading ----
 
 const chosenFormat = () => state.offer.formats[Number($("format").value)];
@@ -489,8 +732,8 @@ const chosenFormat = () => state.offer.formats[Number($("format").value)];
 function showFormat() {
   const format = chosenFormat();
   fill($("depth"), format.depths.map((depth) => [String(depth), String(depth)]));
-  $("depth").disabled = format.depths.length < 2;
-  $("quality").disabled = !format.lossy;
+  $("depth").parentElement.hidden = format.depths.length < 2;
+  $("quality").parentElement.hidden = !format.lossy;
 }
 $("format").onchange = showFormat;
 
@@ -499,10 +742,11 @@ $("download").onsubmit = async (event) => {
   hush();
   const result = chosenResult();
   const format = chosenFormat();
-  $("save").disabled = true;
+  if ($("save").getAttribute("aria-disabled") === "true") return;
+  $("save").setAttribute("aria-disabled", "true");
   try {
     const started = await startExport(result.job.id, {
-      format: format.suffix, hdr: format.hdr, depth: Number($("depth").value),
+      format: format.suffix, hdr: format.hdr, depth: Number($("depth").value), tone: tone.values,
       ...(format.lossy ? { quality: Number($("quality").value) } : {}),
     });
     const done = await untilOver(started, (job) => {
@@ -514,7 +758,7 @@ $("download").onsubmit = async (event) => {
     $("save-text").textContent = "";
     complain(error);
   } finally {
-    $("save").disabled = false;
+    $("save").setAttribute("aria-disabled", "false");
   }
 };
 
@@ -539,7 +783,10 @@ async function start() {
   fill($("format"), offer.formats.map((format, index) => [String(index), `${format.name} (${format.suffix})`]));
   fill($("preset"), [["", "None"], ...offer.presets.map((preset) => [preset.name, inWords(preset.name)])]);
   fill($("reference"), [["auto", "Automatic"]]);
+  tone.build(offer.tone);
   applyPreset();
+  if (location.hash.length > 1) await find(location.hash.slice(1));
+  if (!state.bracket) await showRecent();
 }
 
 start().catch(complain);

@@ -36,6 +36,18 @@ class Images {
     if (this.known.size > MOST_TILES) this.known.delete(this.known.keys().next().value);
     return image.complete && image.naturalWidth ? image : null;
   }
+
+  has(address) {
+    return Boolean(this.known.get(address)?.complete);
+  }
+
+  // Load a picture before it is drawn, so that the one before stays until then.
+  async load(address) {
+    const image = new Image();
+    image.src = address;
+    await image.decode().catch(() => { throw new Error("The picture could not be loaded."); });
+    this.known.set(address, image);
+  }
 }
 
 export class Viewer {
@@ -43,7 +55,7 @@ export class Viewer {
     Object.assign(this, { canvas, divider, onChange });
     this.context = canvas.getContext("2d");
     this.images = new Images(() => this.draw());
-    this.left = this.right = this.layer = null;
+    this.left = this.right = this.layer = this.brush = this.cursor = null;
     this.mode = "slider";
     this.opacity = 0.7;
     this.split = 0.5;
@@ -61,6 +73,14 @@ export class Viewer {
     this.right = right;
     if (right && (!size || this.fitted)) this.fit();
     this.draw();
+  }
+
+  has(address) {
+    return this.images.has(address);
+  }
+
+  load(address) {
+    return this.images.load(address);
   }
 
   setLayer(address, opacity) {
@@ -171,7 +191,9 @@ export class Viewer {
         context.fillRect(middle - 1, 0, 2, canvas.height);
       }
     }
+    if (this.right && this.brush?.active) this.drawCursor();
     canvas.classList.toggle("inside", !this.fitted);
+    canvas.classList.toggle("painting", Boolean(this.brush?.active));
     this.divider.hidden = !this.isDivided;
     this.divider.style.left = `${100 * this.split}%`;
     this.divider.setAttribute("aria-valuenow", Math.round(100 * this.split));
@@ -204,7 +226,36 @@ export class Viewer {
       context.imageSmoothingEnabled = true;
       if (layer) context.drawImage(layer, place.x, place.y, place.width, place.height);
     }
+    if (this.brush?.active) {
+      context.globalAlpha = 0.5;
+      context.imageSmoothingEnabled = true;
+      context.drawImage(this.brush.painting, place.x, place.y, place.width, place.height);
+    }
     context.restore();
+  }
+
+  // The brush: where the pointer is, or in the middle for who paints by keyboard.
+  drawCursor() {
+    const { context } = this;
+    const at = this.cursor ?? (document.activeElement === this.canvas ? this.middle : null);
+    if (!at) return;
+    for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.beginPath();
+      context.arc(at.x, at.y, this.brush.radius * this.scale, 0, 2 * Math.PI);
+      context.stroke();
+    }
+  }
+
+  get middle() {
+    return { x: this.room.width / 2, y: this.room.height / 2 };
+  }
+
+  // A point of the viewer (device pixels) in pixels of the picture.
+  inPicture(point) {
+    const { width, height } = this.room;
+    return { x: (point.x - width / 2) / this.scale + this.centre.x, y: (point.y - height / 2) / this.scale + this.centre.y };
   }
 
   drawTiles(picture, place, from, to) {
@@ -245,12 +296,25 @@ export class Viewer {
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
-      this.pointers.set(event.pointerId, this.pointOf(event));
+      const point = this.pointOf(event);
+      this.pointers.set(event.pointerId, point);
+      if (!this.brush?.active || !this.right) return;
+      if (this.pointers.size > 1) this.brush.drop();
+      else this.brush.begin(this.inPicture(point));
     });
-    canvas.addEventListener("pointermove", (event) => this.drag(event));
+    canvas.addEventListener("pointermove", (event) => {
+      this.cursor = this.pointOf(event);
+      if (this.brush?.active) this.draw();
+      this.drag(event);
+    });
+    canvas.addEventListener("pointerleave", () => { this.cursor = null; this.draw(); });
     for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(kind, (event) => this.pointers.delete(event.pointerId));
+      canvas.addEventListener(kind, (event) => {
+        this.pointers.delete(event.pointerId);
+        this.brush?.end();
+      });
     }
+    for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, () => this.draw());
     canvas.addEventListener("keydown", (event) => this.key(event));
     divider.addEventListener("pointerdown", (event) => divider.setPointerCapture(event.pointerId));
     divider.addEventListener("pointermove", (event) => {
@@ -279,6 +343,8 @@ export class Viewer {
       const apart = (point) => Math.max(8, Math.hypot(point.x - other.x, point.y - other.y));
       this.zoomBy(apart(now) / apart(before), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
       this.moveBy((now.x - before.x) / 2, (now.y - before.y) / 2);
+    } else if (this.brush?.active) {
+      this.brush.goOn(this.inPicture(now));
     } else {
       this.moveBy(now.x - before.x, now.y - before.y);
     }
@@ -298,9 +364,19 @@ export class Viewer {
       0: () => this.fit(),
       1: () => this.zoomTo(1),
     };
+    if (this.brush?.active) {
+      deeds[" "] = () => this.paintInTheMiddle();
+      deeds.z = deeds.Backspace = () => this.brush.undo();
+    }
     if (!deeds[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     deeds[event.key]();
+  }
+
+  paintInTheMiddle() {
+    this.cursor = null;
+    this.brush.begin(this.inPicture(this.middle));
+    this.brush.end();
   }
 
   pointOf(event) {
