@@ -21,7 +21,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "overwrite",
         "words",
     ),
-    "Folders": ("plan", "size", "pairs", "format", "consistent", "jobs", "memory_gb", "cluster"),
+    "Folders": (
+        *("plan", "size", "pairs", "format", "name", "consistent", "watch"),
+        *("jobs", "memory_gb", "cluster"),
+    ),
     "Photos": ("stops_file", "reference", "wrap", "max_pixels"),
     "Fusing": ("as_published", "deghost_by", "keep"),
     "Tone": (
