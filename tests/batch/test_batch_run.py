@@ -23,7 +23,7 @@ from ghostless.batch.journal import JOURNAL_NAME, BatchJournal
 from ghostless.batch.run import RemainingTime, Room, RunSettings, estimated_bytes
 from ghostless.batch.sheet import SHEET_NAME
 from ghostless.batch.workers import Outcome, Processes, Task, fuse_task
-from ghostless.cli.steps import in_words
+from ghostless.cli.remaining import time_in_words
 from ghostless.errors import OptionError, OutputError
 from ghostless.pipeline import FuseOptions
 
@@ -316,8 +316,8 @@ def test_two_batches_do_not_write_to_one_folder(three: Path, tmp_path: Path) -> 
     batch(three, "-o", tmp_path, "-q")
 
 
-def test_times_in_words() -> None:
-    assert [in_words(seconds) for seconds in (0.2, 42.4, 150, 7000)] == [
+def test_times_time_in_words() -> None:
+    assert [time_in_words(seconds) for seconds in (0.2, 42.4, 150, 7000)] == [
         "0 s", "42 s", "2.5 min", "1 h 57 min"
     ]  # fmt: skip
 

@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "strength",
     ),
     "Networks": ("quality", "weights", "device"),
-    "Results": ("depth", "masks", "report", "save_stages", "quiet", "as_json", "help"),
+    "Results": ("depth", "masks", "report", "save_stages", "verbose", "quiet", "as_json", "help"),
 }
 _SHORT_METAVAR = 10
 

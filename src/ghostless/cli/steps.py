@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .remaining import time_in_words
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -60,7 +62,7 @@ class Steps:
             self._progress.stop()
 
     def __call__(self, step: Step) -> None:
-        left = "" if step.seconds_left is None else f"about {in_words(step.seconds_left)} left"
+        left = "" if step.seconds_left is None else f"about {time_in_words(step.seconds_left)} left"
         if self._quiet:
             return
         if self._progress is not None:
@@ -77,17 +79,3 @@ class Steps:
             self._progress.console.print(line, markup=False, highlight=False)
         else:
             print(f"{line}; {left}" if left else line, file=sys.stderr, flush=True)
-
-
-def in_words(seconds: float) -> str:
-    """A time for people.
-
-    >>> in_words(42.4), in_words(150), in_words(7000)
-    ('42 s', '2.5 min', '1 h 57 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.1f} min"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min"
