@@ -205,7 +205,6 @@ CASES = {
     # where to
     "folder is a file": Case([*FUSE, "-o", "frame_1.png/out.jpg"], ("frame_1.png",)),
     "unwritable folder": Case([*FUSE, "-o", "/proc/out.jpg"], ("/proc",)),
-    "missing folder": Case([*FUSE, "-o", "nowhere/out.jpg"], ("nowhere",)),
     "output is a folder": Case(
         [*FUSE, "-o", "dir.jpg", "--overwrite"],
         ("dir.jpg",),

@@ -54,7 +54,7 @@ def test_fuse_writes_the_picture_and_tells_what_was_done(
 ) -> None:
     files = save_bracket(tmp_path, height=96, width=128)
     out, report = tmp_path / "out.jpg", tmp_path / "report.json"
-    words = ["fuse", *map(str, files), "-o", str(out), "--report", str(report)]
+    words = ["fuse", *map(str, files), "-o", str(out), "--report", str(report), "--verbose"]
     assert cli.run(words) == 0
     printed, errors = capsys.readouterr()
     assert errors == ""
@@ -185,7 +185,7 @@ def test_only_what_looked_for_ghosts_tells_how_many(
         (["fuse", *words, "-o", out], True),
         (["fuse", *words, "-o", out, "--deghost", "off"], False),
     ):
-        assert cli.run([*call, "--overwrite"]) == 0
+        assert cli.run([*call, "--overwrite", "-v"]) == 0
         assert ("deghosted" in capsys.readouterr().out) == told
         assert cli.run([*call, "--overwrite", "--json"]) == 0
         frames = json.loads(capsys.readouterr().out)["frames"]

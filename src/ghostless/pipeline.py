@@ -21,6 +21,7 @@ from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
 from .io.arrays import Channels, Photos, as_bracket, paths_in
+from .io.atomic import make_folder_of
 from .io.folder import check_folder, stage_saver, write_stack
 from .io.read import read_bracket
 from .io.shots import choose_shots
@@ -346,8 +347,9 @@ class _Line:
     def write(
         self, fused: Fused, rendition: Fused | None, out: Path, files: Sequence[Path]
     ) -> None:
-        """Write the result, with what HDR displays show if there is that."""
+        """Write the result, with what HDR displays show if there is that; its folder is made."""
         with self.journal.stage("write"):
+            make_folder_of(out)
             if rendition is None:
                 write_image(fused, out, self._options.write, files)
             else:
@@ -370,6 +372,7 @@ class _Line:
         )
         if self._options.report is not None:
             text = json.dumps(report.as_dict(), indent=2) + "\n"
+            make_folder_of(self._options.report)
             write_text(text, self._options.report, self._options.write)
         return report
 
@@ -391,7 +394,7 @@ def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> 
     method = choose_method(options.method, target)
     check_unused(options, method, target)
     method.check_ready(options.method_settings)
-    check_output(target, options.write, files, hdr=options.hdr)
+    check_output(target, options.write, files, make_folder=True, hdr=options.hdr)
     _check_sidelines(files, options)
     return method
 
@@ -438,7 +441,7 @@ def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
 def _check_sidelines(files: Sequence[Path], options: FuseOptions) -> None:
     """Raise what would keep the report or the saved stages from being written."""
     if options.report is not None:
-        check_output(options.report, options.write, files, suffixes=(".json",))
+        check_output(options.report, options.write, files, suffixes=(".json",), make_folder=True)
     check_kept(options.keep)
     if options.keep and options.align.crop:
         raise OptionError(

@@ -21,8 +21,9 @@ import ghostless
 from ghostless import cli
 from ghostless.batch.journal import JOURNAL_NAME, BatchJournal
 from ghostless.batch.run import RemainingTime, Room, RunSettings, estimated_bytes
+from ghostless.batch.sheet import SHEET_NAME
 from ghostless.batch.workers import Outcome, Processes, Task, fuse_task
-from ghostless.cli.batch import in_words
+from ghostless.cli.remaining import time_in_words
 from ghostless.errors import OptionError, OutputError
 from ghostless.pipeline import FuseOptions
 
@@ -254,7 +255,7 @@ def test_a_plan_is_written_then_followed(
     path.write_text(text.replace("IMG_0001.jpg,1,IMG_0001.jpg", "IMG_0001.jpg,1,kitchen.png"))
     batch(three, "-o", out, "--plan", path, "-q")
     assert {p.name for p in out.iterdir()} == {
-        "kitchen.png", "IMG_0004.jpg", "IMG_0008.jpg", JOURNAL_NAME
+        "kitchen.png", "IMG_0004.jpg", "IMG_0008.jpg", JOURNAL_NAME, SHEET_NAME
     }  # fmt: skip
 
 
@@ -315,8 +316,8 @@ def test_two_batches_do_not_write_to_one_folder(three: Path, tmp_path: Path) -> 
     batch(three, "-o", tmp_path, "-q")
 
 
-def test_times_in_words() -> None:
-    assert [in_words(seconds) for seconds in (0.2, 42.4, 150, 7000)] == [
+def test_times_time_in_words() -> None:
+    assert [time_in_words(seconds) for seconds in (0.2, 42.4, 150, 7000)] == [
         "0 s", "42 s", "2.5 min", "1 h 57 min"
     ]  # fmt: skip
 

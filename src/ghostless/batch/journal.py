@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final
 from ..errors import OutputError
 from ..io.regular import open_regular
 from ..pipeline import FuseOptions, versions
+from .doubts import Doubt, FusedPhoto
 
 JOURNAL_NAME = "ghostless-batch.jsonl"
 _EVENTS: Final = ("begin", "written", "done", "failed")
@@ -67,6 +68,8 @@ class Record:
     seconds: float = 0.0
     method: str = ""
     notes: tuple[str, ...] = ()
+    photos: tuple[FusedPhoto, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 def record_of(line: bytes) -> Record | None:
@@ -97,7 +100,31 @@ def _checked(facts: dict[str, Any]) -> Record | None:
     if not 0 <= seconds < _LARGEST or not math.isfinite(seconds):
         return None
     known = None if stamp is None else (stamp[0], stamp[1])
-    return Record(event, output, key, known, float(seconds), method, tuple(notes))
+    photos = tuple(FusedPhoto(*values) for values in _rows(facts, "photos", _is_photo))
+    doubts = tuple(Doubt(*values) for values in _rows(facts, "doubts", _is_doubt))
+    return Record(event, output, key, known, float(seconds), method, tuple(notes), photos, doubts)
+
+
+def _rows(facts: dict[str, Any], name: str, fits: Callable[[Any], bool]) -> list[list[Any]]:
+    """Rows of a table in a record; none where one of them is not as it should be.
+
+    They only tell of a result, so a record without them is as good.
+    """
+    rows = facts.get(name, [])
+    whole = isinstance(rows, list) and all(isinstance(r, list) and fits(r) for r in rows)
+    return rows if whole else []
+
+
+def _is_photo(row: list[Any]) -> bool:
+    if len(row) != 3 or not isinstance(row[0], str) or not isinstance(row[2], bool):
+        return False
+    stops = row[1]
+    number = isinstance(stops, int | float) and not isinstance(stops, bool)
+    return stops is None or (number and abs(stops) < _LARGEST)
+
+
+def _is_doubt(row: list[Any]) -> bool:
+    return len(row) == 2 and type(row[0]) is int and isinstance(row[1], str)
 
 
 def _is_below(output: str) -> bool:

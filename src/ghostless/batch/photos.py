@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, get_args
@@ -47,6 +47,11 @@ class PhotoFile:
         return Shot(self.kind, photo.start_seconds, photo.flash, self.own, photo.problem)
 
 
+# What a file is: a photo, or its status and the reason; and what a file is known by.
+Look = PhotoFile | tuple[Status, str]
+Known = tuple[str, tuple[int, int] | None]
+
+
 @dataclass(frozen=True)
 class Folder:
     """Everything below a folder.
@@ -65,12 +70,14 @@ def scan_folder(
     prefer: Prefer = "raw",
     read: ReadSettings | None = None,
     skip: Path | None = None,
+    known: MutableMapping[Known, Look] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Folder:
     """Look at every file below a folder, in processes of their own.
 
     prefer: which file of a RAW+JPEG pair is fused.
     skip: a folder that is passed over, where results go.
+    known: what was found out before, of files that have not changed since; more is added to it.
     A damaged photo is a photo with a problem, so that its bracket is not fused without it; so is
     one that takes the process with it that looks at it.
     Raises FileReadError for a folder that cannot be read or does not exist.
@@ -82,14 +89,10 @@ def scan_folder(
             f"{root}: expected a folder of photos, found "
             f"{'a file' if root.exists() else 'none'}; name the folder of the shoot"
         )
-    names = list(_walk(root, skip))
+    names = list(files_below(root, skip))
     found: dict[str, PhotoFile] = {}
     other: dict[str, tuple[Status, str]] = {}
-    jobs = [(root, name, read or ReadSettings()) for name in names]
-    for place, look in do_apart(look_at, jobs, _LOOKERS, progress=progress):
-        name = names[place]
-        if isinstance(look, Failure):
-            look = _unreadable(name, look.reason)
+    for name, look in _looks(root, names, read or ReadSettings(), known, progress).items():
         if isinstance(look, PhotoFile):
             found[name] = look
         else:
@@ -103,7 +106,36 @@ def scan_folder(
     return Folder(root, found, other)
 
 
-def _walk(root: Path, skip: Path | None) -> Iterator[str]:
+def _looks(
+    root: Path,
+    names: Sequence[str],
+    read: ReadSettings,
+    known: MutableMapping[Known, Look] | None,
+    progress: Callable[[float], None] | None,
+) -> dict[str, Look]:
+    """What each file is, from what is known already or by looking at it."""
+    known = {} if known is None else known
+    keys = {name: _known_by(root / name, name) for name in names}
+    new = [name for name in names if keys[name] not in known]
+    looks = {name: known[keys[name]] for name in names if keys[name] in known}
+    jobs = [(root, name, read) for name in new]
+    for place, look in do_apart(look_at, jobs, _LOOKERS, progress=progress):
+        name = new[place]
+        looks[name] = _unreadable(name, look.reason) if isinstance(look, Failure) else look
+        known[keys[name]] = looks[name]
+    return looks
+
+
+def _known_by(path: Path, name: str) -> Known:
+    """What tells a file from what it was before: its name, size and time of change."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return name, None
+    return name, (facts.st_size, facts.st_mtime_ns)
+
+
+def files_below(root: Path, skip: Path | None) -> Iterator[str]:
     """Names of all files below a folder, in natural order, folders not followed through links."""
 
     def stop(error: OSError) -> None:

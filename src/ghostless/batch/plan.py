@@ -19,6 +19,7 @@ from ..io.write import WriteSettings, check_output, write_text
 from ..work.pool import Failure, do_apart
 from .grouping import group_photos, open_questions
 from .likeness import bare_copy, compare, readers
+from .naming import Naming
 from .order import Evidence, Pair, lit_photos
 from .photos import Folder, Status
 from .segments import GroupSettings
@@ -56,12 +57,16 @@ class Plan:
 def make_plan(
     folder: Folder,
     settings: GroupSettings,
-    suffix: str,
+    naming: Naming | str,
     *,
     read: ReadSettings | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Plan:
-    """Group the photos of a folder; photos are looked at only where their facts leave a doubt."""
+    """Group the photos of a folder; photos are looked at only where their facts leave a doubt.
+
+    naming: what results are called; a suffix alone names them after the first photos.
+    """
+    naming = Naming(naming) if isinstance(naming, str) else naming
     folder, pixels = _look_at_doubts(folder, settings, read, progress)
     photos = [file.photo for file in folder.photos.values()]
     rest = dict(folder.other)
@@ -73,7 +78,7 @@ def make_plan(
         photo = group.photos[0]
         reason = photo.problem or group.note or "no other photo belongs to it"
         rest[photo.name] = ("damaged" if photo.problem else "single", reason)
-    outputs = _default_outputs([files for files, _ in chosen], suffix)
+    outputs = naming.outputs([files for files, _ in chosen], folder)
     brackets = tuple(
         Planned(number, files, output, note, _problem(folder, files))
         for number, ((files, note), output) in enumerate(zip(chosen, outputs, strict=True), start=1)
@@ -152,20 +157,6 @@ def _problem(folder: Folder, files: Sequence[str]) -> str:
     return next((problem for problem in problems if problem), "")
 
 
-def _default_outputs(brackets: Sequence[Sequence[str]], suffix: str) -> list[str]:
-    """Name results after the first photo of each bracket, in the same subfolder."""
-    taken: set[str] = set()
-    outputs = []
-    for files in brackets:
-        first = PurePosixPath(files[0])
-        name = first.with_suffix(suffix)
-        if str(name).casefold() in taken:
-            name = first.with_name(f"{first.stem}_{first.suffix[1:].lower()}{suffix}")
-        taken.add(str(name).casefold())
-        outputs.append(str(name))
-    return outputs
-
-
 # --- CSV -----------------------------------------------------------------------------------------
 
 
@@ -214,7 +205,7 @@ def _facts(folder: Folder, name: str) -> dict[str, str]:
     }
 
 
-def read_plan(path: Path, folder: Folder, suffix: str) -> Plan:
+def read_plan(path: Path, folder: Folder, naming: Naming | str) -> Plan:
     """Read a plan that was checked and edited: the columns `file`, `group` and `output` count.
 
     Files with one group make a bracket, in the order of the lines; a group is any word. An empty
@@ -222,6 +213,7 @@ def read_plan(path: Path, folder: Folder, suffix: str) -> Plan:
     file. Files of the folder that the plan does not name are left out.
     Raises FileReadError or OptionError for what cannot be used, with the line.
     """
+    naming = Naming(naming) if isinstance(naming, str) else naming
     groups: dict[str, list[str]] = defaultdict(list)
     named: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -245,14 +237,14 @@ def read_plan(path: Path, folder: Folder, suffix: str) -> Plan:
         groups[group].append(name)
         rest.pop(name, None)
         if len(groups[group]) == 1 and row.get("output"):
-            named[group] = _checked_output(row["output"], suffix, path, number)
+            named[group] = _checked_output(row["output"], naming.suffix, path, number)
     for name in folder.photos:
         if name not in rest and not any(name in files for files in groups.values()):
             rest[name] = (
                 "left out",
                 "in no group of the plan" if name in lines else "not in the plan",
             )
-    brackets = _from_groups(groups, named, rest, folder, suffix)
+    brackets = _from_groups(groups, named, rest, folder, naming)
     _check_outputs(brackets, path)
     return Plan(brackets, rest)
 
@@ -262,13 +254,13 @@ def _from_groups(
     named: Mapping[str, str],
     rest: dict[str, tuple[Status, str]],
     folder: Folder,
-    suffix: str,
+    naming: Naming,
 ) -> tuple[Planned, ...]:
     for files in groups.values():
         if len(files) == 1:
             rest[files[0]] = ("single", "alone in its group of the plan")
     full = {group: files for group, files in groups.items() if len(files) > 1}
-    defaults = _default_outputs(list(full.values()), suffix)
+    defaults = naming.outputs(list(full.values()), folder)
     brackets = []
     for number, ((group, files), default) in enumerate(zip(full.items(), defaults, strict=True), 1):
         problem = _problem(folder, files)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -153,6 +153,8 @@ def _record(outcome: Outcome) -> dict[str, object]:
         "peak_bytes": outcome.peak_bytes,
         "method": outcome.method,
         "notes": list(outcome.notes),
+        "photos": [list(astuple(photo)) for photo in outcome.photos],
+        "doubts": [list(astuple(doubt)) for doubt in outcome.doubts],
     }
 
 
@@ -192,7 +194,13 @@ def _before(
         return Done(planned, "failed", Outcome(planned.problem))
     record = journal.finished(planned.output, key)
     if record is not None and not options.write.overwrite:
-        outcome = Outcome(seconds=record.seconds, method=record.method, notes=record.notes)
+        outcome = Outcome(
+            seconds=record.seconds,
+            method=record.method,
+            notes=record.notes,
+            photos=record.photos,
+            doubts=record.doubts,
+        )
         return Done(planned, "kept", outcome)
     overwrite = options.write.overwrite or journal.may_replace(planned.output)
     try:

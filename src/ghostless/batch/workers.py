@@ -23,6 +23,7 @@ from ..io.atomic import before_naming
 from ..pipeline import FuseOptions, fuse_files
 from ..work.packages import check_installed
 from ..work.pool import Child, Failure, answer_of, ask, one_line, start_child
+from .doubts import Doubt, FusedPhoto, doubts_of, photos_of
 from .journal import Known, Stamp, announce, stamp_of
 
 # How often Ray starts a bracket again whose worker or machine was lost.
@@ -58,6 +59,7 @@ class Outcome:
 
     error: one line, "" where the result is written. killed: whether the process was ended by the
     system or a person rather than by a fault of its own. stamp: what the result is known by.
+    photos, doubts: what a contact sheet tells beside the picture.
     """
 
     error: str = ""
@@ -67,6 +69,8 @@ class Outcome:
     notes: tuple[str, ...] = ()
     killed: bool = False
     stamp: Stamp | None = None
+    photos: tuple[FusedPhoto, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Workers(Protocol):
@@ -107,6 +111,8 @@ def fuse_task(task: Task) -> Outcome:
         method=report.method or "",
         notes=report.notes,
         stamp=naming.stamp,
+        photos=photos_of(report),
+        doubts=doubts_of(report),
     )
 
 

@@ -14,12 +14,22 @@ from ..research.commands.export import export
 from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
 from .batch import batch
+from .brief import in_brief
 from .grouped import GroupedCommand
-from .photos import check_no_photo_at, expand
+from .photos import check_no_photo_at, expand, free_name_beside
 from .presets import PresetName, presets
+from .remaining import OF_A_NETWORK, OF_THE_LINE
 from .serve import serve
 from .settings import settings
-from .show import Bars, bracket_facts, in_words, print_bracket, print_json, tell
+from .show import (
+    Bars,
+    bracket_facts,
+    check_verbose,
+    in_words,
+    print_bracket,
+    print_json,
+    tell,
+)
 from .told import OF_ALIGNING, OF_DEGHOSTING, OF_READING, check_deghosting, options_of
 from .words import (
     Align,
@@ -52,6 +62,7 @@ from .words import (
     Temperature,
     Tint,
     ToneMap,
+    Verbose,
     Weights,
     Words,
     Wrap,
@@ -84,13 +95,14 @@ def fuse(
     ctx: typer.Context,
     files: Files,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="To write: .jpg .png .tif .webp .avif; .exr .hdr .jxl: radiance.",
+            help="To write: .jpg .png .tif .webp .avif; .exr .hdr .jxl: radiance; .dng. Without it "
+            "a .jpg beside the first photo.",
         ),
-    ],
+    ] = None,
     hdr: Annotated[
         bool,
         typer.Option("--hdr", help="Have a .jpg or .avif shine on HDR displays."),
@@ -129,18 +141,22 @@ def fuse(
         typer.Option(metavar="DIR", help="Also save the aligned and deghosted frames and masks."),
     ] = None,
     max_pixels: MaxPixels = None,
+    verbose: Verbose = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Fuse the photos of one bracket into one picture."""
     from ..pipeline import fuse_files
 
-    options = options_of(ctx, out).options
-    check_no_photo_at(out, files)
-    with Bars(quiet) as bars:
+    check_verbose(verbose, quiet, as_json)
+    target = out or free_name_beside(files)
+    told = options_of(ctx, target)
+    check_no_photo_at(target, files)
+    network = told.method is not None and told.method.needs_torch
+    with Bars(quiet, OF_A_NETWORK if network else OF_THE_LINE) as bars:
         photos, remarks = expand(files, out)
-        done = fuse_files(photos, out, options, progress=bars, remarks=remarks)
-    tell(done, quiet, as_json)
+        done = fuse_files(photos, target, told.options, progress=bars, remarks=remarks)
+    tell(done, quiet, as_json, None if verbose else in_brief)
 
 
 @app.command(cls=GroupedCommand)
@@ -159,17 +175,19 @@ def align(
     overwrite: Overwrite = False,
     report: ReportFile = None,
     max_pixels: MaxPixels = None,
+    verbose: Verbose = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write the aligned frames of one bracket as TIFF files."""
     from ..pipeline import align_files
 
+    check_verbose(verbose, quiet, as_json)
     options = options_of(ctx, takes=OF_ALIGNING).options
-    with Bars(quiet) as bars:
+    with Bars(quiet, OF_THE_LINE) as bars:
         photos, remarks = expand(files)
         done = align_files(photos, out, options, progress=bars, remarks=remarks)
-    tell(done, quiet, as_json)
+    tell(done, quiet, as_json, None if verbose else in_brief)
 
 
 @app.command(cls=GroupedCommand)
@@ -193,6 +211,7 @@ def deghost(
     overwrite: Overwrite = False,
     report: ReportFile = None,
     max_pixels: MaxPixels = None,
+    verbose: Verbose = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -200,13 +219,14 @@ def deghost(
     from ..deghost import DeghostSettings
     from ..pipeline import FuseOptions, deghost_files
 
+    check_verbose(verbose, quiet, as_json)
     base = FuseOptions(deghost=DeghostSettings(mode="on"))
     options = options_of(ctx, takes=OF_DEGHOSTING, base=base).options
     check_deghosting(options)
-    with Bars(quiet) as bars:
+    with Bars(quiet, OF_THE_LINE) as bars:
         photos, remarks = expand(files)
         done = deghost_files(photos, out, options, masks=masks, progress=bars, remarks=remarks)
-    tell(done, quiet, as_json)
+    tell(done, quiet, as_json, None if verbose else in_brief)
 
 
 @app.command()

@@ -21,7 +21,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "overwrite",
         "words",
     ),
-    "Folders": ("plan", "size", "pairs", "format", "consistent", "jobs", "memory_gb", "cluster"),
+    "Folders": (
+        *("plan", "size", "pairs", "format", "name", "consistent", "watch"),
+        *("jobs", "memory_gb", "cluster"),
+    ),
     "Photos": ("stops_file", "reference", "wrap", "max_pixels"),
     "Fusing": ("as_published", "deghost_by", "keep"),
     "Tone": (
@@ -35,7 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tint",
     ),
     "Networks": ("quality", "weights", "device"),
-    "Results": ("depth", "masks", "report", "save_stages", "quiet", "as_json", "help"),
+    "Results": ("depth", "masks", "report", "save_stages", "verbose", "quiet", "as_json", "help"),
 }
 _SHORT_METAVAR = 10
 # Told together, in one line: what their names say, they do.

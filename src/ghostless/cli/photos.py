@@ -41,6 +41,25 @@ def check_no_photo_at(out: Path, files: Sequence[Path]) -> None:
         )
 
 
+def free_name_beside(files: Sequence[Path]) -> Path:
+    """A name for a result beside the first photo, which no file has: IMG_1_fused.jpg.
+
+    The place of a folder is in it. Whether the photos can be read is found out later.
+    """
+    from ..io.shots import photos_in
+
+    first = files[0]
+    if first.is_dir():
+        inside = photos_in(first).files
+        first = inside[0] if inside else first / "photos"
+    name = first.with_name(f"{first.stem}_fused.jpg")
+    number = 2
+    while os.path.lexists(name):
+        name = first.with_name(f"{first.stem}_fused_{number}.jpg")
+        number += 1
+    return name
+
+
 def _missing(path: Path) -> FileReadError:
     """What is most likely wrong with a name that nothing has."""
     import difflib

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import OptionError
+from .remaining import Remaining
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,11 +32,23 @@ class Told(Protocol):
     def as_text(self) -> str: ...
 
 
-def tell(report: Told, quiet: bool, as_json: bool) -> None:
+def tell(
+    report: Told, quiet: bool, as_json: bool, words: Callable[[Any], str] | None = None
+) -> None:
+    """Print what was done; words: how, if not as the report itself tells it."""
     if as_json:
         print_json(report.as_dict())
     elif not quiet:
-        print(report.as_text())
+        print(report.as_text() if words is None else words(report))
+
+
+def check_verbose(verbose: bool, quiet: bool, as_json: bool) -> None:
+    """Raise OptionError where more words are asked for and none will be printed."""
+    if verbose and (quiet or as_json):
+        other = "--quiet" if quiet else "--json, which tells everything"
+        raise OptionError(
+            f"--verbose: expected words to be printed, found {other}; leave one of both out"
+        )
 
 
 def _frame_facts(frame: Frame, is_reference: bool) -> dict[str, Any]:
@@ -110,15 +126,19 @@ def in_words(value: Any) -> str:
 
 
 class Bars:
-    """A progress bar on standard error once a run has lasted a second; none off a terminal."""
+    """A progress bar on standard error once a run has lasted a second; none off a terminal.
 
-    def __init__(self, quiet: bool) -> None:
+    shares: what the run's stages take of its time (`remaining`); without, each is by itself.
+    """
+
+    def __init__(self, quiet: bool, shares: Mapping[str, float] | None = None) -> None:
         self._wanted = not quiet and sys.stderr.isatty()
         self._lock = threading.Lock()
         self._timer = threading.Timer(_SECONDS_BEFORE_BARS, self._show)
         self._timer.daemon = True
         self._progress: Progress | None = None
         self._stage, self._fraction = "", 0.0
+        self._remaining = Remaining(shares)
         self._closed = False
 
     def __enter__(self) -> Bars:
@@ -129,6 +149,7 @@ class Bars:
     def __call__(self, stage: str, fraction: float) -> None:
         with self._lock:
             self._stage, self._fraction = stage, fraction
+            self._remaining.at(stage, fraction)
             self._draw()
 
     def __exit__(
@@ -154,10 +175,11 @@ class Bars:
                 TextColumn("{task.description:<9}"),
                 BarColumn(),
                 TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._progress.add_task("", total=None)
+            self._progress.add_task("", total=None, left="")
             self._progress.start()
             self._draw()
 
@@ -167,5 +189,9 @@ class Bars:
             total = 1.0 if self._fraction > 0 else None
             task = self._progress.task_ids[0]
             self._progress.update(
-                task, description=self._stage, completed=self._fraction, total=total
+                task,
+                description=self._stage,
+                completed=self._fraction,
+                total=total,
+                left=self._remaining.in_words(),
             )

@@ -159,6 +159,10 @@ Depth = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output files.")]
 ReportFile = Annotated[Path | None, typer.Option(help="Also save what was done as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Tell all: every photo, every stage's time, all notes."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 ResultsFolder = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for results; resumed if there.")

@@ -88,6 +88,7 @@ _Align = model_of(AlignSettings)
 _Deghost = model_of(DeghostSettings)
 _ToneMap = model_of(ToneMapSettings)
 _Tone = model_of(ToneControls)
+_MaybeTone: Any = _Tone | None
 _Write = model_of(WriteSettings, "overwrite")
 
 _PICTURE = Path("result.jpg")
@@ -151,7 +152,7 @@ ExportRequest = create_model(
     __base__=_Write,
     format=(str, Field(description="A suffix from /api/options, such as .tif")),
     hdr=(bool, Field(False, description="For HDR displays, where the format can")),
-    tone=(_Tone | None, Field(None, description="In place of what the job was asked for")),
+    tone=(_MaybeTone, Field(None, description="In place of what the job was asked for")),
 )
 
 
