@@ -24,6 +24,16 @@ METHODS: dict[str, Method] = {
             paper="Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007",
         ),
         Method(
+            name="learned-fusion",
+            summary="exposure fusion with weights that a small network corrects, without torch",
+            settings=".learned_fusion:LearnedFusionSettings",
+            output="display",
+            wraps=True,
+            network="..nn.learned_fusion:NETWORK",
+            runs_without_torch=True,
+            recipe="..research.train.learned_fusion",
+        ),
+        Method(
             name="debevec",
             summary="radiance merge: one linear HDR image of the scene",
             settings=".debevec:DebevecSettings",

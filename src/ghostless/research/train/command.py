@@ -21,7 +21,6 @@ _SWITCH = "architecture."
 RECIPES = {
     **{name: method.recipe for name, method in methods.METHODS.items() if method.recipe},
     "agreement": "..research.train.agreement",
-    "learned-fusion": "..research.train.learned_fusion",
 }
 
 
