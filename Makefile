@@ -7,7 +7,7 @@ CHROMIUM ?=
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo docs test test-slow test-web test-install fuzz lint format picture clean
+.PHONY: help demo docs test test-slow test-web test-install wheel fuzz lint format picture clean
 
 help:
 	@echo "make demo       fuse a hand-held bracket with a moving subject into demo/"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  run the slow ones too: large images, short trainings, thousands of damaged files"
 	@echo "make test-web   test the web page in Chromium (which must be there) and fuzz its API"
 	@echo "make test-install  install the core alone in a clean environment and fuse with it"
+	@echo "make wheel      build dist/, check it, and install it clean"
 	@echo "make fuzz       try ten thousand damaged files of every kind; goes on where it ended"
 	@echo "make lint       check style and types"
 	@echo "make format     put the code into the project's format"
@@ -61,6 +62,11 @@ test-web: $(VENV)/dev.stamp
 
 test-install: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow tests/test_packaging.py
+
+# Both files are built from a copy of what git knows, so that nothing else can come along.
+wheel: $(VENV)/dev.stamp
+	$(PIP) install --quiet 'build>=1.2' 'twine>=6'
+	$(BIN)/python -m tests.packages dist
 
 # One case again: make fuzz ROUNDS=1 FUZZ="--from 1234". What it finds is kept in .fuzz/.
 ROUNDS ?= 10000

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import sys
@@ -34,7 +35,8 @@ from .methods import test_every_method as contract
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
-    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], key=lambda page: page.as_posix()
+    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "integrations").rglob("*.md")],
+    key=lambda page: page.as_posix(),
 )
 QUICK = {"fuse", "info", "align", "deghost", "methods", "metrics", "presets"}
 # Words that stand for something of the reader's: DATA, FILE, out/NAME.exr, METHOD.
@@ -336,11 +338,32 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
+def targets_of(page: Path, text: str | None = None) -> list[str]:
+    """What a page links to in this checkout; the README's links are whole, as an index needs."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    raw = urls["Repository"].replace("github.com", "raw.githubusercontent.com")
+    heads = (f"{urls['Repository']}/blob/main/", f"{urls['Repository']}/tree/main/", f"{raw}/main/")
+    found = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page) if text is None else text):
+        head = next((head for head in heads if target.startswith(head)), None)
+        if head is not None:
+            target = Path(os.path.relpath(ROOT, page.parent), target.removeprefix(head)).as_posix()
+        if not target.startswith(("https://", "http://")):
+            found.append(target)
+    return found
+
+
+def test_the_readme_holds_on_a_package_index() -> None:
+    """No link of it is relative, for there is nothing beside it there."""
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert len(targets_of(ROOT / "README.md")) > 20
+
+
 @pages(lambda page: True)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-        if target.startswith(("https://", "http://")):
-            continue
+    for target in targets_of(page):
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
         assert file.exists(), target
@@ -349,16 +372,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_and_picture_is_linked() -> None:
-    linked = {
-        (page.parent / target.partition("#")[0]).resolve()
-        for page in PAGES
-        for target in re.findall(r"\]\(([^)\s:]+)\)", page.read_text(encoding="utf-8"))
-    }
+    def linked_from(page: Path) -> set[Path]:
+        targets = targets_of(page, page.read_text(encoding="utf-8"))
+        return {(page.parent / target.partition("#")[0]).resolve() for target in targets}
+
+    linked = {file for page in PAGES for file in linked_from(page)}
     index = ROOT / "docs" / "README.md"
-    listed = {
-        (index.parent / target.partition("#")[0]).resolve()
-        for target in re.findall(r"\]\(([^)\s:]+)\)", index.read_text(encoding="utf-8"))
-    }
+    listed = linked_from(index)
     pages_there = set((ROOT / "docs").rglob("*.md")) - {index}
     assert pages_there - listed == set()
     assert set((ROOT / "docs" / "images").iterdir()) - linked == set()

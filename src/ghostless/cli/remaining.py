@@ -39,17 +39,20 @@ class Remaining:
         self._clock = clock
         self._stage = ""
         self._start = clock()
-        self._share = 0.0
+        self._whole: float | None = None
+        self.share = 0.0
 
     def at(self, stage: str, fraction: float) -> None:
-        """A stage has come so far."""
-        if self._shares:
-            if stage in self._shares:  # what is saved on the way has no share
-                self._share = max(self._share, self._share_at(stage, fraction))
-            return
-        if stage != self._stage:
-            self._stage, self._start = stage, self._clock()
-        self._share = fraction
+        """A stage has come so far; `share` is how much of the whole, or of the stage, that is."""
+        if not self._shares:
+            if stage != self._stage:
+                self._stage, self._start, self._whole = stage, self._clock(), None
+            self.share = fraction
+        elif stage in self._shares:  # what is saved on the way has no share
+            self.share = max(self.share, self._share_at(stage, fraction))
+        took = self._clock() - self._start
+        if took >= _LEAST_SECONDS and self.share >= _LEAST_SHARE:
+            self._whole = took / self.share
 
     def _share_at(self, stage: str, fraction: float) -> float:
         names = list(self._shares)
@@ -58,11 +61,9 @@ class Remaining:
 
     def seconds(self) -> float | None:
         """Seconds that are left; None while nothing can be said, and for what is short."""
-        took = self._clock() - self._start
-        if took < _LEAST_SECONDS or self._share < _LEAST_SHARE:
+        if self._whole is None or self._whole <= _WORTH_TELLING_SECONDS:
             return None
-        whole = took / self._share
-        return whole - took if whole > _WORTH_TELLING_SECONDS else None
+        return max(0.0, self._whole - (self._clock() - self._start))
 
     def in_words(self) -> str:
         """The rest as "about 12 s left", or nothing."""

@@ -137,7 +137,7 @@ class Bars:
         self._timer = threading.Timer(_SECONDS_BEFORE_BARS, self._show)
         self._timer.daemon = True
         self._progress: Progress | None = None
-        self._stage, self._fraction = "", 0.0
+        self._stage = ""
         self._remaining = Remaining(shares)
         self._closed = False
 
@@ -148,7 +148,7 @@ class Bars:
 
     def __call__(self, stage: str, fraction: float) -> None:
         with self._lock:
-            self._stage, self._fraction = stage, fraction
+            self._stage = stage
             self._remaining.at(stage, fraction)
             self._draw()
 
@@ -166,7 +166,14 @@ class Bars:
 
     def _show(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.text import Text
+
+        remaining = self._remaining
+
+        class Left(ProgressColumn):
+            def render(self, task: object) -> Text:
+                return Text(remaining.in_words())
 
         with self._lock:
             if self._closed:
@@ -175,23 +182,24 @@ class Bars:
                 TextColumn("{task.description:<9}"),
                 BarColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
+                Left(),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._progress.add_task("", total=None, left="")
+            self._progress.add_task("", total=None)
             self._progress.start()
             self._draw()
 
     def _draw(self) -> None:
         if self._progress is not None:
-            # A stage that tells nothing on its way shows a moving bar instead of a stuck one.
-            total = 1.0 if self._fraction > 0 else None
+            # What tells nothing on its way shows a moving bar instead of a stuck one; a full one
+            # would stop the clock beside it.
+            share = min(self._remaining.share, 0.999)
+            total = 1.0 if share > 0 else None
             task = self._progress.task_ids[0]
             self._progress.update(
                 task,
                 description=self._stage,
-                completed=self._fraction,
+                completed=share,
                 total=total,
-                left=self._remaining.in_words(),
             )
