@@ -329,7 +329,6 @@ CASES = {
         [*FUSE, *OUT, "--keep", "0:none.png"], ("keep", "none.png")
     ),
     # words
-    "no output named": Case(FUSE, ("--out", "fuse --help")),
     "no files": Case(["fuse", *OUT], ("FILES",)),
     "unknown option": Case([*FUSE, *OUT, "--algin", "auto"], ("--algin", "--align")),
     "unknown command": Case(["fsue", *FRAMES, *OUT], ("'fsue'", "'fuse'")),
