@@ -78,7 +78,7 @@ def test_exit_statuses(
     files = [str(file) for file in save_bracket(tmp_path)]
     assert cli.run(["info", *files]) == 0
     for wrong in (
-        ["fuse", *files],
+        ["fuse", *files, "--keep", "0:none.png"],
         ["info", *files, "--nonsense"],
         ["info", "missing.jpg", "also.jpg"],
         ["nonsense"],
