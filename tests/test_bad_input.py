@@ -307,6 +307,24 @@ CASES = {
         [*FUSE, "-o", "out.exr", "--contrast", "5"], ("--contrast", "out.exr", "leave")
     ),
     "keep without a mask": Case([*FUSE, *OUT, "--keep", "IMG_2"], ("keep", "FRAME:MASK")),
+    "keep by a mask of another size": Case(
+        [*FUSE, *OUT, "--keep", "0:mask.png"],
+        ("mask.png", "64 x 48", "64 x 47", "paint it"),
+        _photo("mask.png", 47, 64),
+    ),
+    "keep a photo that is not there": Case(
+        [*FUSE, *OUT, "--keep", "frame_4:mask.png"],
+        ("keep", "frame_3.png", "'frame_4:mask.png'"),
+        _photo("mask.png", 48, 64),
+    ),
+    "keep a place that is not there": Case(
+        [*FUSE, *OUT, "--keep", "3:mask.png"], ("keep", "'3:mask.png'"), _photo("mask.png", 48, 64)
+    ),
+    "keep and crop": Case(
+        [*FUSE, *OUT, "--keep", "0:mask.png", "--crop"],
+        ("--keep", "--crop", "leave"),
+        _photo("mask.png", 48, 64),
+    ),
     "keep by a mask that is none": Case(
         [*FUSE, *OUT, "--keep", "0:none.png"], ("keep", "none.png")
     ),

@@ -79,6 +79,7 @@ def test_exit_statuses(
     assert cli.run(["info", *files]) == 0
     for wrong in (
         ["align", *files],
+        ["fuse", *files, "--keep", "0:none.png"],
         ["info", *files, "--nonsense"],
         ["info", "missing.jpg", "also.jpg"],
         ["nonsense"],

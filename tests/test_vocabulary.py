@@ -87,11 +87,11 @@ def asked_of_a_folder(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Fuse
     """The options that `ghostless batch` runs with."""
     begun: list[FuseOptions] = []
 
-    def find(*given: Any) -> None:
-        begun.extend(each for each in given if isinstance(each, FuseOptions))
+    def find(asked: Any) -> None:
+        begun.append(asked.options)
         raise OptionError("reached")
 
-    monkeypatch.setattr("ghostless.cli.batch._find_brackets", find)
+    monkeypatch.setattr("ghostless.cli.folders._find_brackets", find)
     cli.run(words)
     assert begun, words
     return begun[0]

@@ -99,8 +99,8 @@ def fuse(
         typer.Option(
             "--out",
             "-o",
-            help="To write: .jpg .png .tif .webp .avif; .exr .hdr .jxl: radiance; .dng. Without it "
-            "a .jpg beside the first photo.",
+            help="To write: .jpg .png .tif .webp .avif; radiance: .exr .hdr .jxl .dng. Else a "
+            ".jpg beside the photos.",
         ),
     ] = None,
     hdr: Annotated[

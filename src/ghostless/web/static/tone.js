@@ -32,6 +32,7 @@ export class Tone {
       const output = Object.assign(document.createElement("output"), { htmlFor: input.id });
       const text = Object.assign(document.createElement("span"), { textContent: inWords(name) });
       const label = document.createElement("label");
+      label.htmlFor = input.id; // an output before it would be taken for what the label names
       label.append(text, output, input);
       label.ondblclick = () => { this.set({ ...this.values, [name]: start }); this.onInput(); };
       input.oninput = () => { this.tell(); this.onInput(); };
