@@ -187,7 +187,8 @@ def test_of_two_photos_the_one_by_flash_is_not_the_reference(
 ) -> None:
     files = named(tmp_path, [0x10, 0x09])
     assert len(choose_shots(files).files) == 2
-    assert cli.run(["fuse", *map(str, files), "-o", str(tmp_path / "out.jpg"), *FAST]) == 0
+    words = ["fuse", *map(str, files), "-o", str(tmp_path / "out.jpg"), "-v", *FAST]
+    assert cli.run(words) == 0
     printed = capsys.readouterr().out
     assert "1.jpg was lit by a flash, 0.jpg was not" in printed
     assert next(line for line in printed.splitlines() if line.startswith("0.jpg")).endswith(
@@ -220,7 +221,7 @@ def test_a_folder_s_earlier_results_are_left_out(
     chosen = photos_in(folder)
     assert [file.name for file in chosen.files] == [file.name for file in files]
     assert len(chosen.notes) == 4
-    words = ["fuse", str(folder), "-o", str(tmp_path / "out.jpg"), *FAST]
+    words = ["fuse", str(folder), "-o", str(tmp_path / "out.jpg"), "-v", *FAST]
     assert cli.run(words) == 0
     printed = capsys.readouterr().out
     assert "note: a.jpg: made by Ghostless: left out" in printed

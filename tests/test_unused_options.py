@@ -21,6 +21,7 @@ from ghostless.methods import METHODS, Method
 from ghostless.methods.debevec import DebevecSettings
 from ghostless.options.unused import RULES, check_unused, without_unused
 from ghostless.pipeline import FuseOptions, choose_method, fuse_files, prepare_files
+from ghostless.settings import settings_of
 from ghostless.tone.controls import ToneControls
 from ghostless.tone.operators import OPERATORS
 from ghostless.tone.tonemap import ToneMapSettings
@@ -62,7 +63,7 @@ def never_begins(monkeypatch: pytest.MonkeyPatch) -> list[FuseOptions]:
         raise ReachedError("reached")
 
     monkeypatch.setattr("ghostless.pipeline.fuse_files", fuse)
-    monkeypatch.setattr("ghostless.batch.photos.scan_folder", scan)
+    monkeypatch.setattr("ghostless.cli.folders.scan_folder", scan)
     return begun
 
 
@@ -80,7 +81,10 @@ def options_and_whether_used(method: Method, suffix: str) -> list[tuple[list[str
         *(([name, "1"], suffix not in LINEAR) for name in OF_PICTURES),
         *(([name, "1"], True) for name in OF_ALL),
         (["--strength", "0.5"], suffix not in LINEAR),
-        *(([name, value], method.needs_torch) for name, value in OF_NETWORKS.items()),
+        *(
+            ([name, value], name[2:] in settings_of(method.settings_class))
+            for name, value in OF_NETWORKS.items()
+        ),
         *(
             (["--tone-map", name], method.output == "linear" and suffix not in LINEAR)
             for name in OPERATORS

@@ -113,7 +113,7 @@ def test_a_perfect_deghoster_reaches_everything(brackets, monkeypatch):
         pieces.append(make(*arguments))
         return pieces[-1]
 
-    def perfect(stack: Stack, settings, *, progress=None) -> Stack:
+    def perfect(stack: Stack, settings, *, kept=(), progress=None) -> Stack:
         """Lay the piece at the reference's place, knowing it."""
         scene = next(s for s in find_scenes([brackets])["brackets"] if s.name == names[-1])
         frames, piece = pasted.read_frames(scene), pieces[-1]

@@ -177,7 +177,11 @@ def hdr_bomb() -> bytes:
 def test_bombs_are_refused_by_their_header(bomb: object, tmp_path: Path) -> None:
     path = save(tmp_path, "bomb", bomb())  # type: ignore[operator]
     message = refusal(path)
-    assert "at most 400,000,000 pixels, found 40000 x 40000" in message
+    # Of an AVIF that holds a smaller picture than it says, that is what is wrong first.
+    assert (
+        "at most 400,000,000 pixels, found 40000 x 40000" in message
+        or "it says 40000 x 40000 pixels" in message
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.hdr"])
