@@ -134,6 +134,8 @@ def test_a_watched_folder_is_fused_as_it_fills_and_ends_cleanly(tmp_path: Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what runs in its background with the interrupt ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         wait_for(out / "IMG_0001.jpg", process)
