@@ -28,7 +28,7 @@ from ..pixels.stripes import Progress, part
 from ..settings import Range, check_settings
 from ..work.spill import trim
 from .agreement import AgreementNetwork
-from .by_hand import Kept
+from .by_hand import Kept, check_mask
 from .detect import Prediction, disagreement, predict
 from .mapping import Codes, Mapping, largest_channel, learn_mapping
 from .regions import Flags, regions_of_chance, regions_of_disagreement
@@ -130,13 +130,8 @@ def deghost_stack(
 
 
 def _check_kept(stack: Stack, kept: Sequence[Kept]) -> None:
-    height, width = stack.frames[0].height, stack.frames[0].width
     for each in kept:
-        if each.mask.shape != (height, width):
-            raise BracketError(
-                f"expected a mask of the photos' size, {width} x {height} pixels, found one of "
-                f"{each.mask.shape[1]} x {each.mask.shape[0]}; paint it on one of the photos"
-            )
+        check_mask(each.mask, stack)
         if each.frame is not None and not 0 <= each.frame < len(stack.frames):
             raise BracketError(
                 f"expected a frame from 0 to {len(stack.frames) - 1} to keep, found {each.frame}"
@@ -163,7 +158,8 @@ class _Deghoster:
         reference = stack.frames[stack.reference]
         self.size = (reference.height, reference.width)
         self.proxy_size = _proxy_size(*self.size, settings.proxy_pixels)
-        self.network = AgreementNetwork() if settings.by == "network" else None
+        looks = settings.mode != "off"
+        self.network = AgreementNetwork() if looks and settings.by == "network" else None
 
     def run(self) -> Stack:
         self.settled = self._settle()

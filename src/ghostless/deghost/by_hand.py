@@ -65,13 +65,21 @@ def _read(word: str, stack: Stack) -> Kept:
     if painted.opaque is not None:
         shown &= painted.opaque >= 128
     mask = shown.astype(np.uint8) * np.uint8(255)
+    check_mask(mask, stack, f"{file}: ")
+    return Kept(mask, None if name.lower() == NOBODY else _index(name, stack, word))
+
+
+def check_mask(mask: Mask, stack: Stack, named: str = "") -> None:
+    """Raise BracketError for a mask of another size than a stack's frames.
+
+    named: what the message begins with.
+    """
     first = stack.frames[0]
     if mask.shape != (first.height, first.width):
         raise BracketError(
-            f"{file}: expected a mask of the photos' size, {first.width} x {first.height} pixels, "
+            f"{named}expected a mask of the photos' size, {first.width} x {first.height} pixels, "
             f"found one of {mask.shape[1]} x {mask.shape[0]}; paint it on one of the photos"
         )
-    return Kept(mask, None if name.lower() == NOBODY else _index(name, stack, word))
 
 
 def _index(name: str, stack: Stack, word: str) -> int:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..bracket import SensorColours
 from ..pixels import color
+from ..pixels.reduced import reduced, size_within
 from .colours import XYZ_TO_REC709
 from .metadata import SOFTWARE
 
@@ -115,11 +116,9 @@ def _rational(value: float) -> tuple[int, int]:
 
 def _preview(pixels: NDArray[Any], colours: SensorColours) -> NDArray[np.uint8]:
     """A small display picture, (h, w, 3)."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, _PREVIEW_PIXELS / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(np.asarray(pixels, np.float32), size, interpolation=cv2.INTER_AREA)
-    small = cv2.transform(small, np.array(colours.to_srgb, np.float32)).reshape(*size[::-1], 3)
+    size = size_within(pixels.shape, side=_PREVIEW_PIXELS)
+    small = reduced(np.asarray(pixels, np.float32), size)
+    small = cv2.transform(small, np.array(colours.to_srgb, np.float32)).reshape(*size, 3)
     white = float(np.quantile(small.max(axis=2), 1 - _PREVIEW_WHITE))
     shown = color.linear_to_srgb(np.clip(small / max(white, 1e-6), 0, 1))
     return np.asarray(np.rint(shown * 255), np.uint8)

@@ -161,8 +161,8 @@ def read_bracket(
     Count, doubles and sizes are checked before anything is decoded. RAW frames are developed with
     one white balance, the first one's unless the settings say otherwise. Exposures are left to
     `exposure.assign_stops`.
-    sensor_colours: leave photos that are all RAW in their sensor's own colours, balanced, which the
-        first one's metadata then tell (`Metadata.sensor`).
+    sensor_colours: leave photos that are all RAW in their sensor's own colours, balanced, which
+        their metadata then tell, as the first one's file does (`Metadata.sensor`).
     Raises BracketError where the files make no bracket, and what `read_frame` raises.
     """
     files = [Path(path) for path in paths]
@@ -194,6 +194,11 @@ def read_bracket(
         unified, converted = _in_colours_of(results[0][0], frame)
         frames.append(unified if unified is frame else _settled(unified))
         notes += [f"{frame.name}: {remark}" for remark in (*found, *converted)]
+    if own and balance is not None:
+        from . import raw
+
+        sensor = raw.sensor_colours(photos[0].path, balance, frames[0].metadata.camera)
+        frames = [replace(f, metadata=replace(f.metadata, sensor=sensor)) for f in frames]
     wraps, top_rows = _round(frames, settings.wrap)
     return Bracket(tuple(frames), tuple(notes), wraps, top_rows)
 
@@ -461,11 +466,6 @@ def _decode_unguarded(photo: _Photo) -> tuple[Frame, tuple[str, ...]]:
         iptc=kept_iptc(iptc),
         window=photo.window,
     )
-    if photo.own_colours and photo.white_balance is not None:
-        from .raw import sensor_colours
-
-        sensor = sensor_colours(photo.path, photo.white_balance, metadata.camera)
-        metadata = replace(metadata, sensor=sensor)
     if opaque is not None:
         opaque = np.ascontiguousarray(opaque)
         if not opaque.any():

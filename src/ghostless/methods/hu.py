@@ -15,22 +15,21 @@ Differs from the paper: the curve is found once, from pixels that agree, not ane
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..bracket import Frame, Fused, Stack
 from ..exposure.intensity import IntensityMapping, intensity_mapping
-from ..exposure.response import ResponseChoice
 from ..pixels import color
 from ..pixels.screened import solve_screened
 from ..pixels.stripes import Progress, for_each_stripe, part
-from ..settings import Range, check_settings
 from ..work.spill import empty
 from . import debevec
 from .patch_fill import (
     Fill,
+    PatchSettings,
     Picture,
     Plane,
     Proxy,
@@ -48,20 +47,8 @@ _HOLD = 10.0
 
 
 @dataclass(frozen=True)
-class HuSettings:
-    """How patches are looked for.
-
-    iterations: at the coarsest scale; at the finest there are an eighth as many.
-    megapixels: size of the proxy on which patches are looked for, for larger photos.
-    response: what display codes mean in light, as of `debevec`.
-    """
-
-    iterations: Annotated[int, Range(1, 200)] = 16
-    megapixels: Annotated[float, Range(0.05, 24)] = 1.0
-    response: ResponseChoice = "auto"
-
-    def __post_init__(self) -> None:
-        check_settings(self)
+class HuSettings(PatchSettings):
+    """How patches are looked for."""
 
 
 def fuse(

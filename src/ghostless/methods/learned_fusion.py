@@ -12,7 +12,6 @@ Needs no torch: the network is a dozen small convolutions in NumPy.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,21 @@ from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Stack
 from ..errors import WeightsError
+from ..nn.learned_bands import (
+    BANDS,
+    COPY_PIXELS,
+    CURVE_LIMIT,
+    DETAIL_FLOOR,
+    DETAIL_WINDOW,
+    LOG_SCALE,
+    MAPS,
+    WEIGHT_FLOOR,
+    band_of,
+)
 from ..nn.weights import load_arrays
 from ..pixels import color
 from ..pixels.pyramid import Plane, expand_rows
+from ..pixels.reduced import reduced, size_within
 from ..pixels.stripes import Progress, for_each_stripe
 from ..settings import check_settings
 from ..work.spill import trim
@@ -36,15 +47,6 @@ Array = NDArray[np.float32]
 
 NAME = "learned-fusion"
 _TRAIN_COMMAND = "ghostless train learned-fusion"
-# As in nn/learned_fusion.py, where they are explained; tests compare the two.
-COPY_PIXELS = 256
-BANDS = 9
-MAPS = 3
-WEIGHT_FLOOR = 1e-4
-DETAIL_FLOOR = 1e-3
-DETAIL_WINDOW = 5
-LOG_SCALE = 4.0
-CURVE_LIMIT = 0.8
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,12 @@ class _Copies:
     def of(stack: Stack) -> _Copies:
         small = []
         for frame in stack.frames:
-            scale = min(1.0, COPY_PIXELS / max(frame.height, frame.width))
-            size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
-            pixels = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+            pixels = reduced(frame.pixels, size_within(frame.pixels.shape, side=COPY_PIXELS))
             trim()
-            shown = color.to_display(pixels.reshape(*size[::-1], 3), frame.transfer)
+            shown = color.to_display(pixels, frame.transfer)
             small.append(np.nan_to_num(shown, nan=0.0, posinf=1.0, neginf=0.0).transpose(2, 0, 1))
         pictures = np.ascontiguousarray(np.stack(small), np.float32)
-        hidden = [_hidden(frame, pictures.shape[2:]) for frame in stack.frames]
+        hidden = [_hidden(frame, pictures.shape[2:4]) for frame in stack.frames]
         if any(part.any() for part in hidden):
             # What is transparent holds a filling, which must not be weighed: the others' mean.
             shown_by = 1 - np.stack(hidden)[:, None].astype(np.float32)
@@ -136,12 +136,11 @@ class _Copies:
         return [None] * len(self.pictures)
 
 
-def _hidden(frame: Frame, size: tuple[int, ...]) -> NDArray[np.bool_]:
+def _hidden(frame: Frame, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Where a frame is transparent, at the size of its copy."""
     if frame.opaque is None:
         return np.zeros(size, np.bool_)
-    small = cv2.resize(frame.opaque, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(small < 250)
+    return np.asarray(reduced(frame.opaque, size) < 250)
 
 
 # The network ------------------------------------------------------------------------------------
@@ -262,14 +261,6 @@ class _Correction:
         return found
 
 
-def band_of(size: tuple[int, int]) -> tuple[int, float]:
-    """The band at or below a level of (H, W), and how far towards the next the level lies, 0..1."""
-    place = math.log2(max(size)) - math.log2(COPY_PIXELS) + BANDS - 1
-    place = min(max(place, 0.0), BANDS - 1.0)
-    low = min(int(place), BANDS - 2)
-    return low, place - low
-
-
 @dataclass(frozen=True)
 class _Down:
     """Maps (..., h, W) brought to a height, rows at a time.
@@ -287,9 +278,7 @@ class _Down:
         count = maps.shape[-2]
         if height < count:
             maps, count = np.asarray(interpolation(count, height) @ maps, np.float32), height
-        place = np.clip((np.arange(height) + 0.5) * count / height - 0.5, 0, count - 1)
-        first = np.minimum(place.astype(np.intp), max(count - 2, 0))
-        return _Down(maps, first, np.asarray(place - first, np.float32))
+        return _Down(maps, *_between(count, height))
 
     def __call__(self, start: int, stop: int) -> Array:
         """Rows start..stop: (..., stop - start, W)."""
@@ -303,6 +292,13 @@ class _Down:
         return np.asarray(rows, np.float32)
 
 
+def _between(count: int, wanted: int) -> tuple[NDArray[np.intp], Array]:
+    """Of each wanted sample, the one of `count` before it, and how far it is towards the next."""
+    place = np.clip((np.arange(wanted) + 0.5) * count / wanted - 0.5, 0, count - 1)
+    first = np.minimum(place.astype(np.intp), max(count - 2, 0))
+    return first, np.asarray(place - first, np.float32)
+
+
 def interpolation(count: int, wanted: int) -> Array:
     """Matrix (wanted, count) that interpolates samples linearly, or takes means where it shrinks.
 
@@ -311,10 +307,9 @@ def interpolation(count: int, wanted: int) -> Array:
     matrix = np.zeros((wanted, count), np.float32)
     rows = np.arange(wanted)
     if wanted >= count:
-        place = np.clip((rows + 0.5) * count / wanted - 0.5, 0, count - 1)
-        first = np.minimum(place.astype(np.int64), max(count - 2, 0))
-        matrix[rows, first] = 1 - (place - first)
-        matrix[rows, np.minimum(first + 1, count - 1)] += (place - first).astype(np.float32)
+        first, share = _between(count, wanted)
+        matrix[rows, first] = 1 - share
+        matrix[rows, np.minimum(first + 1, count - 1)] += share
     else:
         for row in rows:
             start, stop = row * count // wanted, -(-(row + 1) * count // wanted)

@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Stack
+from ..exposure.response import ResponseChoice
 from ..pixels import color
 from ..pixels.holes import pull_push
 from ..pixels.patch_match import RADIUS, Places, Search, Source, identity, resized, vote
 from ..pixels.windows import erode
+from ..settings import Range, check_settings
 
 Picture = NDArray[np.float32]
 Plane = NDArray[np.float32]
@@ -37,6 +39,23 @@ _COARSEST_SIDE, _STEP = 35, 1.5
 # clipped, or more where it is black, is another thing.
 _LEAST_SHARE, _SURE_SHARE = 0.5, 0.8
 _BLACK_LIGHT = 0.01
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """How patches are looked for.
+
+    iterations: at the coarsest scale; at the finest there are an eighth as many.
+    megapixels: size of the proxy on which patches are looked for, for larger photos.
+    response: what display codes mean in light, as of `debevec`.
+    """
+
+    iterations: Annotated[int, Range(1, 200)] = 16
+    megapixels: Annotated[float, Range(0.05, 24)] = 1.0
+    response: ResponseChoice = "auto"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Fused, Stack
-from ..exposure.response import Response, ResponseChoice, find_response
+from ..exposure.response import Response, find_response
 from ..pixels import color
 from ..pixels.stripes import Progress, for_each_stripe, part
-from ..settings import Range, check_settings
+from ..settings import Range
 from ..work.spill import empty
 from .debevec import light_rows
 from .patch_fill import (
     At,
     Fill,
+    PatchSettings,
     Picture,
     Plane,
     Proxy,
@@ -49,20 +50,10 @@ _BRIGHT = 0.3
 
 
 @dataclass(frozen=True)
-class SenSettings:
-    """How patches are looked for.
-
-    iterations: at the coarsest scale; at the finest there are an eighth as many.
-    megapixels: size of the proxy on which patches are looked for, for larger photos.
-    response: what display codes mean in light, as of `debevec`.
-    """
+class SenSettings(PatchSettings):
+    """How patches are looked for."""
 
     iterations: Annotated[int, Range(1, 200)] = 24
-    megapixels: Annotated[float, Range(0.05, 24)] = 1.0
-    response: ResponseChoice = "auto"
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 def fuse(

@@ -26,26 +26,20 @@ from torch import Tensor, nn
 
 from ..pixels.color import LUMA_601
 from ..pixels.pyramid import fusion_level_count
+from .learned_bands import (
+    BANDS,
+    CHANNELS,
+    COPY_PIXELS,
+    CURVE_LIMIT,
+    DETAIL_FLOOR,
+    DETAIL_WINDOW,
+    LOG_SCALE,
+    MAPS,
+    WEIGHT_FLOOR,
+    band_of,
+)
 from .priors import collapse, expand, gaussian_pyramid, mertens_weights
 from .weights import NetworkKind
-
-# Longer side of the copies that the network sees.
-COPY_PIXELS = 256
-# Bands from the one of a single pixel to that of the copies' own pixels; finer ones share the last.
-BANDS = 9
-MAPS = 3
-# What is added to weights and to detail before their logarithm is taken: a weight that nobody
-# misses, and a quarter of a code.
-WEIGHT_FLOOR = 1e-4
-DETAIL_FLOOR = 1e-3
-# Side of the square over which a band's detail is averaged.
-DETAIL_WINDOW = 5
-# What a photo's copy is given as: its colours, its weight, and what the weight's logarithm is
-# divided by to be near 1.
-CHANNELS = 4
-LOG_SCALE = 4.0
-# Largest sum of the two numbers of the curve: below 1 it never falls.
-CURVE_LIMIT = 0.8
 
 
 @dataclass(frozen=True)
@@ -196,18 +190,10 @@ def corrected_weights(shares: Tensor, detail: Tensor, maps: Tensor) -> Tensor:
     return torch.softmax((1 + trust) * logs + detailed * details + added, dim=1)
 
 
-def band_of(size: tuple[int, int]) -> tuple[int, int, float]:
-    """Between which two bands a level of (H, W) lies, and how far it is from the first, 0..1."""
-    place = math.log2(max(size)) - math.log2(COPY_PIXELS) + BANDS - 1
-    place = min(max(place, 0.0), BANDS - 1.0)
-    low = min(int(place), BANDS - 2)
-    return low, low + 1, place - low
-
-
 def maps_at(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps [B x N x 3 x 9 x h x w] for a level of (H, W): [B x N x 3 x H x W]."""
-    low, high, share = band_of(size)
-    chosen = maps[:, :, :, low] * (1 - share) + maps[:, :, :, high] * share
+    low, share = band_of(size)
+    chosen = maps[:, :, :, low] * (1 - share) + maps[:, :, :, low + 1] * share
     flat = chosen.flatten(0, 1)
     if size[0] >= flat.shape[-2] and size[1] >= flat.shape[-1]:
         flat = F.interpolate(flat, size, mode="bilinear", align_corners=False)

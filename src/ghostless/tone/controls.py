@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..bracket import Frame, Fused
 from ..errors import OptionError
 from ..pixels import color
+from ..pixels.reduced import reduced, size_within
 from ..pixels.stripes import for_each_stripe
 from ..settings import Range, check_settings
 from ..work.spill import empty
@@ -172,10 +173,8 @@ class _Surroundings:
     @staticmethod
     def of(pixels: Array) -> _Surroundings:
         height, width = pixels.shape[:2]
-        scale = min(1.0, (_COPY_PIXELS / (height * width)) ** 0.5)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        luma = color.luma(np.asarray(small.reshape(*size[::-1], 3), np.float32))
+        size = size_within(pixels.shape, pixels=_COPY_PIXELS)
+        luma = color.luma(np.asarray(reduced(pixels, size), np.float32))
         side = 2 * max(1, round(_RADIUS_SHARE * max(size))) + 1
 
         def mean(plane: Array) -> Array:

@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import FileReadError, OptionError, OutputError, unknown_name
-from ...io.write import WriteSettings, write_text
+from ...errors import FileReadError, OptionError, unknown_name
+from ...io.write import write_text
 from ...methods import get_method
 from ...nn.settings import needs_networks_extra
 from ..environment import environment
 from ..metrics import Images, score
 from ..metrics.radiance import scaled
 from ..metrics.table import METRICS
+from .writing import OVERWRITE, make_results_folder, write_result
 
 if TYPE_CHECKING:
     pass
@@ -36,7 +37,6 @@ from .ablation_result import AblationResult
 from .ablations import Variant, ablation_of
 from .held_out import Scene
 
-_OVERWRITE = WriteSettings(overwrite=True)
 Progress = Callable[[str, float], None]
 
 
@@ -111,12 +111,7 @@ def run(
     if progress is not None:
         progress("done", 1.0)
     result = session.result()
-    for suffix, text in (
-        ("md", result.as_text()),
-        ("csv", result.as_csv()),
-        ("json", json.dumps(result.as_dict(), indent=1) + "\n"),
-    ):
-        write_text(text, out / f"ablation.{suffix}", _OVERWRITE)
+    write_result(result, out / "ablation")
     return result
 
 
@@ -153,14 +148,8 @@ def _check_folder(out: Path, asked: Mapping[str, Any]) -> None:
                     f"{before.get(name)!r}; variants are trained alike: give another folder"
                 )
         return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: expected a folder to write results to, found none and could not make it "
-            f"({error.strerror}); name another"
-        ) from None
-    write_text(json.dumps(asked, indent=1) + "\n", path, _OVERWRITE)
+    make_results_folder(out)
+    write_text(json.dumps(asked, indent=1) + "\n", path, OVERWRITE)
 
 
 class _Session:
@@ -297,7 +286,7 @@ class _Session:
         }
         path = self._path(variant)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(json.dumps(record, indent=1, default=str) + "\n", path, _OVERWRITE)
+        write_text(json.dumps(record, indent=1, default=str) + "\n", path, OVERWRITE)
 
     def _held_out(self) -> list[Scene]:
         if self._scenes is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import pipeline
-from ...io.write import WriteSettings, write_text
+from ...io.write import write_text
 from ..data.scenes import Scene
 from .contenders import Contender
 from .outside import OUTSIDE
@@ -17,8 +17,7 @@ from .suites import (
     SUITES,
     Suite,
 )
-
-OVERWRITE = WriteSettings(overwrite=True)
+from .writing import OVERWRITE
 
 
 @dataclass(frozen=True)

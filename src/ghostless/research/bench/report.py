@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ...io.write import WriteSettings, write_text
+from ...io.write import write_text
 from ..metrics.table import METRICS
 from .plots import Box, Point, box_plot, time_plot
 from .results import Results, Row, Table, higher_is_better, is_comparable
 from .speed_results import SpeedRow
+from .writing import OVERWRITE
 
 _PREVIEW_PIXELS = 560
 _PREVIEW_QUALITY = 78
-_OVERWRITE = WriteSettings(overwrite=True)
 _PROTOCOLS = {
     "lossless": "results scored as they are",
     "as-published": "results of JPEG photos saved as JPEG 75 before scoring, as MEFB did",
@@ -45,7 +45,7 @@ def write_report(results: Results, pictures: bool = True) -> tuple[Path, ...]:
         "means.csv": means_csv(results),
     }
     for name, text in texts.items():
-        write_text(text, results.folder / name, _OVERWRITE)
+        write_text(text, results.folder / name, OVERWRITE)
     return tuple(results.folder / name for name in texts)
 
 

@@ -25,7 +25,7 @@ from ...work.pool import Failure, do_apart
 from ..data.scenes import Scene
 from ..environment import environment
 from .contenders import Contender, parse_contenders
-from .jobs import OVERWRITE, Job, Place, is_done, load_record, record_error, save_record
+from .jobs import Job, Place, is_done, load_record, record_error, save_record
 from .outside import OUTSIDE
 from .pool import one_thread_each
 from .steps import do_job
@@ -39,6 +39,7 @@ from .suites import (
     chosen_scenes,
     read_published,
 )
+from .writing import OVERWRITE, make_results_folder
 
 # Estimate of what scoring holds, to keep the pool within its memory: an interpreter with the
 # libraries loaded, then bytes for each pixel of the result.
@@ -186,13 +187,7 @@ def _check_folder(out: Path, suite: Suite, data: Path, frames: Frames) -> dict[s
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a folder for the results, found a file; name another")
     check_output(out / "run.json", OVERWRITE, suffixes=(".json",), make_folder=True)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: expected a folder to write results to, found none and could not make it "
-            f"({error.strerror}); name another"
-        ) from None
+    make_results_folder(out)
     before = load_record(out / "run.json") or {}
     now = {"suite": suite.name, "data": str(data), "frames": frames, "still": suite.still}
     for key, value in now.items():

@@ -19,8 +19,9 @@ from ...errors import GhostlessError, OptionError
 from ...io.read import ReadSettings, read_bracket, read_frame, read_image
 from ..data.scenes import Scene
 from .contenders import Contender
-from .jobs import OVERWRITE, Job, file_size, key_of, load_record, record_error, save_record
+from .jobs import Job, file_size, key_of, load_record, record_error, save_record
 from .outside import OUTSIDE
+from .writing import OVERWRITE
 
 MEFB_JPEG_QUALITY = 75  # what MATLAB's imwrite takes, and MEFB with it
 _PREVIEW_PIXELS = 2048

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from ...bracket import Fused, Stack
 from ...errors import BracketError, OptionError, unknown_name
-from ...io.write import WriteSettings, check_output, write_text
+from ...io.write import check_output, write_text
 from ...methods import fuse_stack
 from ...pipeline import FuseOptions, fuse_files
 from ...tone.tonemap import tone_map
 from ..data.scenes import Scene, read_brackets, read_mefb
 from ..metrics.truth import psnr
+from .writing import OVERWRITE
 
 # Equal pictures have an infinite PSNR, which no mean survives: nothing counts as more than this.
 MOST_DECIBELS = 99.0
 DEFAULT_DATA = (Path("../shared/data/mefb30"), Path("../shared/data/static/sice"))
 _PANEL_PIXELS = 700
-_OVERWRITE = WriteSettings(overwrite=True)
 
 Picture = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -131,13 +131,13 @@ def find_scenes(
 
 def check_results(path: Path) -> None:
     """Fail before any work if a JSON file of results could not be written; its folder is made."""
-    check_output(path, _OVERWRITE, suffixes=(".json",), make_folder=True)
+    check_output(path, OVERWRITE, suffixes=(".json",), make_folder=True)
 
 
 def save_results(facts: dict[str, Any], path: Path) -> None:
     """Write results as JSON in place of earlier ones; their folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(json.dumps(facts, indent=1) + "\n", path, _OVERWRITE)
+    write_text(json.dumps(facts, indent=1) + "\n", path, OVERWRITE)
 
 
 def save_panels(panels: Sequence[NDArray[np.float32]], path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...nn.priors import collapse, expand, gaussian_pyramid, mertens_weights
+from ...nn.priors import fuse_images, mertens_weights, weighted_priors
 from ...nn.srgb import linear_to_srgb
 from ...pixels.pyramid import fusion_level_count
 from ..data.camera_settings import REAL_CAMERAS, CameraSettings
@@ -306,7 +306,8 @@ class SimulatedData(TrainingData):
         gains = (span.view(-1, 1) * torch.linspace(0, 1, count, device=span.device)).exp2()
         light = made.radiance[:, None] * gains.view(*gains.shape, 1, 1, 1)
         clean = simulator.camera.photograph_cleanly(light, made.cameras)
-        return {"photos": made.frames, "target": fuse_displays(list(clean.unbind(1)))}
+        depth = fusion_level_count(*clean.shape[-2:])
+        return {"photos": made.frames, "target": fuse_displays(clean.unbind(1), depth)}
 
     def _exposures(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         return {"under": made.frames[:, 0], "over": made.frames[:, 1]}
@@ -354,25 +355,12 @@ def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
         linear_to_srgb((radiance * gains[:, number].view(-1, 1, 1, 1)).clamp_max(1))
         for number in range(_DENSE_FRAMES)
     ]
-    return fuse_displays(frames)
+    return fuse_displays(frames, max(1, min(radiance.shape[-2:]).bit_length() - 2))
 
 
-def fuse_displays(frames: Sequence[Tensor]) -> Tensor:
-    """Exposure fusion (B, 3, H, W), 0..1, of display pictures of this shape."""
-    weights = mertens_weights(frames)
-    levels = fusion_level_count(*frames[0].shape[-2:])
-    fused: list[Tensor] = []
-    for frame, weight in zip(frames, weights, strict=True):
-        images, shares = gaussian_pyramid(frame, levels), gaussian_pyramid(weight, levels)
-        for level, (image, share) in enumerate(zip(images, shares, strict=True)):
-            detail = image
-            if level < levels - 1:
-                detail = image - expand(images[level + 1], (image.shape[2], image.shape[3]))
-            if level == len(fused):
-                fused.append(share * detail)
-            else:
-                fused[level] = fused[level] + share * detail
-    return collapse(fused).clamp(0, 1)
+def fuse_displays(frames: Sequence[Tensor], levels: int) -> Tensor:
+    """Exposure fusion (B, 3, H, W), 0..1, of display pictures of this shape, `levels` deep."""
+    return fuse_images(weighted_priors(frames, mertens_weights(frames), levels - 1)).clamp(0, 1)
 
 
 @dataclass(frozen=True)

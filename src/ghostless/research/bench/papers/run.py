@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ....errors import FileReadError, OutputError, unknown_name
-from ....io.write import WriteSettings, write_text
+from ....errors import FileReadError, unknown_name
 from ....methods import METHODS
 from ....nn.settings import needs_networks_extra
+from ..writing import make_results_folder, write_result
 from .place import PaperSettings, Place
 from .printed import PrintedTable, tables_of
 from .result import FoundTable, PaperResult
 
-_OVERWRITE = WriteSettings(overwrite=True)
 Progress = Callable[[str, float], None]
 Work = Callable[[PrintedTable, Place], FoundTable]
 
@@ -61,7 +59,7 @@ def run(
     wanted = [table for table in printed if tables is None or table.id in tables]
     with needs_networks_extra(f"bench paper {paper}"):
         works = _works()
-    _make(out)
+    make_results_folder(out)
     place = Place(paper, out, settings or PaperSettings())
     found = []
     for number, table in enumerate(wanted):
@@ -78,20 +76,5 @@ def run(
     if progress is not None:
         progress("done", 1.0)
     result = PaperResult(paper, METHODS[paper].paper, tuple(found))
-    for suffix, text in (
-        ("md", result.as_text()),
-        ("csv", result.as_csv()),
-        ("json", json.dumps(result.as_dict(), indent=1) + "\n"),
-    ):
-        write_text(text, out / f"paper.{suffix}", _OVERWRITE)
+    write_result(result, out / "paper")
     return result
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: expected a folder to write results to, found none and could not make it "
-            f"({error.strerror}); name another"
-        ) from None
