@@ -23,6 +23,7 @@ from ..bracket import Frame, Mask, Stack
 from ..errors import BracketError
 from ..exposure.stack import as_stack
 from ..io.arrays import Photos
+from ..pixels.reduced import reduced
 from ..pixels.seam import folded, unrolled
 from ..pixels.stripes import Progress, part
 from ..settings import Range, check_settings
@@ -190,9 +191,7 @@ class _Deghoster:
         return np.asarray(owner != nobody)
 
     def _small_flags(self, mask: Mask) -> Flags:
-        height, width = self.proxy_size
-        small = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) >= 128
-        flags = np.asarray(small, np.bool_)
+        flags = np.asarray(reduced(mask, self.proxy_size) >= 128)
         return unrolled(flags) if self.stack.wraps else flags
 
     def _show_everywhere(self, kept: int, flags: Flags) -> None:

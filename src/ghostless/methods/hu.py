@@ -36,7 +36,7 @@ from .patch_fill import (
     agrees,
     coarse_to_fine,
     full_size_places,
-    reduced,
+    reduced_frame,
     spread,
     taken,
     tells,
@@ -174,8 +174,8 @@ class _Pair:
     def _fill(self, progress: Progress | None) -> tuple[Fill, Picture]:
         """Where patches are found, on the proxy, and what joins them there without a seam."""
         weight = self.stack.weight(self.index)
-        base, everywhere = reduced(self.base, None, self.settings.megapixels)
-        photo, usable = reduced(self.photo, weight, self.settings.megapixels)
+        base, everywhere = reduced_frame(self.base, None, self.settings.megapixels)
+        photo, usable = reduced_frame(self.photo, weight, self.settings.megapixels)
         proxies = [Proxy(base.display(), 1, everywhere), Proxy(photo.display(), self.gain, usable)]
         random = np.random.default_rng(0)
         last: tuple[Fill, Picture, Plane] | None = None

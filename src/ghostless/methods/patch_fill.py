@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import sqrt
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +20,7 @@ from ..exposure.response import ResponseChoice
 from ..pixels import color
 from ..pixels.holes import pull_push
 from ..pixels.patch_match import RADIUS, Places, Search, Source, identity, resized, vote
+from ..pixels.reduced import reduced, size_within
 from ..pixels.windows import erode
 from ..settings import Range, check_settings
 
@@ -74,32 +73,23 @@ class Proxy:
         """At another size, (height, width)."""
         if size == self.codes.shape[:2]:
             return self
-        flipped = size[::-1]
-        codes = cv2.resize(self.codes, flipped, interpolation=cv2.INTER_AREA)
-        usable = cv2.resize(self.usable.astype(np.float32), flipped, interpolation=cv2.INTER_AREA)
-        return Proxy(np.asarray(codes, np.float32), self.gain, np.asarray(usable) > 0.999)
+        usable = reduced(self.usable.astype(np.float32), size) > 0.999
+        return Proxy(reduced(self.codes, size), self.gain, np.asarray(usable))
 
 
-def reduced(
+def reduced_frame(
     frame: Frame, weight: Plane | None, megapixels: float
 ) -> tuple[Frame, NDArray[np.bool_]]:
     """A frame at so many megapixels at most, and where, (h, w), it shows the scene.
 
     weight: (H, W), 0 where the frame does not; None for everywhere.
     """
-    scale = min(1.0, sqrt(megapixels * 1e6 / (frame.height * frame.width)))
-    size = (max(1, round(frame.height * scale)), max(1, round(frame.width * scale)))
-    usable = np.ones(size, np.bool_) if weight is None else _resized(weight, size) > 0.5
+    size = size_within(frame.pixels.shape, pixels=megapixels * 1e6)
+    usable = np.ones(size, np.bool_) if weight is None else reduced(weight, size) > 0.5
     pixels: NDArray[Any] = frame.pixels
     if pixels.dtype == np.float32:
         pixels = np.nan_to_num(pixels, nan=0.0)
-    return Frame(_resized(pixels, size), frame.transfer), usable
-
-
-def _resized(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    if pixels.shape[:2] == size:
-        return pixels
-    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA))
+    return Frame(reduced(pixels, size), frame.transfer), usable
 
 
 def sizes(height: int, width: int) -> list[tuple[int, int]]:

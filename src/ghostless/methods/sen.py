@@ -38,7 +38,7 @@ from .patch_fill import (
     agrees,
     coarse_to_fine,
     full_size_places,
-    reduced,
+    reduced_frame,
     spread,
     taken,
     tells,
@@ -84,7 +84,7 @@ def _proxies(
     """A stack's frames in display values of their light, at so many megapixels at most."""
     found = []
     for index, (frame, gain) in enumerate(zip(stack.frames, gains, strict=True)):
-        small, usable = reduced(frame, stack.weight(index), megapixels)
+        small, usable = reduced_frame(frame, stack.weight(index), megapixels)
         found.append(Proxy(codes_of(small, slice(None), response), gain, usable))
     return found
 
