@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ghostless.errors import FileReadError
-from ghostless.work import pool as apart
-from ghostless.work.pool import Failure, do_apart
+from ghostless.work import children as apart
+from ghostless.work.children import Failure
+from ghostless.work.pool import do_apart
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 

@@ -35,7 +35,7 @@ class StandIn:
     async def start(self) -> None:
         return
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         StandIn.ended.append(self.now)
 
     async def run(self, task: dict[str, Any], tell: Any, seconds: float, memory: int) -> Any:
@@ -229,6 +229,13 @@ def test_a_worker_outlives_nothing_it_should_not(tmp_path: Path, photos: list[Pa
         os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(TaskFailedError, match="ended before it was done"):
             await running
+
+        await worker.start()
+        assert worker._process is not None
+        os.kill(worker._process.pid, signal.SIGKILL)  # in idleness: nobody notices
+        await asyncio.sleep(0.2)
+        value = await worker.run(task, lambda *_: None, 60, 4 * GIGABYTE)
+        assert len(value["frames"]) == 3
 
         with pytest.raises(TaskFailedError, match=r"fit in 0\.0 GB of memory"):
             await worker.run(task, lambda *_: None, 60, 20_000_000)

@@ -32,7 +32,8 @@ from ..pipeline import FuseOptions, choose_method
 from ..pixels import color
 from ..tone.light import Gains
 from ..tone.tonemap import tone_map
-from ..work.pool import Failure, do_apart
+from ..work.children import Failure
+from ..work.pool import do_apart
 from .likeness import readers, small_copy
 from .patterns import SAME_STOPS
 from .photos import Folder, PhotoFile

@@ -16,7 +16,8 @@ from ..io.photo_files import IMAGE_SUFFIXES, natural_key
 from ..io.read import PhotoFacts, ReadSettings, read_facts
 from ..io.regular import check_regular, open_regular
 from ..io.shots import Prefer, Shot, same_shots, shot_of
-from ..work.pool import Failure, do_apart
+from ..work.children import Failure
+from ..work.pool import do_apart
 from .order import Photo
 
 Status = Literal["used", "single", "pair", "left out", "failed", "damaged", "not a photo"]

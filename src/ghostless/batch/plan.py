@@ -16,7 +16,8 @@ from ..io.photo_files import natural_key
 from ..io.read import ReadSettings
 from ..io.regular import read_regular
 from ..io.write import WriteSettings, check_output, write_text
-from ..work.pool import Failure, do_apart
+from ..work.children import Failure
+from ..work.pool import do_apart
 from .grouping import group_photos, open_questions
 from .likeness import bare_copy, compare, readers
 from .naming import Naming

@@ -14,7 +14,8 @@ from ..io.read import read_frame
 from ..io.regular import open_regular
 from ..pixels import color
 from ..pixels.reduced import reduced, size_within
-from ..work.pool import Failure, do_apart
+from ..work.children import Failure
+from ..work.pool import do_apart
 from .journal import Stamp, stamp_of
 from .likeness import readers
 

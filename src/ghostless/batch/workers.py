@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from ..errors import GhostlessError, InputError, OutputError
 from ..io.atomic import before_naming
 from ..pipeline import FuseOptions, fuse_files
+from ..work.children import Child, Failure, answer_of, ask, one_line, start_child
 from ..work.packages import check_installed
-from ..work.pool import Child, Failure, answer_of, ask, one_line, start_child
 from .doubts import Doubt, FusedPhoto, doubts_of, photos_of
 from .journal import Known, Stamp, announce, stamp_of
 

@@ -136,7 +136,7 @@ def batch(
     as_json: Json = False,
 ) -> None:
     """Find the brackets in a folder of photos and fuse each; run again, it goes on where it was."""
-    from ..work.pool import start_server
+    from ..work.children import start_server
 
     start_server()  # it loads its libraries while this process loads what it needs
     from ..batch.naming import Naming

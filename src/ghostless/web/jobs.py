@@ -157,7 +157,7 @@ class Jobs:
         for task in list(self._starting):
             task.cancel()
         for worker in (*self._idle, *self._idle_quick):
-            await worker.end()
+            await worker.close()
 
     def _start_what_can(self) -> None:
         """Start jobs from the front of the queue as long as workers and memory are free."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import GhostlessError
+from ..work.children import Child, Failure, Remark, answer_of, ask, start_child
 from ..work.memory import resident_bytes
+from .worker import prepare, run_task
 
 logger = logging.getLogger("ghostless.web")
 
-_EVENT_BYTES = 1 << 24
 _SECONDS_BETWEEN_LOOKS = 0.25
 # A worker that holds more than this after its work is replaced by a new one.
 _IDLE_BYTES = 1_200_000_000
@@ -34,26 +33,20 @@ class Worker:
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
+        self._busy = False
         self._start_lock = asyncio.Lock()
+        # What waits for a process to speak, so that the server need not.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
 
     async def start(self) -> None:
         """Start the process unless it runs; it loads its libraries while nobody waits."""
         async with self._start_lock:
-            if self._process is not None and self._process.returncode is None:
-                return
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "ghostless.web.worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=_EVENT_BYTES,
-                # An interrupt at the terminal is for the server, which then ends its workers.
-                start_new_session=True,
-                env={**os.environ, "TMPDIR": str(self._scratch)},
-            )
+            # One that was asked nothing and has something to say tells of its own end.
+            if self._process is not None and not self._busy and self._process.pipe.poll():
+                await self.end()
+            if self._process is None:
+                self._process = await self._aside(_start, str(self._scratch))
 
     async def run(
         self, task: dict[str, Any], on_progress: OnProgress, seconds: float, memory_bytes: int
@@ -64,7 +57,7 @@ class Worker:
         than `seconds` or `memory_bytes`. Cancelled, it ends the process.
         """
         await self.start()
-        process = self._process
+        self._busy, process = True, self._process
         assert process is not None
         work = asyncio.create_task(self._converse(process, task, on_progress))
         watch = asyncio.create_task(_outgrown(process, memory_bytes))
@@ -81,51 +74,58 @@ class Worker:
                 f"expected the job to take at most {seconds:g} seconds, found that it takes longer"
             )
         finally:
+            self._busy = False
             work.cancel()
             watch.cancel()
             if not work.done() or work.cancelled() or resident_bytes(process.pid) > _IDLE_BYTES:
                 await self.end()
 
     async def _converse(
-        self, process: asyncio.subprocess.Process, task: dict[str, Any], on_progress: OnProgress
+        self, process: Child, task: dict[str, Any], on_progress: OnProgress
     ) -> dict[str, Any]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(task).encode() + b"\n")
-            await process.stdin.drain()
-            while line := await process.stdout.readline():
-                event = json.loads(line)
-                if "progress" in event:
-                    on_progress(*event["progress"])
-                elif "done" in event:
-                    value: dict[str, Any] = event["done"]
-                    return value
-                elif "failed" in event:
-                    if event["known"]:
-                        raise TaskFailedError(event["failed"])
-                    logger.error("unexpected error: %s\n%s", event["failed"], event["at"])
-                    raise TaskFailedError("unexpected error; the server's log tells more")
-        except ConnectionError:
-            pass
-        status = await process.wait()
-        logger.error("a worker ended with status %s", status)
+        with suppress(OSError):  # it has died: the answer says how
+            ask(process, run_task, task, remarks=True)
+        while isinstance(answer := await self._aside(answer_of, process), Remark):
+            on_progress(*answer.said)
+        if not isinstance(answer, Failure):
+            value: dict[str, Any] = answer
+            return value
+        if answer.expected:
+            raise TaskFailedError(answer.reason)
+        logger.error("%s\n%s", answer.reason, answer.where)
+        if not answer.died:
+            raise TaskFailedError("unexpected error; the server's log tells more")
+        await self.end()
         raise TaskFailedError(
             "the job's process ended before it was done (out of memory, or a decoder crashed); "
             "try fewer or smaller photos"
         )
 
+    async def _aside(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
     async def end(self) -> None:
         """End the process at once, whatever it does."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        if process is not None:
+            process.strike()
+            # After whoever listens has heard of its end: one at a time talks with a process.
+            await self._aside(process.kill)
+
+    async def close(self) -> None:
+        """End the process for good."""
+        await self.end()
+        self._thread.shutdown(wait=False)
 
 
-async def _outgrown(process: asyncio.subprocess.Process, memory_bytes: int) -> None:
+def _start(scratch: str) -> Child:
+    child = start_child()
+    ask(child, prepare, scratch)
+    answer_of(child)
+    return child
+
+
+async def _outgrown(process: Child, memory_bytes: int) -> None:
     """Return once the process takes more memory than it may; never where that is not known."""
     while resident_bytes(process.pid) <= memory_bytes:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -1,23 +1,13 @@
-"""A worker process: the only one that touches pixels, so that ending it ends a job for certain.
-
-`python -m ghostless.web.worker` reads one JSON task a line from standard input and writes JSON
-events a line: {"progress": [stage, fraction]}, and at last {"done": value} or {"failed": message}.
-When standard input ends, so does the process, whatever it is doing: no server, no work.
-"""
+"""What worker processes do: they alone touch pixels, so that ending one ends a job for certain."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import queue
-import sys
-import threading
+import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..bracket import Fused, Stack
 from ..cli.show import bracket_facts
@@ -194,59 +184,27 @@ TASKS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
 }
 
 
-class Events:
-    """Writes events, progress not too often."""
+def prepare(scratch: str) -> None:
+    """Make a process ready for tasks, this module's libraries loaded.
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self._last, self._stage = 0.0, ""
+    scratch: the folder for what it keeps for a while.
+    """
+    os.environ["TMPDIR"] = tempfile.tempdir = scratch
 
-    def progress(self, stage: str, fraction: float) -> None:
+
+def run_task(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Do one task; `tell` is called for each stage, but not too often."""
+    return TASKS[task["do"]](task, _seldom(tell))
+
+
+def _seldom(tell: Tell) -> Tell:
+    last_stage, last = "", 0.0
+
+    def tell_sometimes(stage: str, fraction: float) -> None:
+        nonlocal last_stage, last
         now = time.monotonic()
-        if stage != self._stage or now - self._last >= _SECONDS_BETWEEN_EVENTS:
-            self._last, self._stage = now, stage
-            self.send({"progress": [stage, fraction]})
+        if stage != last_stage or now - last >= _SECONDS_BETWEEN_EVENTS:
+            last_stage, last = stage, now
+            tell(stage, fraction)
 
-    def send(self, event: dict[str, Any]) -> None:
-        with self._lock:
-            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
-            self._stream.flush()
-
-
-def run_task(task: dict[str, Any], events: Events) -> None:
-    """Do one task; whatever happens ends in one event."""
-    try:
-        value = TASKS[task["do"]](task, events.progress)
-        events.send({"done": value})
-    except GhostlessError as error:
-        events.send({"failed": str(error), "known": True})
-    except MemoryError:
-        events.send({"failed": "expected enough memory, found too little", "known": True})
-    except Exception as error:
-        detail = traceback.format_exc(limit=-6)
-        events.send({"failed": f"{type(error).__name__}: {error}", "known": False, "at": detail})
-
-
-def main() -> None:
-    """Serve tasks until standard input ends."""
-    # Libraries print what they like; only events go where the server listens.
-    events = Events(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def listen() -> None:
-        for line in sys.stdin:
-            tasks.put(line)
-        os._exit(0)
-
-    threading.Thread(target=listen, daemon=True).start()
-    events.send({"ready": True})
-    while True:
-        task = json.loads(tasks.get())
-        with contextlib.suppress(BrokenPipeError):
-            run_task(task, events)
-
-
-if __name__ == "__main__":
-    main()
+    return tell_sometimes

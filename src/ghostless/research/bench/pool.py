@@ -12,7 +12,8 @@ import cv2
 
 from ...errors import GhostlessError
 from ...pixels.stripes import limit_threads
-from ...work.pool import Failure, do_apart
+from ...work.children import Failure
+from ...work.pool import do_apart
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -20,8 +20,9 @@ from typing import Any, cast, get_args
 from ...errors import OptionError, OutputError, unknown_name
 from ...io.write import check_output
 from ...methods import METHODS
+from ...work.children import Failure
 from ...work.memory import available_bytes, fusing_bytes
-from ...work.pool import Failure, do_apart
+from ...work.pool import do_apart
 from ..data.scenes import Scene
 from ..environment import environment
 from .contenders import Contender, parse_contenders

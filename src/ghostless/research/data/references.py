@@ -31,7 +31,8 @@ from ...exposure.curves import display_values
 from ...methods.mertens import MertensSettings
 from ...methods.mertens import fuse as fuse_mertens
 from ...tone.tonemap import ToneMapSettings, tone_map
-from ...work.pool import Failure, do_apart
+from ...work.children import Failure
+from ...work.pool import do_apart
 from ..bench.pool import on_one_core, raise_failure
 from ..metrics.tone_mapping import ToneMappingQuality, tone_mapping_quality
 from .camera import CameraModel, uniform
