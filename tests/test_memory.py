@@ -88,11 +88,14 @@ def test_what_fusing_takes_is_what_was_estimated(
     height = round(megapixels * 1e6 / width)
     deep = suffix == ".tif"
     base = cv2.resize(scenes.make_radiance(400, 600, seed=2, range_stops=6), (width, height))
-    files = []
+    files, rng = [], np.random.default_rng(1)
     for index in range(frames):
         place = (width * (index + 1) // (frames + 2), height // 2)
         radiance = scenes.add_disc(base, place, height // 8, (0.5, 0.35, 0.2))
         codes = scenes.expose(radiance, index - frames / 2, depth=16 if deep else 8)
+        # As rough as a photo: what is smooth takes less.
+        rough = codes + rng.normal(0, 0.02 * codes.max(), codes.shape)
+        codes = np.clip(rough, 0, np.iinfo(codes.dtype).max).astype(codes.dtype)
         shifted = np.roll(codes, index * 5, axis=1)
         files.append(tmp_path / f"IMG_{index}{suffix}")
         cv2.imwrite(str(files[-1]), shifted[:, :, ::-1])
@@ -100,8 +103,7 @@ def test_what_fusing_takes_is_what_was_estimated(
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     measured = int(done.stdout)
     estimate = memory.fusing_bytes(frames, width * height, 2 if deep else 1)
-    # Smooth scenes take less than photos, of which the estimate was made: more room on that side.
-    assert measured / 1.25 < estimate < measured * 1.35
+    assert measured / 1.25 < estimate < measured * 1.25
 
 
 @linux_only

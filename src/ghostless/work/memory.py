@@ -86,7 +86,7 @@ def resident_bytes(pid: int | None = None) -> int:
 
     0 where the system does not tell (it does on Linux), or the process is gone.
     """
-    return _linux_bytes(f"/proc/{pid or 'self'}/status", "VmRSS:") or 0
+    return _linux_bytes(f"/proc/{'self' if pid is None else pid}/status", "VmRSS:") or 0
 
 
 def peak_resident_bytes(pid: int | None = None) -> int:
@@ -95,7 +95,7 @@ def peak_resident_bytes(pid: int | None = None) -> int:
     Since `forget_peak` where that works, else since the process began. 0 where the system does not
     tell: of other processes outside of Linux, of any on Windows.
     """
-    peak = _linux_bytes(f"/proc/{pid or 'self'}/status", "VmHWM:")
+    peak = _linux_bytes(f"/proc/{'self' if pid is None else pid}/status", "VmHWM:")
     if peak is not None:
         return peak
     if pid is not None or sys.platform == "win32":
