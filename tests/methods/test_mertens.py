@@ -15,9 +15,11 @@ from tests.scenes import make_radiance, make_stack
 from ghostless.bracket import Frame, Stack
 from ghostless.errors import OptionError
 from ghostless.methods.mertens import MertensSettings, fuse
+from ghostless.methods.ranges import fit_range
 from ghostless.pixels import pyramid, stripes
 
 CLIP = MertensSettings(overshoot="clip")
+PAPER = MertensSettings(saturation=1, well_exposedness=1, overshoot="clip", levels="paper")
 SIZES = [(1, 1), (1, 6), (7, 5), (64, 64), (101, 67)]
 
 
@@ -103,7 +105,8 @@ def test_grey_photos_are_weighed_without_saturation() -> None:
     grey = make_radiance(60, 80)[:, :, :1].repeat(3, axis=2)
     stack = make_stack(grey, [-3, 0, 3])
     without = fuse_plainly(stack, MertensSettings(saturation=0))
-    np.testing.assert_allclose(fuse(stack, CLIP).pixels, without, atol=1e-4)
+    with_it = fuse(stack, MertensSettings(saturation=1, overshoot="clip"))
+    np.testing.assert_allclose(with_it.pixels, without, atol=1e-4)
     mean = np.mean([frame.display() for frame in stack.frames], axis=0)
     assert np.abs(fuse(stack).pixels - mean).max() > 0.1
 
@@ -120,7 +123,7 @@ def test_agrees_with_the_published_program(shared: Path, pair: str) -> None:
         return np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[:, :, ::-1])
 
     frames = tuple(Frame(read(f"mefb30/{pair}/{name}.*")) for name in ("under", "over"))
-    fused = fuse(Stack(frames, 0), MertensSettings(stretch_percent=1, levels="paper"))
+    fused = fuse(Stack(frames, 0), replace(PAPER, stretch_percent=1))
     assert psnr(fused.pixels, read(f"reference/MERTENSIPOL_{pair}.png")) > 70
 
 
@@ -236,6 +239,26 @@ def test_a_shoulder_keeps_the_detail_of_highlights_that_clipping_loses() -> None
     unclipped = clipped.max(axis=2) < 0.999
     order = np.argsort(clipped[unclipped].max(axis=1))
     assert (np.diff(kept[unclipped].max(axis=1)[order]) >= -1e-4).all()
+
+
+def test_a_toe_keeps_the_detail_of_shadows_that_clipping_loses() -> None:
+    ramp = np.linspace(-0.2, 1, 1201, dtype=np.float32)
+    picture = np.repeat(ramp[None, :, None], 3, axis=2) * np.ones((40, 1, 1), np.float32)
+    fitted = picture.copy()
+    fit_range(fitted)
+    values = fitted[0, :, 1]
+    # The darkest give way, in order and without a step; the others stay.
+    inner = ramp > np.quantile(ramp, 0.003)
+    assert values.min() >= 0
+    assert np.all(np.diff(values[inner]) > 0)
+    assert np.abs(np.diff(values)).max() < 1.01 * (ramp[1] - ramp[0])
+    np.testing.assert_allclose(values[ramp > 0.31], ramp[ramp > 0.31], atol=1e-6)
+    # Colours stay as far apart as they were.
+    tinted = picture + np.array([0.03, 0, 0], np.float32)
+    fit_range(tinted)
+    inside = (tinted > 0).all(axis=2) & (tinted < 0.8).all(axis=2)
+    apart = (tinted[:, :, 0] - tinted[:, :, 1])[inside]
+    np.testing.assert_allclose(apart, 0.03, atol=1e-5)
 
 
 def test_what_does_not_overshoot_is_left_alone() -> None:

@@ -33,7 +33,7 @@ from ..pixels.pyramid import (
     source_rows,
 )
 from ..pixels.seam import with_margins
-from ..pixels.stripes import STRIPE_PIXELS, Progress, every, for_each_stripe, part, stripe_pixels
+from ..pixels.stripes import STRIPE_PIXELS, Progress, for_each_stripe, part, stripe_pixels
 from ..work.spill import empty
 
 # Keeps the weights of a pixel that no picture shows well from being 0 / 0 (Mertens et al.,
@@ -419,51 +419,3 @@ def _add_detail(
             cv2.merge(planes, dst=out[start:stop])
 
     for_each_stripe(*size, work, pixels=stripe_pixels(halo, size[1]), progress=progress)
-
-
-# Display value from which highlights give way to what overshoots, and the share of all pixels that
-# may still be cut off.
-_SHOULDER_FROM = 0.9
-_CUT_SHARE = 0.002
-
-
-def fit_range(pixels: NDArray[np.float32]) -> None:
-    """Bring a fused picture (H, W, 3) into 0..1 in place, with detail in what overshoots.
-
-    Blending over scales drives large bright areas beside dark ones above 1, and clipping would turn
-    them white though the darkest exposure shows what is there. A shoulder, by the brightest
-    channel so that colours keep their hue, makes room for them; a picture that does not overshoot
-    is left as it is.
-    """
-    height, width = pixels.shape[:2]
-    step = max(1, int((height * width / 2**20) ** 0.5))
-    sample = _brightest_channel(every(pixels, step))
-    top = float(np.quantile(sample, 1 - _CUT_SHARE))
-    steepness = (top - _SHOULDER_FROM) / (1 - _SHOULDER_FROM)
-
-    def work(start: int, stop: int) -> None:
-        rows = pixels[start:stop]
-        if steepness > 1:
-            brightest = _brightest_channel(rows)
-            if brightest.max() > _SHOULDER_FROM:
-                factor = _shoulder(brightest, top, steepness)
-                cv2.multiply(rows, cv2.merge([factor] * 3), dst=rows)
-        np.clip(rows, 0, 1, out=rows)
-
-    for_each_stripe(height, width, work)
-
-
-def _brightest_channel(pixels: NDArray[np.float32]) -> Plane:
-    red, green, blue = cv2.split(pixels)
-    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
-
-
-def _shoulder(brightest: Plane, top: float, steepness: float) -> Plane:
-    """Factor that bends values over the shoulder: slope 1 where it begins, 1 reached at `top`."""
-    t = (brightest - np.float32(_SHOULDER_FROM)) * np.float32(1 / (top - _SHOULDER_FROM))
-    np.clip(t, 0, 1, out=t)
-    wanted = t * np.float32(steepness * (1 - _SHOULDER_FROM))
-    wanted /= 1 + np.float32(steepness - 1) * t
-    wanted += np.float32(_SHOULDER_FROM)
-    factor = wanted / np.maximum(brightest, np.float32(_SHOULDER_FROM))
-    return np.where(brightest > _SHOULDER_FROM, factor, np.float32(1))

@@ -40,8 +40,9 @@ from ..pixels.reduced import reduced, size_within
 from ..pixels.stripes import Progress, for_each_stripe
 from ..settings import check_settings
 from ..work.spill import trim
-from .exposure_fusion import Exponents, Level, fit_range, fuse_exposures, mean_weights
+from .exposure_fusion import Exponents, Level, fuse_exposures, mean_weights
 from .photos import Photos, all_grey
+from .ranges import fit_range
 
 Array = NDArray[np.float32]
 

@@ -4,9 +4,11 @@ Paper: Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007.
 Built as: weight = contrast^a * saturation^b * well-exposedness^c per frame and pixel, normalised
     over the frames; Laplacian pyramids of the frames blended by Gaussian pyramids of the weights
     (`exposure_fusion.py`, in stripes).
-Differs from the paper: frames may have masks, and what is masked has no influence at any scale
+Differs from the paper: saturation does not count and well-exposedness for half, by what that does
+    to photos with known answers. Frames may have masks, and what is masked has no influence at any scale
     (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots 0..1
-    gets a shoulder in place of being clipped, so that highlights keep their detail.
+    gets a shoulder and a toe in place of being clipped, so that highlights and shadows keep their
+    detail.
 """
 
 from __future__ import annotations
@@ -21,28 +23,29 @@ from ..bracket import Fused, Stack
 from ..pixels.pyramid import Plane, level_count
 from ..pixels.stripes import Progress
 from ..settings import Range, check_settings
-from .exposure_fusion import Exponents, fit_range, fuse_exposures, mean_weights
+from .exposure_fusion import Exponents, fuse_exposures, mean_weights
 from .photos import Photos, all_grey
-from .ranges import each_rows, stretch
+from .ranges import each_rows, fit_range, stretch
 
 
 @dataclass(frozen=True)
 class MertensSettings:
     """How exposure fusion weighs the frames.
 
-    contrast, saturation, well_exposedness: exponents of the three measures, 0 leaves one out.
+    contrast, saturation, well_exposedness: exponents of the three measures, 0 leaves one out; the
+        paper has 1 for each. The page of the method says what each brings.
     levels: depth of the pyramid; "paper" for floor(log2(shorter side)) as in the paper's program,
         None for one level more, which balances the brightness of large areas better.
-    overshoot: blending over scales drives large highlights beside dark areas above 1. "shoulder"
-        makes room for them, so that they keep the detail that a dark frame has; "clip" cuts them
-        off as the paper's program does.
+    overshoot: blending over scales drives large highlights beside dark areas above 1, and shadows
+        beside bright ones below 0. "shoulder" makes room for both, by a shoulder and a toe, so that
+        they keep the detail that some frame has; "clip" cuts them off as the paper's program does.
     stretch_percent: let this share of the pixels clip at each end and stretch the rest to 0..1
         (Hessel, IPOL 2018, uses 1), in place of `overshoot`; 0 for not at all.
     """
 
     contrast: Annotated[float, Range(0)] = 1.0
-    saturation: Annotated[float, Range(0)] = 1.0
-    well_exposedness: Annotated[float, Range(0)] = 1.0
+    saturation: Annotated[float, Range(0)] = 0.0
+    well_exposedness: Annotated[float, Range(0)] = 0.5
     levels: Annotated[int, Range(1)] | Literal["paper"] | None = None
     overshoot: Literal["shoulder", "clip"] = "shoulder"
     stretch_percent: Annotated[float, Range(0, below=50)] = 0.0

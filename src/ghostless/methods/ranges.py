@@ -7,14 +7,78 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..pixels.pyramid import Plane
-from ..pixels.stripes import for_each_stripe
+from ..pixels.stripes import every, for_each_stripe
 from .photos import Photos
 
 LEVELS = 256
+# Display values from which highlights and shadows give way to what overshoots, and the share of all
+# pixels that may still be cut off at each end.
+_SHOULDER_FROM, _TOE_FROM = 0.9, 0.3
+_CUT_SHARE = 0.002
+
+
+def fit_range(pixels: NDArray[np.float32]) -> None:
+    """Bring a fused picture (H, W, 3) into 0..1 in place, with detail in what overshoots.
+
+    Blending over scales drives large bright areas beside dark ones above 1 and dark ones beside
+    bright ones below 0, and clipping would turn them white and black though some exposure shows
+    what is there. A shoulder, by the brightest channel so that colours keep their hue, and a toe,
+    by the luma, make room for them; a picture that does not overshoot is left as it is.
+    """
+    height, width = pixels.shape[:2]
+    sample = every(pixels, max(1, int((height * width / 2**20) ** 0.5)))
+    top = float(np.quantile(_brightest_channel(sample), 1 - _CUT_SHARE))
+    bottom = float(np.quantile(_luma(sample), _CUT_SHARE))
+
+    def work(rows: NDArray[np.float32]) -> None:
+        if top > 1:
+            brightest = _brightest_channel(rows)
+            if brightest.max() > _SHOULDER_FROM:
+                factor = _shoulder(brightest, top)
+                cv2.multiply(rows, cv2.merge([factor] * 3), dst=rows)
+        if bottom < 0:
+            luma = _luma(rows)
+            if luma.min() < _TOE_FROM:
+                cv2.add(rows, cv2.merge([_toe(luma, bottom)] * 3), dst=rows)
+        np.clip(rows, 0, 1, out=rows)
+
+    each_rows(pixels, work)
+
+
+def _brightest_channel(pixels: NDArray[np.float32]) -> Plane:
+    red, green, blue = cv2.split(pixels)
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
+
+
+def _luma(pixels: NDArray[np.float32]) -> Plane:
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def _shoulder(brightest: Plane, top: float) -> Plane:
+    """Factor that bends values above the shoulder, so that `top` becomes 1."""
+    above = brightest - np.float32(_SHOULDER_FROM)
+    wanted = _eased(above, top - _SHOULDER_FROM, 1 - _SHOULDER_FROM) + np.float32(_SHOULDER_FROM)
+    factor = wanted / np.maximum(brightest, np.float32(_SHOULDER_FROM))
+    return np.where(above > 0, factor, np.float32(1))
+
+
+def _toe(luma: Plane, bottom: float) -> Plane:
+    """What is to be added to values below the toe, so that `bottom` becomes 0."""
+    below = np.float32(_TOE_FROM) - luma
+    lift = below - _eased(below, _TOE_FROM - bottom, _TOE_FROM)
+    return np.where(below > 0, lift, np.float32(0))
+
+
+def _eased(distance: Plane, longest: float, room: float) -> Plane:
+    """Distances 0..longest brought to 0..room: slope 1 at 0, then less and less."""
+    steepness = longest / room
+    t = np.clip(distance * np.float32(1 / longest), 0, 1)
+    return np.asarray(t * np.float32(longest) / (1 + np.float32(steepness - 1) * t), np.float32)
 
 
 def stretch(pixels: NDArray[np.float32], percent: float) -> None:

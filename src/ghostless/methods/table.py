@@ -18,7 +18,12 @@ METHODS: dict[str, Method] = {
             summary="exposure fusion: the best-exposed, sharpest parts, blended over scales",
             settings=".mertens:MertensSettings",
             output="display",
-            as_published={"overshoot": "clip", "levels": "paper"},
+            as_published={
+                "saturation": 1.0,
+                "well_exposedness": 1.0,
+                "overshoot": "clip",
+                "levels": "paper",
+            },
             weight_maps=".mertens:weight_maps",
             wraps=True,
             paper="Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007",

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from ..bracket import Fused
 from ..exposure.curves import USUAL_STRENGTH, camera_curve
-from ..methods.exposure_fusion import Exponents, fit_range, fuse_exposures
+from ..methods.exposure_fusion import Exponents, fuse_exposures
+from ..methods.ranges import fit_range
 from ..pixels import color
 from ..pixels.pyramid import Plane
 from ..pixels.reduced import reduced, size_within

@@ -14,6 +14,7 @@ from . import (
     gradient,
     hdr_vdp,
     information,
+    lost,
     perception,
     phase_congruency,
     radiance,
@@ -311,6 +312,23 @@ METRICS: dict[str, Metric] = {
             "Xu, Ma, Zhang: MEF-GAN, TIP 2020, equation 20",
             value_range=(0, 127.5),
             tensor_form=False,
+        ),
+        *(
+            Metric(
+                name,
+                f"percent of the pixels that are {what}, though a source shows something there",
+                function,
+                "definition",
+                needs="sources",
+                higher_is_better=False,
+                value_range=(0, 100),
+                sources=(1, None),
+                tensor_form=False,
+            )
+            for name, what, function in (
+                ("Crushed", "3 or less", lost.crushed),
+                ("Blown", "252 or more", lost.blown),
+            )
         ),
         # Two of MEFB's as exact arithmetic has them: these can be compared on clipped scenes too.
         Metric(
