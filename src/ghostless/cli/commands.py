@@ -9,6 +9,7 @@ import typer
 
 from ..errors import OptionError
 from ..research.commands.bench import bench_app
+from ..research.commands.compare import compare
 from ..research.commands.data import data_app, render, simulate
 from ..research.commands.export import export
 from ..research.commands.score import ScoreCommand, metrics, score
@@ -285,6 +286,7 @@ def methods(
                 print(f"    {fact.replace('_', ' '):<17} {in_words(value)}")
 
 
+app.command()(compare)
 app.command(cls=ScoreCommand)(score)
 app.command()(metrics)
 

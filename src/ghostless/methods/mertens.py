@@ -5,10 +5,10 @@ Built as: weight = contrast^a * saturation^b * well-exposedness^c per frame and 
     over the frames; Laplacian pyramids of the frames blended by Gaussian pyramids of the weights
     (`exposure_fusion.py`, in stripes).
 Differs from the paper: saturation does not count and well-exposedness for half, by what that does
-    to photos with known answers. Frames may have masks, and what is masked has no influence at any scale
-    (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots 0..1
-    gets a shoulder and a toe in place of being clipped, so that highlights and shadows keep their
-    detail.
+    to photos with known answers. Frames may have masks, and what is masked has no influence at
+    any scale (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots
+    0..1 gets a shoulder and a toe in place of being clipped, so that highlights and shadows keep
+    their detail.
 """
 
 from __future__ import annotations

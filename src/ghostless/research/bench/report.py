@@ -6,25 +6,20 @@ the network. Zooming in loads the full pictures that lie beside it, where they s
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
-from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from ...io.write import write_text
 from ..metrics.table import METRICS
+from .pictures import scene_pictures
 from .plots import Box, Point, box_plot, time_plot
 from .results import Results, Row, Table, higher_is_better, is_comparable
 from .speed_results import SpeedRow
-from .writing import OVERWRITE
+from .writing import OVERWRITE, number_in_words
 
-_PREVIEW_PIXELS = 560
-_PREVIEW_QUALITY = 78
 _PROTOCOLS = {
     "lossless": "results scored as they are",
     "as-published": "results of JPEG photos saved as JPEG 75 before scoring, as MEFB did",
@@ -68,9 +63,9 @@ def markdown(results: Results) -> str:
             cells = [row.label, _KINDS[row.kind], _number(table.mean_ranks.get(row.label), 2)]
             for metric in table.metrics:
                 mean = table.means.get((row.label, metric))
-                cell = "-" if mean is None else _value(mean.value)
+                cell = "-" if mean is None else number_in_words(mean.value)
                 if mean is not None and metric == about["headline"]:
-                    cell += f" ({_value(mean.low)} to {_value(mean.high)})"
+                    cell += f" ({number_in_words(mean.low)} to {number_in_words(mean.high)})"
                 best = mean is not None and mean.rank == 1 and is_comparable(metric)
                 cells.append(f"**{cell}**" if best else cell)
             lines.append("| " + " | ".join(cells) + " |")
@@ -215,10 +210,6 @@ def _arrow(metric: str) -> str:
     return f"{metric} {'↑' if higher_is_better(metric) else '↓'}"
 
 
-def _value(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1 or abs(value) >= 1e5 else f"{value:.5g}"
-
-
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
@@ -229,12 +220,7 @@ def _number(value: float | None, digits: int) -> str:
 def html_page(results: Results, pictures: bool = True) -> str:
     """Build the whole page."""
     about = results.about
-    title = f"{about['suite']}: {about['summary']}"
     parts = [
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width,initial-scale=1">'
-        '<link rel=icon href="data:,">'
-        f"<title>{escape(title)}</title><style>{_resource('page.css')}</style></head><body><main>",
         f"<h1>{escape(about['suite'])}</h1><p>{escape(about['summary'])}</p>",
         "<details><summary>How this was measured</summary>",
         *(f"<p class=soft>{escape(fact)}</p>" for fact in facts(results)),
@@ -242,22 +228,32 @@ def html_page(results: Results, pictures: bool = True) -> str:
     ]
     for table in results.tables:
         parts.append(f"<h2>{escape(_heading(table))}</h2>{_html_table(results, table)}")
-    parts.append(_problem_list(results))
+    parts.append(problem_list(results))
     if results.speeds:
         parts.append(_speed_table(results))
     for table in results.tables:
         parts.append(_plots(results, table))
     if pictures:
-        parts.append(_scenes(results))
-    parts.append(f"</main><script>{_resource('page.js')}</script></body></html>\n")
-    return "".join(parts)
+        parts.append(scene_pictures(results))
+    return page_of(f"{about['suite']}: {about['summary']}", parts)
+
+
+def page_of(title: str, parts: list[str]) -> str:
+    """A page that needs no other file but the full pictures it names."""
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width,initial-scale=1">'
+        '<link rel=icon href="data:,">'
+        f"<title>{escape(title)}</title><style>{_resource('page.css')}</style></head><body><main>"
+        f"{''.join(parts)}</main><script>{_resource('page.js')}</script></body></html>\n"
+    )
 
 
 def _resource(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _problem_list(results: Results) -> str:
+def problem_list(results: Results) -> str:
     problems = _problems(results)
     if not problems:
         return ""
@@ -304,8 +300,8 @@ def _cell(table: Table, row: Row, metric: str) -> str:
         kind = ' class="best"' if mean.rank < 2 else ' class="second"' if mean.rank < 3 else ""
         rank = f"<sup>{mean.rank:g}</sup>"
     return (
-        f"<td{kind}>{_value(mean.value)}{rank}"
-        f"<small>{_value(mean.low)} – {_value(mean.high)}</small></td>"
+        f"<td{kind}>{number_in_words(mean.value)}{rank}"
+        f"<small>{number_in_words(mean.low)} – {number_in_words(mean.high)}</small></td>"
     )
 
 
@@ -367,124 +363,3 @@ def _plots(results: Results, table: Table) -> str:
         f"5 and 95 %</summary><div class=plots>{''.join(boxes)}</div></details>"
     )
     return "".join(parts)
-
-
-# ---- pictures ----
-
-
-def _scenes(results: Results) -> str:
-    about = results.about
-    parts = [
-        "<h2>Pictures</h2><p class='soft screen'>Double-click or pinch to zoom into all pictures "
-        "of a scene at once, drag to move, Ctrl and wheel to zoom on.</p>",
-    ]
-    scenes = []
-    for scene in about["scenes"]:
-        shots = list(_shots(results, scene))
-        if shots:
-            scenes.append(_scene(scene, shots))
-    if any("class=ghosts" in scene for scene in scenes):
-        parts.append(
-            "<nav class=bar><label><input type=checkbox> Show ghost masks <small>red: taken from "
-            "another frame</small></label></nav>"
-        )
-    return "".join([*parts, *scenes])
-
-
-def _scene(name: str, shots: list[tuple[str, str, str]]) -> str:
-    """One scene: its pictures as (label, caption, html)."""
-    figures = "".join(
-        f"<figure>{html}<figcaption>{caption}</figcaption></figure>" for _, caption, html in shots
-    )
-    count = len(shots)
-    first = max(count - 2, 0)
-    selects = [
-        "".join(
-            f"<option value={i}{' selected' if i == chosen else ''}>{escape(label)}</option>"
-            for i, (label, _, _) in enumerate(shots)
-        )
-        for chosen in (first, count - 1)
-    ]
-    empty = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
-    return (
-        f'<section class="card scene"><h3>{escape(name)}</h3><div class=pick>'
-        "<button class=in aria-label='zoom in'>+</button>"
-        "<button class=out aria-label='zoom out'>−</button>"
-        f"<button class=fit>whole</button></div><div class=shots>{figures}</div>"
-        "<details class=slider><summary>Before and after</summary>"
-        f"<div class=pick><select aria-label=left>{selects[0]}</select>"
-        f"<select aria-label=right>{selects[1]}</select></div>"
-        "<input type=range min=0 max=100 value=50 step=0.1 aria-label='where the two meet'>"
-        f'<div class=compare><div class=frame><img alt="" src="{empty}"></div>'
-        f'<div class="frame over"><img alt="" src="{empty}"></div></div></details></section>'
-    )
-
-
-def _shots(results: Results, scene: str) -> Iterable[tuple[str, str, str]]:
-    """Inputs, dark to bright, then every result of one scene."""
-    folder = results.folder
-    prepared = _json(folder / "inputs" / scene / "scene.json")
-    stops = prepared.get("stops") or []
-    for number, file in enumerate(sorted((folder / "inputs" / scene).glob("[0-9][0-9].jpg"))):
-        words = f"photo {number + 1}"
-        if number < len(stops):
-            words += f", {stops[number]:+.1f} stops"
-        if number == prepared.get("reference"):
-            words += ", reference"
-        picture = _picture(folder, file, None, f"{scene}, {words}")
-        if picture:
-            yield f"photo {number + 1}", escape(words), picture
-    table, headline = results.tables[0], results.about["headline"]
-    for row in table.by_rank:
-        file = folder / "fused" / row.slug / f"{scene}.png"
-        if row.kind == "published" or not file.is_file():
-            continue
-        score = row.scores.get(scene, {}).get(headline)
-        words = f'<span class="{row.kind}">{escape(row.label)}</span>'
-        if score is not None:
-            words += f" · {escape(headline)} {_value(score)}"
-        ghosts = file.with_name(f"{scene}_ghosts.png")
-        picture = _picture(folder, file, ghosts, f"{scene} by {row.label}")
-        if picture:
-            yield row.label, words, picture
-
-
-def _picture(folder: Path, file: Path, ghosts: Path | None, alt: str) -> str:
-    """A small picture inside the page, with the way to the full one, and its mask of ghosts."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            image.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
-            small = image.convert("RGB")
-    except OSError:
-        return ""
-    full = quote(file.relative_to(folder).as_posix())
-    html = (
-        f"<div class=frame><img decoding=async width={small.width} "
-        f'height={small.height} alt="{escape(alt)}" data-full="{full}" src="{_uri(small)}">'
-    )
-    if ghosts is not None and ghosts.is_file():
-        with Image.open(ghosts) as mask:
-            share = mask.convert("L").resize(small.size, Image.Resampling.BOX)
-        if share.getbbox() is not None:
-            red = Image.new("RGBA", small.size, (255, 0, 40, 0))
-            red.putalpha(share.point([level * 6 // 10 for level in range(256)]))
-            html += f'<img class=ghosts alt="ghost mask" decoding=async src="{_uri(red)}">'
-    return html + "</div>"
-
-
-def _uri(image: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=_PREVIEW_QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    import json
-
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -168,7 +168,6 @@ class Results:
                 lines.append(f"{row.label:<{width}} {told:>6} {shown:>12}{mark}")
         lines += [f"skipped {label}: {why}" for label, why in self.about["skipped"].items()]
         lines += [f"failed {label} on {scene}: {why}" for label, scene, why in self.failures]
-        lines.append(f"report: {self.folder / 'report.html'}")
         return "\n".join(lines)
 
 

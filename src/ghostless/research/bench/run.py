@@ -84,7 +84,7 @@ class BenchSettings:
 
 
 def run(
-    suite_name: str,
+    suite: str | Suite,
     methods: str,
     out: Path,
     data: Path | None = None,
@@ -94,15 +94,17 @@ def run(
 ) -> None:
     """Run a suite into a folder; `results.load_results` reads what it wrote.
 
+    suite: a name in `SUITES`, or one of them with other facts.
     methods: names with commas, as `contenders.parse_contenders` reads them.
     progress: called with (loop, fraction 0..1).
     Raises GhostlessError for anything given that cannot be used; a scene or a method that fails
     is a recorded error.
     """
     settings = settings or BenchSettings()
-    if suite_name not in SUITES:
-        raise unknown_name("suite", suite_name, SUITES)
-    suite = SUITES[suite_name]
+    if isinstance(suite, str):
+        if suite not in SUITES:
+            raise unknown_name("suite", suite, SUITES)
+        suite = SUITES[suite]
     if settings.still is not None:
         suite = replace(suite, still=settings.still)
     suite = replace(suite, metrics=_metrics(suite, settings), protocols=_protocols(suite, settings))

@@ -41,3 +41,12 @@ def write_result(result: Result, stem: Path) -> None:
         (".json", json.dumps(result.as_dict(), indent=1) + "\n"),
     ):
         write_text(text, stem.with_name(stem.name + suffix), OVERWRITE)
+
+
+def number_in_words(value: float) -> str:
+    """A score as tables show it.
+
+    >>> number_in_words(0.97481), number_in_words(25.1234), number_in_words(1234567.0)
+    ('0.9748', '25.123', '1.235e+06')
+    """
+    return f"{value:.4g}" if abs(value) < 1 or abs(value) >= 1e5 else f"{value:.5g}"

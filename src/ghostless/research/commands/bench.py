@@ -149,10 +149,10 @@ def run_suite(
     from ..bench.run import BenchSettings, run
 
     settings = BenchSettings(
-        metrics=_names("--metrics", metrics),
-        protocols=_names("--protocol", protocol),
+        metrics=names_of("--metrics", metrics),
+        protocols=names_of("--protocol", protocol),
         frames=frames,
-        scenes=_names("--scenes", scenes),
+        scenes=names_of("--scenes", scenes),
         published=published,
         still=still,
         workers=jobs,
@@ -205,7 +205,7 @@ def _compare(
         result = run(
             data or DEFAULT_DATA,
             _options(method, deghost, sensitivity),
-            scenes=_names("--scenes", scenes),
+            scenes=names_of("--scenes", scenes),
             workers=jobs,
             out=out,
             progress=lambda share: bars("brackets", share),
@@ -423,9 +423,11 @@ def _tell(folder: Path, pictures: bool, quiet: bool, as_json: bool) -> None:
         print_json(results.as_dict())
     elif not quiet:
         print(results.as_text())
+        print(f"report: {folder / 'report.html'}")
 
 
-def _names(option: str, text: str | None) -> tuple[str, ...] | None:
+def names_of(option: str, text: str | None) -> tuple[str, ...] | None:
+    """Names with commas that an option was given; None where it was not."""
     if text is None:
         return None
     names = tuple(word.strip() for word in text.split(",") if word.strip())
