@@ -308,7 +308,7 @@ def test_the_command_for_deghosting_does_some(
 @pytest.mark.parametrize("name", METHODS)
 def test_the_page(name: str) -> None:
     pytest.importorskip("fastapi", reason="needs the extra web")
-    from ghostless.web.options import FuseRequest, check_fuse_request, fuse_options
+    from ghostless.web.requests import FuseRequest, check_fuse_request, fuse_options
 
     method = METHODS[name]
     if (why_not := method.why_not_here()) is not None:
@@ -339,7 +339,7 @@ def test_the_page(name: str) -> None:
 
 def test_an_export_has_a_quality_where_its_format_has() -> None:
     pytest.importorskip("fastapi", reason="needs the extra web")
-    from ghostless.web.options import ExportRequest, check_export_request
+    from ghostless.web.requests import ExportRequest, check_export_request
 
     for suffix in SUFFIXES:
         request = ExportRequest.model_validate({"format": suffix, "quality": 90}).model_dump()

@@ -99,7 +99,7 @@ def asked_of_a_folder(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Fuse
 
 def asked_on_the_page(name: str, value: Any) -> FuseOptions:
     """The options of a job, or of a download, that the page asks for."""
-    from ghostless.web.options import ExportRequest, FuseRequest, fuse_options, write_settings
+    from ghostless.web.requests import ExportRequest, FuseRequest, fuse_options, write_settings
 
     group, dot, field = name.partition(".")
     plain = list(value) if isinstance(value, tuple) else value
@@ -194,7 +194,7 @@ def test_every_setting_by_the_page(name: str) -> None:
 
 def test_the_page_has_every_setting_of_these_steps() -> None:
     pytest.importorskip("fastapi", reason="needs the extra web")
-    from ghostless.web.options import ExportRequest, FuseRequest
+    from ghostless.web.requests import ExportRequest, FuseRequest
 
     request = FuseRequest.model_json_schema()
     for group, model in (

@@ -4,7 +4,7 @@ serve.py      settings to a running server
 app.py        the routes
 guard.py      which requests are let in: hosts, origins, sizes; and the headers of what goes out
 limits.py     how much of everything
-options.py    what a request may ask for, made from the settings of the library
+requests.py   what a request may ask for, made from the settings of the library
 storage.py    the private folder: photos and results, removed after a time and at exit
 jobs.py       the queue: what waits, what runs, what it may take
 processes.py  worker processes as the server sees them

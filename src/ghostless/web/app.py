@@ -22,7 +22,7 @@ from ..tone.controls import ToneControls
 from .facts import BracketFacts, JobFacts, MaskFacts, Problem, bracket_facts, job_facts
 from .guard import Guard
 from .jobs import Job, QueueFullError
-from .options import ExportRequest, FuseRequest, Offer, in_one_line, offer
+from .requests import ExportRequest, FuseRequest, Offer, in_one_line, offer
 from .server import MEDIA_TYPES, Server, ServerSettings, StorageFullError, media_type
 from .storage import StoredBracket
 from .uploads import UPLOAD_PATH

@@ -19,7 +19,7 @@ from .jobs import Job, Jobs
 from .limits import Limits, memory_of_headers, memory_of_job, memory_of_reading
 from .masks import add_mask, words_of
 from .numbers import toned_proof
-from .options import check_export_request, check_fuse_request
+from .requests import check_export_request, check_fuse_request
 from .storage import Storage, StoredBracket, new_name
 from .worker import RESULT, is_quick
 

@@ -22,7 +22,7 @@ from ..tone.rendition import hdr_rendition
 from ..work.memory import reading_bytes
 from . import views
 from .numbers import has_fused, load_fused, save_fused, save_reference, with_tone
-from .options import fuse_options, tone_of, write_settings
+from .requests import fuse_options, tone_of, write_settings
 
 RESULT = "result.jpg"
 Tell = Callable[[str, float], None]
