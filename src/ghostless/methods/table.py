@@ -289,5 +289,25 @@ METHODS: dict[str, Method] = {
             in_stripes=False,
             paper="Hu, Gallo, Pulli, Sun: HDR Deghosting: How to Deal with Saturation?, CVPR 2013",
         ),
+        Method(
+            name="mef-net",
+            summary="network: weighs small copies of the frames, weights smoothed along edges",
+            group="compare",
+            output="display",
+            as_published={"precision": "float32"},
+            paper="Ma, Duanmu, Zhu, Fang, Wang: Deep Guided Learning for Fast Multi-Exposure Image "
+            "Fusion, IEEE TIP 2020",
+            weight_maps=".mef_net:weight_maps",
+            network=".mef_net:NETWORK",
+            recipe="..research.train.mef_net",
+            published=".mef_net:PUBLISHED",
+            paper_parameters={"network": 26_461},
+            paper_runtime=PaperRuntime(
+                0.047,
+                "an image of the SICE set",
+                "a GeForce RTX 3060",
+                "the LCNDR paper's measurement",
+            ),
+        ),
     )
 }
