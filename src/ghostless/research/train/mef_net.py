@@ -46,12 +46,12 @@ class MefNetRecipe(Recipe):
     patch_pixels: the long side of whole pictures, sides 4 to 3.
     """
 
-    steps: int = 6000
+    steps: int = 3000
     batch: int = 1
-    patch_pixels: int = 512
+    patch_pixels: int = 384
     rate: float = 5e-4
     ema_decay: float = 0.998
-    validate_every: int = 500
+    validate_every: int = 300
     architecture: Mapping[str, Any] = field(default_factory=dict)
 
 
