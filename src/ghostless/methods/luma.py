@@ -152,9 +152,9 @@ def as_pair(network: Any, planes: Sequence[Tensor]) -> Tensor:
     return fused
 
 
-def as_batch(network: Any, planes: Sequence[Tensor]) -> Tensor:
-    """Call a network on any number of planes, dark to bright, as a batch (K, 1, h, w)."""
-    fused: Tensor = network(torch.cat(list(planes)))
+def as_bracket(network: Any, planes: Sequence[Tensor]) -> Tensor:
+    """Call a network on any number of planes, dark to bright, as one bracket (1, K, 1, h, w)."""
+    fused: Tensor = network(torch.stack(list(planes), dim=1))
     return fused
 
 

@@ -87,3 +87,10 @@ class LumaSettings(NetworkSettings):
 @dataclass(frozen=True, kw_only=True)
 class LumaPairSettings(LumaSettings, PairSettings):
     """How to fuse with a network that fuses the luma of two frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepFuseSettings(LumaSettings):
+    """How to fuse with DeepFuse, whose loss leaves the brightness to the stretch."""
+
+    stretch: Stretch = "percentile"

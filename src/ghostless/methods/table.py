@@ -309,5 +309,18 @@ METHODS: dict[str, Method] = {
                 "the LCNDR paper's measurement",
             ),
         ),
+        Method(
+            name="deepfuse",
+            summary="network: features of the frames' luma, added; strong contrast",
+            group="compare",
+            settings=".settings:DeepFuseSettings",
+            output="display",
+            as_published={"stretch": "percentile", "quality": "full", "precision": "float32"},
+            paper="Prabhakar, Sai Srikar, Babu: DeepFuse: A Deep Unsupervised Approach for "
+            "Exposure Fusion with Extreme Exposure Image Pairs, ICCV 2017",
+            network=".deepfuse:NETWORK",
+            published=".deepfuse:PUBLISHED",
+            paper_parameters={"published": 316_976, "paper": 88_961},
+        ),
     )
 }
