@@ -93,6 +93,7 @@ def fuse_luma(
     levels: Levels = "full",
     map_bytes_per_pixel: int = 0,
     most_pixels: int | None = None,
+    finish: Callable[[Plane], None] | None = None,
     progress: Progress | None = None,
 ) -> Fused:
     """Fuse frames, dark to bright, into a display image, (H, W, 3) float32, 0..1.
@@ -101,7 +102,8 @@ def fuse_luma(
     the pixels replaced in a deghosted or warped stack agree with its reference.
 
     run: the network on the frames. levels: of the luma that the network was trained on.
-    map_bytes_per_pixel, most_pixels: as of `nn.fast.fuse_at_quality`.
+    map_bytes_per_pixel, most_pixels: as of `nn.fast.fuse_at_quality`. finish: changes the fused
+        luma (H, W) in place before it is stretched and gets colour.
     Raises BracketError for pixels that are not finite, and WeightsError while there are no weights,
     naming the command that makes them.
     """
@@ -115,6 +117,8 @@ def fuse_luma(
         # The first channel holds the luma until there is colour.
         with torch.inference_mode(), computing(loaded.dtype, loaded.device):
             run(loaded, read, pixel_writer(fused[:, :, :1]), progress)
+        if finish is not None:
+            finish(fused[:, :, 0])
         add_colour(fused, frames, settings.stretch, settings.luma)
         return fused
 

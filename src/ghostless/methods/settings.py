@@ -94,3 +94,16 @@ class DeepFuseSettings(LumaSettings):
     """How to fuse with DeepFuse, whose loss leaves the brightness to the stretch."""
 
     stretch: Stretch = "percentile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IfcnnSettings(LumaSettings):
+    """How to fuse with IFCNN.
+
+    planes: what the network fuses: "luma", as its authors do with exposures, or all three colours,
+        "rgb", or those brought to ImageNet's mean and deviation, "imagenet".
+    equalise: equalise the fused luma locally (CLAHE), as its authors do with exposures.
+    """
+
+    planes: Literal["luma", "rgb", "imagenet"] = "luma"
+    equalise: bool = False

@@ -322,5 +322,29 @@ METHODS: dict[str, Method] = {
             published=".deepfuse:PUBLISHED",
             paper_parameters={"published": 316_976, "paper": 88_961},
         ),
+        Method(
+            name="ifcnn",
+            summary="network: features of the frames joined by their mean; for images of any kind",
+            group="compare",
+            settings=".settings:IfcnnSettings",
+            output="display",
+            as_published={
+                "planes": "luma",
+                "equalise": True,
+                "quality": "full",
+                "precision": "float32",
+            },
+            paper="Zhang, Liu, Sun, Yan, Zhao, Zhang: IFCNN: A General Image Fusion Framework "
+            "Based on Convolutional Neural Network, Information Fusion 2020",
+            network=".ifcnn:NETWORK",
+            published=".ifcnn:PUBLISHED",
+            paper_parameters={"network": 83_587},
+            paper_runtime=PaperRuntime(
+                0.731,
+                "an image of the SICE set",
+                "a GeForce RTX 3060",
+                "the LCNDR paper's measurement",
+            ),
+        ),
     )
 }
