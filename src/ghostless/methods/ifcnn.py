@@ -128,8 +128,15 @@ def fuse(stack: Stack, settings: IfcnnSettings, progress: Progress | None = None
     """
     if settings.planes == "luma":
         run = in_tiles(_REACH_PIXELS, _BYTES_PER_PIXEL, call=_fused_luma)
-        finish = _equalise if settings.equalise else None
-        return fuse_luma(stack, settings, NETWORK, run, finish=finish, progress=progress)
+        return fuse_luma(
+            stack,
+            settings,
+            NETWORK,
+            run,
+            in_codes=settings.equalise,
+            finish=_equalise if settings.equalise else None,
+            progress=progress,
+        )
     if settings.equalise:
         raise OptionError(
             f"equalise: expected planes=luma with it, found planes={settings.planes}; leave one out"
@@ -175,8 +182,12 @@ def _fuse_colours(
 
 
 def _equalise(fused: NDArray[np.float32]) -> None:
-    """Equalise luma (H, W), 0..1, locally, as the authors do: at studio levels, in 8 bits."""
-    codes = np.rint(16 + 219 * np.clip(fused, 0, 1)).astype(np.uint8)
+    """Equalise luma (H, W), 0..1, locally, as the authors do: at studio levels, in 8 bits.
+
+    Rounded down twice, as their program does: what is equalised shows half a code.
+    """
+    codes = np.floor(255 * np.clip(fused, 0, 1))
+    codes = np.floor(16 + codes * np.float32(219 / 255)).astype(np.uint8)
     clahe = cv2.createCLAHE(_CLAHE_LIMIT, (_CLAHE_TILES, _CLAHE_TILES))
     fused[:] = clahe.apply(codes)
     fused *= np.float32(1 / 255)

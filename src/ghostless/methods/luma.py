@@ -53,17 +53,25 @@ _LUMA = color.YCBCR_FROM_RGB[0].astype(np.float32)
 class LumaReader:
     """Regions of frames, dark to bright, as their luma, a tensor (1, 1, h, w) each.
 
-    0..1, or within that the levels of studio video. The frames are extended at the bottom and at
-    the right to the sides that a network takes; `size` is the height and width after that.
+    0..1, or within that the levels of studio video; `in_codes`: in steps of 8 bits. The frames are
+    extended at the bottom and at the right to the sides that a network takes; `shape` is their height
+    and width, `size` that after it.
     """
 
     def __init__(
-        self, frames: Sequence[Frame], sides: Sides, levels: Levels, device: torch.device
+        self,
+        frames: Sequence[Frame],
+        sides: Sides,
+        levels: Levels,
+        device: torch.device,
+        in_codes: bool = False,
     ) -> None:
         self._frames = [PaddedFrame(frame, sides.border) for frame in frames]
         self._levels = levels
+        self._in_codes = in_codes
         self._device = device
-        self.size = sides.padded(frames[0].height, frames[0].width)
+        self.shape = (frames[0].height, frames[0].width)
+        self.size = sides.padded(*self.shape)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -76,6 +84,9 @@ class LumaReader:
         plane = self._frames[number].display(region) @ _LUMA
         if self._levels == "studio":
             plane = plane * np.float32(_STUDIO_RANGE) + np.float32(_STUDIO_BLACK)
+        if self._in_codes:
+            # Down, as Pillow does; what lies just below a code is that.
+            plane = np.floor(plane * 255 + np.float32(1 / 64)) * np.float32(1 / 255)
         return to_tensor(plane[:, :, None], self._device)
 
 
@@ -91,6 +102,7 @@ def fuse_luma(
     run: RunLuma,
     *,
     levels: Levels = "full",
+    in_codes: bool = False,
     map_bytes_per_pixel: int = 0,
     most_pixels: int | None = None,
     finish: Callable[[Plane], None] | None = None,
@@ -101,7 +113,8 @@ def fuse_luma(
     All frames at once, or in turn where the settings are `LumaPairSettings`. Masks are not used:
     the pixels replaced in a deghosted or warped stack agree with its reference.
 
-    run: the network on the frames. levels: of the luma that the network was trained on.
+    run: the network on the frames. levels: of the luma that the network was trained on. in_codes:
+        whether it gets that in 8 bits, as its authors' program does.
     map_bytes_per_pixel, most_pixels: as of `nn.fast.fuse_at_quality`. finish: changes the fused
         luma (H, W) in place before it is stretched and gets colour.
     Raises BracketError for pixels that are not finite, and WeightsError while there are no weights,
@@ -112,11 +125,8 @@ def fuse_luma(
     sides = kind.sides(getattr(loaded.network, "architecture", kind.architecture()))
 
     def fuse_frames(frames: Sequence[Frame], progress: Progress | None) -> Plane:
-        read = LumaReader(frames, sides, levels, loaded.device)
-        fused = np.empty((frames[0].height, frames[0].width, 3), np.float32)
-        # The first channel holds the luma until there is colour.
-        with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-            run(loaded, read, pixel_writer(fused[:, :, :1]), progress)
+        read = LumaReader(frames, sides, levels, loaded.device, in_codes)
+        fused = _run(run, loaded, read, progress)
         if finish is not None:
             finish(fused[:, :, 0])
         add_colour(fused, frames, settings.stretch, settings.luma)
@@ -135,6 +145,14 @@ def fuse_luma(
         most_pixels=most_pixels,
         progress=progress,
     )
+
+
+def _run(run: RunLuma, loaded: LoadedNetwork, read: LumaReader, progress: Progress | None) -> Plane:
+    """Fused luma of what the reader reads, in the first channel of a picture (H, W, 3)."""
+    fused = np.empty((*read.shape, 3), np.float32)
+    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+        run(loaded, read, pixel_writer(fused[:, :, :1]), progress)
+    return fused
 
 
 def _all_or_in_turn(fuse: FuseFrames, settings: LumaSettings) -> FuseFrames:
