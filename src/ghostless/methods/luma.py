@@ -54,8 +54,8 @@ class LumaReader:
     """Regions of frames, dark to bright, as their luma, a tensor (1, 1, h, w) each.
 
     0..1, or within that the levels of studio video; `in_codes`: in steps of 8 bits. The frames are
-    extended at the bottom and at the right to the sides that a network takes; `shape` is their height
-    and width, `size` that after it.
+    extended at the bottom and at the right to the sides that a network takes; `shape` is their
+    height and width, `size` that after it.
     """
 
     def __init__(

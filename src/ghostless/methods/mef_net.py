@@ -27,25 +27,25 @@ from torch import Tensor, nn
 
 from ..bracket import Frame, Fused, Stack
 from ..nn.fullsize import check_finite, computing
-from ..nn.guided import interpolated
 from ..nn.published import Published, State, only_file, renamed
 from ..nn.published_files.torch_checkpoint import read_torch
 from ..nn.settings import NetworkSettings
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
-from ..pixels import color
-from ..pixels.reduced import reduced
-from ..pixels.stripes import Progress, for_each_stripe
+from ..pixels.stripes import Progress
+from .small_weights import (
+    COPY_SIDE,
+    LEAST_WEIGHT,
+    SmallWeights,
+    fuse_by_weights,
+    shares,
+    small_copy,
+)
 
 Array = NDArray[np.float32]
 
-COPY_SIDE = 128
-_LARGEST_WHOLE = 1024
 _DILATIONS = (1, 2, 4, 8, 16, 1)
 # Of the guided filter: side of its window, and what counts as flat.
 _WINDOW, _FLAT = 3, 1e-4
-# Keeps the weights' sum from 0.
-_LEAST_WEIGHT = 1e-8
-_LUMA = color.YCBCR_FROM_RGB[0].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -112,20 +112,17 @@ class MefNet(nn.Module):
         """Fused luma (B, 1, H, W) of brackets of luma (B, K, 1, H, W), 0..1."""
         batch, count = lumas.shape[:2]
         flat = lumas.flatten(0, 1)
-        slopes, offsets = self.coefficients(small_copies(flat))
+        copies = small_copies(flat)
+        slopes, offsets = guided_coefficients(copies, self.weigh(copies))
         size = (flat.shape[2], flat.shape[3])
         slopes, offsets = (F.interpolate(m, size, mode="bilinear") for m in (slopes, offsets))
-        weights = (slopes * flat + offsets).abs() + _LEAST_WEIGHT
+        weights = (slopes * flat + offsets).abs() + LEAST_WEIGHT
         weights = weights.view(batch, count, 1, *size)
         return (weights * lumas).sum(dim=1) / weights.sum(dim=1)
 
-    def coefficients(self, copies: Tensor) -> tuple[Tensor, Tensor]:
-        """Slopes and offsets (K, 1, h, w) that make a frame's weights of its luma."""
-        return guided_coefficients(copies, self.weigh(copies))
-
 
 def small_copies(lumas: Tensor) -> Tensor:
-    """Luma (K, 1, H, W) brought to 128 pixels on the short side."""
+    """Luma (K, 1, H, W) brought to 128 pixels on the short side, as by `small_copy`."""
     height, width = lumas.shape[2:]
     short = min(height, width)
     size = [int(COPY_SIDE * side / short) for side in (height, width)]
@@ -173,31 +170,7 @@ def fuse(
     Raises BracketError for pixels that are not finite, and WeightsError while there are no weights,
     naming the command that makes them.
     """
-    check_finite(stack.frames)
-    loaded = load_network(NETWORK, settings)
-    weights = [_Weights.of(loaded, frame) for frame in stack.frames]
-    reference = stack.frames[stack.reference]
-    height, width = reference.height, reference.width
-    fused = np.empty((height, width, 3), np.float32)
-
-    def work(start: int, stop: int) -> None:
-        rows = slice(start, stop)
-        total = np.zeros((stop - start, width), np.float32)
-        sums = np.zeros_like(total)
-        chromas = []
-        for frame, own in zip(stack.frames, weights, strict=True):
-            ycbcr = color.rgb_to_ycbcr(frame.display(rows))
-            luma = ycbcr[:, :, 0]
-            weight = own.of_rows(luma, start, stop, height)
-            total += weight
-            sums += weight * luma
-            chromas.append(ycbcr[:, :, 1:])
-        luma = np.clip(sums / total, 0, 1)
-        ycbcr = np.concatenate([luma[:, :, None], color.fuse_chroma(chromas)], axis=2)
-        fused[rows] = np.clip(color.ycbcr_to_rgb(ycbcr), 0, 1)
-
-    for_each_stripe(height, width, work, progress=progress)
-    return Fused(fused, "display", reference.metadata)
+    return fuse_by_weights(stack, _weights(stack, settings), progress)
 
 
 def weight_maps(stack: Stack, settings: NetworkSettings) -> list[Array]:
@@ -205,49 +178,20 @@ def weight_maps(stack: Stack, settings: NetworkSettings) -> list[Array]:
 
     (h, w) float32 per frame, 0..1, together 1 everywhere.
     """
+    return shares(_weights(stack, settings))
+
+
+def _weights(stack: Stack, settings: NetworkSettings) -> list[SmallWeights]:
     check_finite(stack.frames)
     loaded = load_network(NETWORK, settings)
-    raw = [_Weights.of(loaded, frame).on_copy() for frame in stack.frames]
-    total = np.sum(raw, axis=0)
-    return [np.asarray(weight / total, np.float32) for weight in raw]
+    return [_weights_of(loaded, frame) for frame in stack.frames]
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """How a frame's weights are made of its luma.
-
-    coefficients: slopes and offsets for its small copy, (h, 2, w). copy: that copy's luma (h, w).
-    """
-
-    coefficients: Array
-    copy: Array
-
-    @staticmethod
-    def of(loaded: LoadedNetwork, frame: Frame) -> _Weights:
-        copy = _copy_of(frame, loaded.device)
-        with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-            slopes, offsets = loaded.network.coefficients(copy)
-        both = torch.cat([slopes, offsets], dim=1)[0].permute(1, 0, 2)
-        return _Weights(
-            np.ascontiguousarray(both.cpu().numpy(), np.float32), copy[0, 0].cpu().numpy()
-        )
-
-    def of_rows(self, luma: Array, start: int, stop: int, height: int) -> Array:
-        """Weights of rows start..stop, from their luma (rows, W)."""
-        slopes, offsets = interpolated(self.coefficients, start, stop, (height, luma.shape[1]))
-        return np.asarray(np.abs(slopes * luma + offsets) + np.float32(_LEAST_WEIGHT), np.float32)
-
-    def on_copy(self) -> Array:
-        slopes, offsets = self.coefficients[:, 0], self.coefficients[:, 1]
-        return np.abs(slopes * self.copy + offsets) + np.float32(_LEAST_WEIGHT)
-
-
-def _copy_of(frame: Frame, device: torch.device) -> Tensor:
-    """The small copy of a frame's luma, (1, 1, h, w), 0..1."""
-    scale = max(1.0, min(frame.height, frame.width) / _LARGEST_WHOLE)
-    size = (round(frame.height / scale), round(frame.width / scale))
-    display = color.to_display(reduced(frame.pixels, size), frame.transfer)
-    return small_copies(torch.from_numpy(display @ _LUMA)[None, None].to(device))
+def _weights_of(loaded: LoadedNetwork, frame: Frame) -> SmallWeights:
+    copy = small_copy(frame, enlarge=True)
+    with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+        found = loaded.network.weigh(torch.from_numpy(copy)[None, None].to(loaded.device))
+    return SmallWeights.of(copy, found[0, 0].float().cpu().numpy(), _WINDOW, _FLAT)
 
 
 def _read_published(files: Sequence[Path]) -> tuple[MefNetArchitecture, State]:
