@@ -346,5 +346,18 @@ METHODS: dict[str, Method] = {
                 "the LCNDR paper's measurement",
             ),
         ),
+        Method(
+            name="meflut",
+            summary="weights looked up by grey, a learned curve for each frame; no network runs",
+            group="compare",
+            settings=".meflut:MeflutSettings",
+            output="display",
+            paper="Jiang, Wang, Li, Li, Fan, Liu: MEFLUT: Unsupervised 1D Lookup Tables for "
+            "Multi-exposure Image Fusion, ICCV 2023",
+            weight_maps=".meflut:weight_maps",
+            network="..nn.meflut:NETWORK",
+            runs_without_torch=True,
+            published="..nn.meflut:PUBLISHED",
+        ),
     )
 }
