@@ -35,6 +35,7 @@ from ..nn.fullsize import (
 from ..nn.tiled import SMALL_TILE_BYTES
 from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
 from ..pixels import color
+from ..pixels.reduced import reduced, size_within
 from ..pixels.stripes import Progress, for_each_stripe
 from .in_turn import fuse_frames_in_turn
 from .settings import Levels, LumaPairSettings, LumaSettings, Stretch
@@ -81,7 +82,16 @@ class LumaReader:
 
     def read(self, number: int, region: Region) -> Tensor:
         """The luma of one frame."""
-        plane = self._frames[number].display(region) @ _LUMA
+        return self._luma(self._frames[number].display(region))
+
+    def reduced(self, pixels: int) -> list[Tensor]:
+        """The luma of whole frames at about so many pixels, by means of areas, not extended."""
+        size = size_within(self.shape, pixels=pixels)
+        small = [(reduced(f.frame.pixels, size), f.frame.transfer) for f in self._frames]
+        return [self._luma(color.to_display(codes, transfer)) for codes, transfer in small]
+
+    def _luma(self, display: Plane) -> Tensor:
+        plane = display @ _LUMA
         if self._levels == "studio":
             plane = plane * np.float32(_STUDIO_RANGE) + np.float32(_STUDIO_BLACK)
         if self._in_codes:

@@ -359,5 +359,25 @@ METHODS: dict[str, Method] = {
             runs_without_torch=True,
             published="..nn.meflut:PUBLISHED",
         ),
+        Method(
+            name="refusion",
+            summary="network: a light transformer over channels, trained by a learned loss",
+            group="compare",
+            settings=".settings:LumaPairSettings",
+            output="display",
+            as_published={
+                "order": "sequential",
+                "stretch": "minmax",
+                "quality": "full",
+                "precision": "float32",
+            },
+            paper="Bai, Zhao, Zhang, Wu, Deng, Cui, Jiang, Xu: ReFusion: Learning Image Fusion "
+            "from Reconstruction with Learnable Loss via Meta-Learning, IJCV 2025",
+            frames=(2, MAX_FRAMES),
+            frames_at_once=2,
+            network=".refusion:NETWORK",
+            published=".refusion:PUBLISHED",
+            paper_parameters={"network": 59_856},
+        ),
     )
 }
