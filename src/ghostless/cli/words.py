@@ -137,7 +137,7 @@ TrainedMethod = Annotated[
     str,
     typer.Argument(
         metavar="METHOD",
-        help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn, agreement (finds ghosts).",
+        help="One with a recipe, as mef-gan, or agreement (finds ghosts).",
     ),
 ]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]

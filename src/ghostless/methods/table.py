@@ -319,6 +319,7 @@ METHODS: dict[str, Method] = {
             paper="Prabhakar, Sai Srikar, Babu: DeepFuse: A Deep Unsupervised Approach for "
             "Exposure Fusion with Extreme Exposure Image Pairs, ICCV 2017",
             network=".deepfuse:NETWORK",
+            recipe="..research.train.deepfuse",
             published=".deepfuse:PUBLISHED",
             paper_parameters={"published": 316_976, "paper": 88_961},
         ),
@@ -337,6 +338,7 @@ METHODS: dict[str, Method] = {
             paper="Zhang, Liu, Sun, Yan, Zhao, Zhang: IFCNN: A General Image Fusion Framework "
             "Based on Convolutional Neural Network, Information Fusion 2020",
             network=".ifcnn:NETWORK",
+            recipe="..research.train.ifcnn",
             published=".ifcnn:PUBLISHED",
             paper_parameters={"network": 83_587},
             paper_runtime=PaperRuntime(

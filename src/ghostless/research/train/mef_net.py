@@ -107,7 +107,8 @@ class _Learner:
 def lumas_of(batch: Batch) -> Tensor:
     """Luma (B, K, 1, H, W) of a batch's photos."""
     photos = batch["photos"]
-    return luma(photos.flatten(0, 1)).unflatten(0, (len(photos), -1))
+    count, frames, _, height, width = photos.shape
+    return luma(photos.flatten(0, 1)).view(count, frames, 1, height, width)
 
 
 def with_colour(fused: Tensor, photos: Tensor) -> Tensor:
