@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..bracket import Frame, Fused, Stack
+from ..bracket import Fused, Stack
 from ..nn.fullsize import check_finite, computing
 from ..nn.published import Published, State, only_file, renamed
 from ..nn.published_files.torch_checkpoint import read_torch
@@ -38,6 +38,7 @@ from .small_weights import (
     SmallWeights,
     fuse_by_weights,
     shares,
+    shown_on_copy,
     small_copy,
 )
 
@@ -184,14 +185,15 @@ def weight_maps(stack: Stack, settings: NetworkSettings) -> list[Array]:
 def _weights(stack: Stack, settings: NetworkSettings) -> list[SmallWeights]:
     check_finite(stack.frames)
     loaded = load_network(NETWORK, settings)
-    return [_weights_of(loaded, frame) for frame in stack.frames]
+    return [_weights_of(loaded, stack, number) for number in range(len(stack.frames))]
 
 
-def _weights_of(loaded: LoadedNetwork, frame: Frame) -> SmallWeights:
-    copy = small_copy(frame, enlarge=True)
+def _weights_of(loaded: LoadedNetwork, stack: Stack, number: int) -> SmallWeights:
+    copy = small_copy(stack.frames[number], enlarge=True)
+    shown = shown_on_copy(stack, number, copy)
     with torch.inference_mode(), computing(loaded.dtype, loaded.device):
         found = loaded.network.weigh(torch.from_numpy(copy)[None, None].to(loaded.device))
-    return SmallWeights.of(copy, found[0, 0].float().cpu().numpy(), _WINDOW, _FLAT)
+    return SmallWeights.of(copy, found[0, 0].float().cpu().numpy(), _WINDOW, _FLAT, shown)
 
 
 def _read_published(files: Sequence[Path]) -> tuple[MefNetArchitecture, State]:

@@ -27,7 +27,7 @@ from ..errors import WeightsError
 from ..nn.weights import load_arrays
 from ..pixels.stripes import Progress
 from ..settings import check_settings
-from .small_weights import SmallWeights, fuse_by_weights, shares, small_copy
+from .small_weights import SmallWeights, fuse_by_weights, shares, shown_on_copy, small_copy
 
 Array = NDArray[np.float32]
 
@@ -59,6 +59,7 @@ def fuse(
 ) -> Fused:
     """Fuse 1 to 20 aligned frames, dark to bright, into one display image by looked-up weights.
 
+    Masks are honoured; where all frames are masked, the reference is taken.
     Returns a display image, (H, W, 3) float32, 0..1, with the reference's metadata. Raises
     WeightsError while there are no curves, or where they are damaged or of something else.
     """
@@ -76,12 +77,14 @@ def weight_maps(stack: Stack, settings: MeflutSettings = MeflutSettings()) -> li
 def _weights(stack: Stack, settings: MeflutSettings) -> list[SmallWeights]:
     curves = curves_for(len(stack.frames), _read_curves(settings.weights))
     found = []
-    for frame, curve in zip(stack.frames, reversed(curves), strict=True):
+    for number, (frame, curve) in enumerate(zip(stack.frames, reversed(curves), strict=True)):
         copy = small_copy(frame)
         # NaN, which floats may hold, would spread.
         copy = np.nan_to_num(copy, nan=0.0)
         looked_up = np.interp(copy * (len(curve) - 1), np.arange(len(curve)), curve)
-        found.append(SmallWeights.of(copy, np.asarray(looked_up, np.float32), _WINDOW, _FLAT))
+        shown = shown_on_copy(stack, number, copy)
+        values = np.asarray(looked_up, np.float32)
+        found.append(SmallWeights.of(copy, values, _WINDOW, _FLAT, shown))
     return found
 
 

@@ -27,8 +27,11 @@ Array = NDArray[np.float32]
 COPY_SIDE = 128
 # Keeps the weights' sum from 0.
 LEAST_WEIGHT = 1e-8
+# Share of what becomes a place of a copy that must be shown.
+_BELIEVED = 0.99
 # Larger photos are first reduced by means of areas: the same, without a copy of them in memory.
 _LARGEST_WHOLE = 1024
+_GREY = np.float32(color.NEUTRAL_CHROMA)
 _LUMA = color.YCBCR_FROM_RGB[0].astype(np.float32)
 
 
@@ -68,16 +71,24 @@ class SmallWeights:
     copy: Array
 
     @staticmethod
-    def of(copy: Array, values: Array, window: int, flat: float) -> SmallWeights:
+    def of(
+        copy: Array, values: Array, window: int, flat: float, shown: Array | None = None
+    ) -> SmallWeights:
         """Model what was found for each place of a copy.
 
         copy, values: (h, w). window: side of the filter's window. flat: variance of the luma that
-        counts as none.
+        counts as none. shown: how much each place counts, (h, w), 0..1; None for all alike.
         """
         guide, wanted = copy.astype(np.float64), values.astype(np.float64)
-        mean_guide, mean_wanted = _mean(guide, window), _mean(wanted, window)
-        covariance = _mean(guide * wanted, window) - mean_guide * mean_wanted
-        variance = _mean(guide * guide, window) - mean_guide**2
+        counted = np.ones_like(guide) if shown is None else shown.astype(np.float64) + 1e-9
+        total = _sum(counted, window)
+
+        def mean(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _sum(plane * counted, window) / total
+
+        mean_guide, mean_wanted = mean(guide), mean(wanted)
+        covariance = mean(guide * wanted) - mean_guide * mean_wanted
+        variance = mean(guide * guide) - mean_guide**2
         slopes = covariance / (variance + flat)
         both = np.stack([slopes, mean_wanted - slopes * mean_guide], axis=1)
         return SmallWeights(np.asarray(both, np.float32), copy)
@@ -96,12 +107,19 @@ def _weights(slopes: Array, offsets: Array, luma: Array) -> Array:
     return np.asarray(np.abs(slopes * luma + offsets) + np.float32(LEAST_WEIGHT), np.float32)
 
 
-def _mean(plane: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Mean over a window around each place, of what lies inside the picture."""
-    size, border = (window, window), cv2.BORDER_CONSTANT
-    total = cv2.boxFilter(plane, -1, size, normalize=False, borderType=border)
-    count = cv2.boxFilter(np.ones_like(plane), -1, size, normalize=False, borderType=border)
-    return np.asarray(total / count)
+def _sum(plane: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Sum over a window around each place, of what lies inside the picture."""
+    border = cv2.BORDER_CONSTANT
+    return np.asarray(cv2.boxFilter(plane, -1, (window,) * 2, normalize=False, borderType=border))
+
+
+def shown_on_copy(stack: Stack, number: int, copy: Array) -> Array | None:
+    """How much each place of a frame's small copy may be believed: 0 where anything is hidden."""
+    frame = stack.frames[number]
+    mask = stack.weight(number, slice(0, frame.height))
+    if mask is None:
+        return None
+    return np.asarray(reduced(mask, (copy.shape[0], copy.shape[1])) > _BELIEVED, np.float32)
 
 
 def shares(weights: Sequence[SmallWeights]) -> list[Array]:
@@ -116,6 +134,7 @@ def fuse_by_weights(
 ) -> Fused:
     """Mean of the frames' luma by their weights, coloured by rule (`color.fuse_chroma`).
 
+    Masks are honoured; where all frames are masked, the reference is taken.
     Returns a display image, (H, W, 3) float32, 0..1, with the reference's metadata.
     """
     reference = stack.frames[stack.reference]
@@ -127,13 +146,23 @@ def fuse_by_weights(
         total = np.zeros((stop - start, width), np.float32)
         sums = np.zeros_like(total)
         chromas = []
-        for frame, own in zip(stack.frames, weights, strict=True):
+        for number, (frame, own) in enumerate(zip(stack.frames, weights, strict=True)):
             ycbcr = color.rgb_to_ycbcr(frame.display(rows))
-            luma = ycbcr[:, :, 0]
+            luma, chroma = ycbcr[:, :, 0], ycbcr[:, :, 1:]
             weight = own.of_rows(luma, start, stop, height)
+            mask = stack.weight(number, rows)
+            if mask is not None:
+                weight *= mask
+                # Grey, which counts nothing.
+                chroma = (chroma - _GREY) * mask[:, :, None] + _GREY
             total += weight
             sums += weight * luma
-            chromas.append(ycbcr[:, :, 1:])
+            chromas.append(chroma)
+        hidden = total == 0
+        if hidden.any():
+            ycbcr = color.rgb_to_ycbcr(reference.display(rows))
+            total[hidden], sums[hidden] = 1, ycbcr[hidden, 0]
+            chromas.append(np.where(hidden[:, :, None], ycbcr[:, :, 1:], _GREY))
         mean = np.clip(sums / total, 0, 1)
         ycbcr = np.concatenate([mean[:, :, None], color.fuse_chroma(chromas)], axis=2)
         fused[rows] = np.clip(color.ycbcr_to_rgb(ycbcr), 0, 1)
