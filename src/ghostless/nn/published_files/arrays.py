@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import WeightsError
+from ...io.regular import open_regular
 from .whole import check_whole, damaged
 
 _WANTED = "an archive of NumPy arrays (.npz)"
@@ -20,10 +22,11 @@ def read_npz(path: Path) -> dict[str, NDArray[np.float32]]:
     numbers.
     """
     check_whole(path, _WANTED)
+    if not zipfile.is_zipfile(path):
+        raise damaged(path, _WANTED, "it is no archive")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is no archive")
+        # Opened here: what NumPy opens itself it leaves open when it fails.
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile's, zlib's and NumPy's own, whatever the file is
         raise damaged(path, _WANTED, error) from None

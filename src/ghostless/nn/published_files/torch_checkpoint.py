@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,5 @@ def _as_array(tensor: Any) -> NDArray[np.float32]:
 
 def _in_short(error: Exception) -> str:
     """What torch says, without its advice to open the file unsafely."""
-    text = str(error)
-    text = text.partition("WeightsUnpickler error: ")[2] or text
-    return text.partition(". ")[0].partition("\n")[0] or type(error).__name__
+    asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it asks for {asked[1]}, which is no tensor" if asked else "it cannot be read as one"
