@@ -164,7 +164,7 @@ def _fuse_colours(
     fused = np.empty((first.height, first.width, 3), np.float32)
     frames = [PaddedFrame(frame) for frame in stack.frames]
     mean, deviation = (
-        torch.tensor(values, device=loaded.device).view(1, 3, 1, 1)
+        torch.tensor(values, device=loaded.device).view(1, -1, 1, 1)
         for values in ((_MEAN, _DEVIATION) if settings.planes == "imagenet" else ((0,), (1,)))
     )
 
