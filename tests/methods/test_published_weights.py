@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests.methods.test_published_programs import read, score  # noqa: E402
+from tests.methods.test_published_programs import read, score
 
-from ghostless.bracket import Frame, Stack  # noqa: E402
-from ghostless.methods import METHODS, fuse_stack  # noqa: E402
-from ghostless.nn.published import import_weights  # noqa: E402
+from ghostless.bracket import Frame, Stack
+from ghostless.methods import METHODS, fuse_stack
+from ghostless.nn.published import import_weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 PAIRS = ("Memorial", "House", "Office", "ICCV_03")
