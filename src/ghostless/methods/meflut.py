@@ -8,7 +8,8 @@ Built as: on copies of the frames' luma, 128 pixels on the short side, the curve
     published, one set for each number of frames (`ghostless weights import`); no network runs.
 Differs from the paper:
     - Their network, of which they keep no weights, is not here: the curves are all there is of it.
-    - Between two greys the curve is interpolated; the program takes the lower one.
+    - Between two greys the curve is interpolated; the program takes the lower one
+      (`interpolate=False`).
     - Frames of other numbers than there are curves for take curves in between, by their place
       between the brightest and the darkest.
 Needs no torch.
@@ -43,9 +44,11 @@ class MeflutSettings:
     """How to fuse with looked-up weights.
 
     weights: a safetensors file with the curves.
+    interpolate: the curves between two greys of 8 bits; the program takes the lower one's weight.
     """
 
     weights: Path | str | None = None
+    interpolate: bool = True
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -81,9 +84,11 @@ def _weights(stack: Stack, settings: MeflutSettings) -> list[SmallWeights]:
         copy = small_copy(frame)
         # NaN, which floats may hold, would spread.
         copy = np.nan_to_num(copy, nan=0.0)
-        looked_up = np.interp(copy * (len(curve) - 1), np.arange(len(curve)), curve)
+        places = copy * np.float32(len(curve) - 1)
+        if not settings.interpolate:
+            places = np.floor(places)
+        values = np.asarray(np.interp(places, np.arange(len(curve)), curve), np.float32)
         shown = shown_on_copy(stack, number, copy)
-        values = np.asarray(looked_up, np.float32)
         found.append(SmallWeights.of(copy, values, _WINDOW, _FLAT, shown))
     return found
 

@@ -1,7 +1,7 @@
 """ReFusion: a light transformer over channels, trained by a loss that is itself learned.
 
 Paper: Bai, Zhao, Zhang, Wu, Deng, Cui, Jiang, Xu: ReFusion: Learning Image Fusion from
-    Reconstruction with Learnable Loss via Meta-Learning, IJCV 2025.
+    Reconstruction with Learnable Loss via Meta-Learning, IJCV 2024.
 Built as: two encoders of two transformer blocks, one for the luma of each frame; a merger in which
     each frame's features are attended by the other's and gated; two transformer blocks and two
     convolutions that decode (59,856 parameters, in the order of the published weights). Attention

@@ -354,6 +354,7 @@ METHODS: dict[str, Method] = {
             group="compare",
             settings=".meflut:MeflutSettings",
             output="display",
+            as_published={"interpolate": False},
             paper="Jiang, Wang, Li, Li, Fan, Liu: MEFLUT: Unsupervised 1D Lookup Tables for "
             "Multi-exposure Image Fusion, ICCV 2023",
             weight_maps=".meflut:weight_maps",
@@ -374,7 +375,7 @@ METHODS: dict[str, Method] = {
                 "precision": "float32",
             },
             paper="Bai, Zhao, Zhang, Wu, Deng, Cui, Jiang, Xu: ReFusion: Learning Image Fusion "
-            "from Reconstruction with Learnable Loss via Meta-Learning, IJCV 2025",
+            "from Reconstruction with Learnable Loss via Meta-Learning, IJCV 2024",
             frames=(2, MAX_FRAMES),
             frames_at_once=2,
             network=".refusion:NETWORK",
