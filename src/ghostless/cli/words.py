@@ -127,7 +127,8 @@ Quality = Annotated[
     ),
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
+    Path | None,
+    typer.Option(help="A network's weights, made by 'ghostless train' or 'weights import'."),
 ]
 Device = Annotated[
     str | None,

@@ -283,7 +283,7 @@ def _parse_header(path: Path, size: int, start: bytes, text: bytes) -> dict[str,
         found = found if start else "an empty file"
         raise WeightsError(
             f"{path}: expected a safetensors file, found {found}; "
-            "give a file made by 'ghostless train'"
+            "give a file made by 'ghostless train' or 'ghostless weights import'"
         )
     try:
         header: dict[str, Any] = json.loads(text)
