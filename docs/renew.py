@@ -161,14 +161,18 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
         "in tiles that overlap, exact; from 1.5 megapixels on a CPU over a proxy (`--quality`)"
     )
     large = rows_at_a_time if method.in_stripes else "whole, some planes of them at a time"
-    large = in_tiles if method.needs_torch else large
+    # One that mixes frames by weights runs its network on small copies, whatever the size.
+    large = in_tiles if method.needs_torch and not method.weight_maps else large
+    needs = ["the extra `networks`"] if method.needs_torch else []
+    if method.needs_torch or (method.weights and not method.parameters):
+        needs.append("weights")
     rows = {
         "frames": f"{low} to {high}{at_once}",
         "exposures": "must be known" if method.needs_stops else "need not be known",
         "result": {"display": "a picture", "linear": "scene radiance"}[method.output],
         "moving things": "rejects them by itself" if method.deghosts else "are replaced before it",
         "large images": large,
-        "needs": "the extra `networks`, and weights" if method.needs_torch else "nothing more",
+        "needs": ", and ".join(needs) or "nothing more",
         "settings (`--set`)": _settings(method.settings_class),
         "parameters": _counts(method.parameters),
         "the paper's networks": _counts(method.paper_parameters),

@@ -105,7 +105,7 @@ def test_exit_statuses(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ("ghostless fuse --method mef", {"mef-gan"}),
+        ("ghostless fuse --method mef-g", {"mef-gan"}),
         ("ghostless fuse --preset ", set(preset_names())),
         ("ghostless batch --method ", {"auto", *METHODS}),
         ("ghostless align --align ho", {"homography"}),

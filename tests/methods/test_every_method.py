@@ -213,7 +213,8 @@ def test_settings_are_known_without_torch() -> None:
 def test_what_the_table_names_is_there() -> None:
     pytest.importorskip("torch")
     for method in METHODS.values():
-        for reference in (method.weight_maps, method.recipe, method.graph, method.ablations):
+        named = (method.weight_maps, method.recipe, method.graph, method.ablations)
+        for reference in (*named, method.published):
             assert not reference or method.find(reference) is not None
         if method.network:
             assert method.kind.name == method.name

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.methods.test_every_method import quick_settings
 from tests.scenes import make_radiance, make_stack
 
 from ghostless.errors import OptionError, WeightsError
@@ -48,9 +49,9 @@ def test_what_is_masked_weighs_nothing() -> None:
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if "weights" in METHODS[m].shows])
-def test_weights_of_the_table_s_methods_add_up_to_one(method: str) -> None:
+def test_weights_of_the_table_s_methods_add_up_to_one(method: str, tmp_path: Path) -> None:
     stack = make_stack(make_radiance(60, 80, seed=4), (-2, 0, 2))
-    found = maps.weight_maps(stack, method)
+    found = maps.weight_maps(stack, method, quick_settings(METHODS[method], tmp_path))
     assert len(found) == 3
     np.testing.assert_allclose(np.sum(found, axis=0), 1, atol=1e-5)
 

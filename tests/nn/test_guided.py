@@ -56,7 +56,7 @@ def test_interpolation_keeps_pixel_centres():
     y = (np.arange(rows) + 0.5) * height / rows
     x = (np.arange(columns) + 0.5) * width / columns
     grid = np.stack([np.add.outer(y, x), np.add.outer(y, -x)], axis=1).astype(np.float32)
-    part = guided._interpolated(np.ascontiguousarray(grid), 20, 41, (height, width))
+    part = guided.interpolated(np.ascontiguousarray(grid), 20, 41, (height, width))
     wanted_y, wanted_x = np.arange(20, 41) + 0.5, np.arange(width) + 0.5
     inside = slice(7, -7)
     for got, sign in zip(part, (1, -1), strict=True):

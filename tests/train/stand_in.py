@@ -60,6 +60,14 @@ class StandIn:
         frame[..., place, place] = frame[..., place, place].flip(1) * 0.5
         return {"reference": reference, "frame": frame, "still": still}
 
+    def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
+        light = radiance(batch, long_side, generator)[..., : long_side // 4 * 3]
+        photos = torch.stack([expose(light, stops) for stops in (0.0, 2.0, 4.0)], dim=1)
+        return {"photos": photos, "target": (light / (light + 0.18)).clamp(0, 1)}
+
+    def held_out_photos(self) -> Sequence[Batch]:
+        return [self.photos(1, 128, torch.Generator().manual_seed(seed)) for seed in (7, 8)]
+
     def held_out_pairs(self) -> Sequence[Batch]:
         return [self.pairs(1, 128, torch.Generator().manual_seed(seed)) for seed in (7, 8)]
 

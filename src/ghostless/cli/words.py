@@ -127,7 +127,8 @@ Quality = Annotated[
     ),
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="A network's weights, made by 'ghostless train'.")
+    Path | None,
+    typer.Option(help="A network's weights, made by 'ghostless train' or 'weights import'."),
 ]
 Device = Annotated[
     str | None,
@@ -137,7 +138,7 @@ TrainedMethod = Annotated[
     str,
     typer.Argument(
         metavar="METHOD",
-        help="chen-chuang, mef-gan, lcndr, hdr-gan, dpgn, agreement (finds ghosts).",
+        help="One with a recipe, as mef-gan, or agreement (finds ghosts).",
     ),
 ]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]

@@ -232,11 +232,11 @@ def apply(
     def work(start: int, stop: int) -> None:
         values = read(start, stop)
         rows = stop - start
-        coefficients = _interpolated(grid.reshape(len(grid), -1, grid.shape[3]), start, stop, size)
+        coefficients = interpolated(grid.reshape(len(grid), -1, grid.shape[3]), start, stop, size)
         coefficients = coefficients.reshape(3, count + 1, rows, width)
         out = coefficients[:, count]
         if residual is not None:
-            out += _interpolated(residual, start, stop, size)
+            out += interpolated(residual, start, stop, size)
         for k in range(count):
             slope = coefficients[:, k]
             slope *= values[k]
@@ -246,7 +246,7 @@ def apply(
     for_each_stripe(height, width, work, pixels=_STRIPE_PIXELS, progress=progress)
 
 
-def _interpolated(grid: Values, start: int, stop: int, size: tuple[int, int]) -> Values:
+def interpolated(grid: Values, start: int, stop: int, size: tuple[int, int]) -> Values:
     """Rows start to stop, (K, stop - start, W), of planes (r, K, c) stretched over a whole image.
 
     Linear between the centres of cells; the outermost ones hold to the border.

@@ -24,7 +24,12 @@ _PROTOCOLS = {
     "lossless": "results scored as they are",
     "as-published": "results of JPEG photos saved as JPEG 75 before scoring, as MEFB did",
 }
-_KINDS = {"method": "ours", "outside": "outside", "published": "published"}
+_KINDS = {
+    "method": "ours",
+    "imported": "authors' weights",
+    "outside": "outside",
+    "published": "published",
+}
 
 
 def write_report(results: Results, pictures: bool = True) -> tuple[Path, ...]:

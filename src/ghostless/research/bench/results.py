@@ -18,7 +18,8 @@ from .suites import FOLDERS
 _RESAMPLES = 2000
 _COVERAGE_PERCENT = 95.0
 
-Kind = Literal["method", "outside", "published"]
+# "imported": a method of ours, with the weights that its authors published.
+Kind = Literal["method", "imported", "outside", "published"]
 
 
 @dataclass(frozen=True)

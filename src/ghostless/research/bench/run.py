@@ -20,6 +20,7 @@ from typing import Any, cast, get_args
 from ...errors import OptionError, OutputError, unknown_name
 from ...io.write import check_output
 from ...methods import METHODS
+from ...nn.weights import read_info
 from ...work.children import Failure
 from ...work.memory import available_bytes, fusing_bytes
 from ...work.pool import do_apart
@@ -214,6 +215,9 @@ def _describe(contender: Contender, still: bool) -> dict[str, Any]:
     else:
         facts["paper"] = METHODS[contender.name].paper
         facts["settings"] = _plain(asdict(contender.options(still)))
+        imported = [read_info(path).published for path in contender.weights if path.is_file()]
+        if any(imported):
+            facts["kind"], facts["weights"] = "imported", imported
     return facts
 
 

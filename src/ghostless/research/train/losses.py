@@ -281,3 +281,66 @@ def multi_scale_loss(
         square = 4 * (output - wanted).square().flatten(1).mean(dim=1)
         errors.append((square if form == "mean" else (square + 1e-12).sqrt()).mean())
     return torch.stack(errors).sum()
+
+
+# ---------------------------------------------------------------------------------------------
+# MEF-SSIM as MEF-Net is trained on it: with luminance, and one frame chosen for each place
+# ---------------------------------------------------------------------------------------------
+
+_MEF_NET_WINDOW, _MEF_NET_SIGMA = 11, 11 / 6
+_MEF_NET_CONSTANTS = (0.01**2, 0.03**2)
+# Squared deviation, times two, of the bells that weigh luminances around mid-grey: 2 * 0.2^2.
+_MEF_NET_MIDDLE = 0.08
+
+
+def mef_net_score(lumas: Tensor, fused: Tensor) -> Tensor:
+    """Likeness (B,) of a fused luma (B, 1, H, W) to a bracket's (B, K, 1, H, W), 0..1; 1 at best.
+
+    The mean likeness of contrast and structure to the frame of most local contrast at each place,
+    times that of luminance to `wanted_luminance`. Zeros beyond the border, as in the authors'
+    program: not the metric, which has no luminance and blends structures.
+    """
+    first, second = _MEF_NET_CONSTANTS
+    means = mean_around(lumas)
+    variances = mean_around(lumas * lumas) - means.square()
+    fused_mean = mean_around(fused)
+    fused_variance = mean_around(fused * fused) - fused_mean.square()
+    covariances = mean_around(lumas * fused[:, None]) - means * fused_mean[:, None]
+    structures = (2 * covariances + second) / (variances + fused_variance[:, None] + second)
+    chosen = variances.argmax(dim=1, keepdim=True)
+    structure = structures.gather(1, chosen).flatten(1).mean(dim=1)
+    wanted = wanted_luminance(lumas, means)
+    luminance = (2 * wanted * fused_mean + first) / (wanted**2 + fused_mean**2 + first)
+    return luminance.flatten(1).mean(dim=1) * structure
+
+
+def mean_around(x: Tensor) -> Tensor:
+    """Mean around each place: Gaussian window of 11 x 11, sigma 11/6, zeros beyond the border.
+
+    (..., 1, H, W).
+    """
+    size = _MEF_NET_WINDOW
+    places = torch.arange(size, device=x.device, dtype=x.dtype) - size // 2
+    bell = torch.exp(-places.square() / (2 * _MEF_NET_SIGMA**2))
+    bell = bell / bell.sum()
+    along = F.conv2d(
+        x.reshape(-1, 1, *x.shape[-2:]), bell.view(1, 1, -1, 1), padding=(size // 2, 0)
+    )
+    return F.conv2d(along, bell.view(1, 1, 1, -1), padding=(0, size // 2)).view(x.shape)
+
+
+def wanted_luminance(lumas: Tensor, means: Tensor) -> Tensor:
+    """Mean of the frames' local means, by how near mid-grey each is and its whole frame is.
+
+    lumas, means: (B, K, 1, H, W), 0..1. Returns (B, 1, H, W).
+    """
+    whole = lumas.mean(dim=(-3, -2, -1), keepdim=True)
+    away = (whole - 0.5).square() + (means - 0.5).square()
+    weights = torch.exp(away / -_MEF_NET_MIDDLE)
+    return (weights * means).sum(dim=1) / weights.sum(dim=1)
+
+
+def luminance_loss(lumas: Tensor, fused: Tensor) -> Tensor:
+    """Mean distance of a fused luma's local means from `wanted_luminance`. (B, K, 1, H, W)."""
+    wanted = wanted_luminance(lumas, mean_around(lumas))
+    return (mean_around(fused) - wanted).abs().mean()
