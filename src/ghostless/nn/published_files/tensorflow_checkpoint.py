@@ -20,9 +20,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import WeightsError
-from ..io.regular import open_regular
+from ...errors import WeightsError
+from ...io.regular import read_regular
+from .whole import check_whole, damaged
 
+_INDEX = "the index of a TensorFlow checkpoint"
+_DATA = "the data of a TensorFlow checkpoint"
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER_BYTES = 48
 # After each block: its type (0 for not compressed) and the CRC of block and type.
@@ -30,44 +33,46 @@ _BLOCK_TRAILER_BYTES = 5
 _CRC_DELTA = 0xA282EAD8
 _CRC_POLYNOMIAL = 0x82F63B78  # Castagnoli's, bits reversed
 _DT_FLOAT = 1
-# Far above any network here; a table of nothing but claims must not fill the memory.
-_LARGEST_INDEX = 2**24
-_LARGEST_DATA = 2**28
+# Far above any network here; the CRCs take a second for every 10 MB.
+_LARGEST_INDEX = 2**22
+_LARGEST_DATA = 2**26
+_LONGEST_NAME = 2**10
 _MOST_DIMENSIONS = 8
-
-
-def is_index(path: Path) -> bool:
-    """Whether a file is named as the index of a checkpoint is."""
-    return path.suffix == ".index"
-
-
-def is_data(path: Path) -> bool:
-    """Whether a file is named as a checkpoint's data are."""
-    return ".data-" in path.name
 
 
 def read_tensorflow_checkpoint(paths: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
     """Read the float32 arrays of a TensorFlow 1 checkpoint, by name; those of other types are left.
 
-    paths: the index and its one data file, in any order; told apart by their names (.index and
-        .data-00000-of-00001). Kernels of convolutions are (height, width, in, out) in there.
+    paths: the index and its one data file, in any order, told apart by their names, NAME.index and
+        NAME.data-00000-of-00001. Kernels are as in there, see `kernel_of`.
     Raises WeightsError, one line, for every way in which they can be wrong.
     """
-    indices = [path for path in paths if is_index(path)]
-    datas = [path for path in paths if is_data(path)]
+    indices = [path for path in paths if path.name.endswith(".index")]
+    datas = [path for path in paths if ".data-" in path.name]
     if len(paths) != 2 or len(indices) != 1 or len(datas) != 1:
         found = ", ".join(str(path) for path in paths) or "none"
         raise WeightsError(
             "expected the two files of a TensorFlow checkpoint, NAME.index and "
             f"NAME.data-00000-of-00001, found {found}; give both"
         )
-    entries = _read_index(indices[0])
-    data = _read(datas[0], _LARGEST_DATA)
-    arrays = {}
-    for name, entry in entries.items():
-        if entry.dtype == _DT_FLOAT:
-            arrays[name] = _read_array(datas[0], data, name, entry)
-    return arrays
+    index = _read(indices[0], _INDEX, _LARGEST_INDEX)
+    try:
+        entries = dict(_entries(index))
+    except _Damaged as error:
+        raise damaged(indices[0], _INDEX, error) from None
+    data = _read(datas[0], _DATA, _LARGEST_DATA)
+    wanted = {name: entry for name, entry in entries.items() if entry.dtype == _DT_FLOAT}
+    try:
+        if sum(entry.size for entry in wanted.values()) > len(data):
+            raise _Damaged(f"arrays of more than its {len(data)} bytes")
+        return {name: _array(data, name, entry) for name, entry in wanted.items()}
+    except _Damaged as error:
+        raise damaged(datas[0], f"{_DATA} that go with its index", error) from None
+
+
+def kernel_of(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A kernel (h, w, in, out) as torch has them, (out, in, h, w); other arrays as they are."""
+    return np.ascontiguousarray(array.transpose(3, 2, 0, 1)) if array.ndim == 4 else array
 
 
 @dataclass(frozen=True)
@@ -82,52 +87,30 @@ class _Entry:
 
 
 class _Damaged(Exception):
-    """What is wrong with a file, in words that follow "found"."""
+    """What is wrong with a file, in a few words."""
 
 
-def _read(path: Path, largest: int) -> bytes:
-    try:
-        with open_regular(path) as file:
-            data = file.read(largest + 1)
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: expected a file of a TensorFlow checkpoint, found it cannot be read "
-            f"({error.strerror}); check its name and permissions"
-        ) from None
+def _read(path: Path, wanted: str, largest: int) -> bytes:
+    check_whole(path, wanted)
+    data = read_regular(path, largest)
     if len(data) > largest:
         raise WeightsError(
-            f"{path}: expected a file of a TensorFlow checkpoint of at most {largest >> 20} MB, "
-            "found a larger one; give the authors' file"
+            f"{path}: expected {wanted} of at most {largest >> 20} MB, found a larger file; "
+            "give the file as its authors published it"
         )
     return data
 
 
-def _read_index(path: Path) -> dict[str, _Entry]:
-    data = _read(path, _LARGEST_INDEX)
-    try:
-        return dict(_entries(data))
-    except _Damaged as error:
-        raise WeightsError(
-            f"{path}: expected the index of a TensorFlow checkpoint, found {error}; "
-            "fetch the file again"
-        ) from None
-
-
-def _read_array(path: Path, data: bytes, name: str, entry: _Entry) -> NDArray[np.float32]:
+def _array(data: bytes, name: str, entry: _Entry) -> NDArray[np.float32]:
     wanted = 4 * math.prod(entry.shape)
-    if entry.size != wanted:
-        found = f"{entry.size} bytes of {name!r} where its shape takes {wanted}"
-    elif entry.offset + entry.size > len(data):
-        found = f"{name!r} to end after the file's {len(data)} bytes"
-    elif _masked_crc(data[entry.offset : entry.offset + entry.size]) != entry.crc:
-        found = f"{name!r} changed since it was written"
-    else:
-        values = np.frombuffer(data, "<f4", wanted // 4, entry.offset)
-        return np.array(values.reshape(entry.shape), np.float32)
-    raise WeightsError(
-        f"{path}: expected the data of a TensorFlow checkpoint that go with its index, found "
-        f"{found}; fetch both files again"
-    )
+    if not wanted or entry.size != wanted:
+        raise _Damaged(f"{entry.size} bytes of {name[:40]!r} where its shape takes {wanted}")
+    if entry.offset + entry.size > len(data):
+        raise _Damaged(f"{name[:40]!r} ends after the file's {len(data)} bytes")
+    if _masked_crc(data[entry.offset : entry.offset + entry.size]) != entry.crc:
+        raise _Damaged(f"{name[:40]!r} has changed since it was written")
+    values = np.frombuffer(data, "<f4", wanted // 4, entry.offset)
+    return np.array(values.reshape(entry.shape), np.float32)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -137,26 +120,26 @@ def _read_array(path: Path, data: bytes, name: str, entry: _Entry) -> NDArray[np
 
 def _entries(data: bytes) -> Iterator[tuple[str, _Entry]]:
     if len(data) < _FOOTER_BYTES or not data.endswith(_MAGIC):
-        raise _Damaged("something else, or a part of one")
+        raise _Damaged("no table's end")
     footer = _Reader(data[-_FOOTER_BYTES:])
     for _ in range(2):  # where the table's own description lies, which says nothing of arrays
         footer.varint()
-    seen = 0
-    for _, handle in _block(data, footer):
-        for key, value in _block(data, _Reader(handle)):
-            seen += 1
+    used = 0
+    for _, handle in _block(data, footer.varint(), footer.varint()):
+        numbers = _Reader(handle)
+        offset, size = numbers.varint(), numbers.varint()
+        used += size
+        if used > len(data):  # an index that names a block again and again
+            raise _Damaged("blocks of more bytes than it has")
+        for key, value in _block(data, offset, size):
             if not key:
                 _check_header(value)
             else:
                 yield _as_text(key), _parse_entry(value)
-        if seen > len(data):
-            # Blocks that an index names again and again.
-            raise _Damaged("more entries than bytes")
 
 
-def _block(data: bytes, handle: _Reader) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of the block that a handle, two numbers, tells of."""
-    offset, size = handle.varint(), handle.varint()
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a block."""
     stop = offset + size
     if stop + _BLOCK_TRAILER_BYTES > len(data) or size < 4:
         raise _Damaged("a block beyond its end")
@@ -173,8 +156,8 @@ def _block(data: bytes, handle: _Reader) -> Iterator[tuple[bytes, bytes]]:
     key = b""
     while reader:
         shared, rest, length = reader.varint(), reader.varint(), reader.varint()
-        if shared > len(key):
-            raise _Damaged("a key that shares more than the one before has")
+        if shared > len(key) or shared + rest > _LONGEST_NAME:
+            raise _Damaged("a name that cannot be")
         key = key[:shared] + reader.take(rest)
         yield key, reader.take(length)
 
@@ -233,7 +216,7 @@ def _check_header(message: bytes) -> None:
     """BundleHeaderProto: 1 the number of data files, 2 the order of bytes (0 little-endian)."""
     header: Mapping[int, int | bytes] = dict(_fields(message))
     if header.get(1, 0) != 1:
-        raise _Damaged(f"data in {header.get(1, 0)} files instead of one")
+        raise _Damaged("data in more files than one")
     if header.get(2, 0) != 0:
         raise _Damaged("numbers whose highest byte comes first")
 
@@ -251,9 +234,7 @@ def _parse_entry(message: bytes) -> _Entry:
             found[number] = value
     if found.get(3, 0) != 0:
         raise _Damaged(f"an array in the data file {found[3]} of one")
-    return _Entry(
-        found.get(1, 0), shape, found.get(4, 0), found.get(5, 0), found.get(6, 0)
-    )
+    return _Entry(found.get(1, 0), shape, found.get(4, 0), found.get(5, 0), found.get(6, 0))
 
 
 def _parse_shape(message: bytes) -> tuple[int, ...]:

@@ -1,0 +1,277 @@
+"""Checkpoints of TensorFlow 1: what a writer of the format writes is read, and nothing else is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ghostless.errors import WeightsError
+from ghostless.nn.published_files.tensorflow_checkpoint import (
+    kernel_of,
+    read_tensorflow_checkpoint,
+)
+
+Arrays = Mapping[str, NDArray[np.generic]]
+_TYPES = {np.dtype(np.float32): 1, np.dtype(np.float64): 2, np.dtype(np.int32): 3}
+# One folder serves all examples: each writes its files anew.
+ANY_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def number(field: int, value: int) -> bytes:
+    return varint(field << 3) + varint(value)
+
+
+def message(field: int, value: bytes) -> bytes:
+    return varint(field << 3 | 2) + varint(len(value)) + value
+
+
+@cache
+def crc_of_byte(value: int) -> int:
+    """A bit at a time."""
+    for _ in range(8):
+        value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value
+
+
+def crc(data: bytes) -> bytes:
+    """CRC-32C as it is stored."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = crc_of_byte((value ^ byte) & 0xFF) ^ (value >> 8)
+    value ^= 0xFFFFFFFF
+    turned = (value >> 15 | value << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (turned + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def test_the_checksum_is_the_one_that_the_format_names() -> None:
+    # The check value of CRC-32C is 0xE3069283.
+    turned = (0xE3069283 >> 15 | 0xE3069283 << 17) & 0xFFFFFFFF
+    assert crc(b"123456789") == struct.pack("<I", (turned + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def block(entries: Sequence[tuple[bytes, bytes]], every: int) -> bytes:
+    """A block, with the keys whole at every so many entries; its trailer too."""
+    out, restarts, last = b"", [], b""
+    for count, (key, value) in enumerate(entries):
+        shared = 0
+        if count % every:
+            while shared < min(len(key), len(last)) and key[shared] == last[shared]:
+                shared += 1
+        else:
+            restarts.append(len(out))
+        out += varint(shared) + varint(len(key) - shared) + varint(len(value))
+        out += key[shared:] + value
+        last = key
+    restarts = restarts or [0]
+    out += struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+    return out + b"\0" + crc(out + b"\0")
+
+
+def table(entries: Sequence[tuple[bytes, bytes]], per_block: int = 100, every: int = 16) -> bytes:
+    out, handles = b"", []
+    for start in range(0, len(entries), per_block):
+        some = entries[start : start + per_block]
+        made = block(some, every)
+        handles.append((some[-1][0], varint(len(out)) + varint(len(made) - 5)))
+        out += made
+    places = b""
+    for made in (block([], every), block(handles, 1)):
+        places += varint(len(out)) + varint(len(made) - 5)
+        out += made
+    return out + places.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
+
+
+HEADER = number(1, 1) + message(3, number(1, 1))
+
+
+def entry(array: NDArray[np.generic], offset: int) -> bytes:
+    data = array.tobytes()
+    shape = b"".join(message(2, number(1, side)) for side in array.shape)
+    return (
+        number(1, _TYPES[array.dtype])
+        + message(2, shape)
+        + number(4, offset)
+        + number(5, len(data))
+        + varint(6 << 3 | 5)
+        + crc(data)
+    )
+
+
+def write(folder: Path, arrays: Arrays, per_block: int = 100, every: int = 16) -> list[Path]:
+    entries, data = [(b"", HEADER)], b""
+    for name in sorted(arrays, key=lambda name: name.encode()):
+        entries.append((name.encode(), entry(arrays[name], len(data))))
+        data += arrays[name].tobytes()
+    return save(folder, table(entries, per_block, every), data)
+
+
+def save(folder: Path, index: bytes, data: bytes) -> list[Path]:
+    paths = [folder / "model.ckpt.index", folder / "model.ckpt.data-00000-of-00001"]
+    for path, content in zip(paths, (index, data), strict=True):
+        path.write_bytes(content)
+    return paths
+
+
+def some_arrays() -> Arrays:
+    generator = np.random.default_rng(3)
+    shapes = {"net/conv1/kernel": (3, 3, 2, 4), "net/conv1/bias": (4,), "net/scale": ()}
+    arrays: dict[str, NDArray[np.generic]] = {
+        name: np.asarray(generator.normal(size=shape), np.float32) for name, shape in shapes.items()
+    }
+    return {**arrays, "net/step": np.asarray(7, np.int32)}
+
+
+@ANY_FOLDER
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=12),
+        st.lists(st.integers(1, 4), max_size=4),
+        min_size=1,
+        max_size=9,
+    ),
+    st.integers(1, 5),
+    st.integers(1, 4),
+)
+def test_arrays_of_any_names_and_shapes_come_back(
+    tmp_path: Path, shapes: dict[str, list[int]], per_block: int, every: int
+) -> None:
+    generator = np.random.default_rng(1)
+    arrays = {
+        name: np.asarray(generator.normal(size=shape), np.float32) for name, shape in shapes.items()
+    }
+    found = read_tensorflow_checkpoint(write(tmp_path, arrays, per_block, every)[::-1])
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_arrays_of_other_types_are_left(tmp_path: Path) -> None:
+    found = read_tensorflow_checkpoint(write(tmp_path, some_arrays()))
+    assert set(found) == {"net/conv1/kernel", "net/conv1/bias", "net/scale"}
+
+
+@ANY_FOLDER
+@given(st.integers(0, 1), st.integers(0, 10**6), st.integers(1, 255))
+def test_no_changed_byte_changes_an_array(
+    tmp_path: Path, which: int, place: int, change: int
+) -> None:
+    arrays = some_arrays()
+    paths = write(tmp_path, arrays)
+    content = bytearray(paths[which].read_bytes())
+    content[place % len(content)] ^= change
+    paths[which].write_bytes(content)
+    try:
+        found = read_tensorflow_checkpoint(paths)
+    except WeightsError:
+        return
+    # In the footer's filling, and in arrays that are not read.
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
+@ANY_FOLDER
+@given(st.integers(0, 1), st.floats(0, 1))
+def test_a_file_cut_short_is_refused(tmp_path: Path, which: int, share: float) -> None:
+    paths = write(tmp_path, {"a": np.ones(5, np.float32)})
+    content = paths[which].read_bytes()
+    paths[which].write_bytes(content[: min(len(content) - 1, int(share * len(content)))])
+    with pytest.raises(WeightsError, match=paths[which].name.replace(".", r"\.")):
+        read_tensorflow_checkpoint(paths)
+
+
+@ANY_FOLDER
+@given(st.binary(max_size=200))
+def test_what_only_ends_like_a_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    paths = save(tmp_path, content + bytes.fromhex("57fb808b247547db"), b"data")
+    with pytest.raises(WeightsError):
+        read_tensorflow_checkpoint(paths)
+
+
+ARRAY = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([(b"", number(1, 2))], "more files than one"),
+        ([(b"", number(1, 1) + number(2, 1))], "highest byte"),
+        ([(b"", HEADER), (b"\xff", entry(ARRAY, 0))], "no text"),
+        ([(b"", HEADER), (b"a", entry(ARRAY, 0) + message(7, b""))], "slices"),
+        ([(b"", HEADER), (b"a", number(3, 4) + entry(ARRAY, 0))], "data file 4"),
+        ([(b"", HEADER), (b"a", entry(ARRAY, 1))], "ends after"),
+        ([(b"", HEADER), (b"a", entry(ARRAY, 2**63))], "ends after"),
+        ([(b"", HEADER), (b"a", entry(ARRAY, 0) + number(5, 8))], "its shape takes"),
+        ([(b"", HEADER), (b"a", entry(ARRAY, 0) + message(2, b""))], "its shape takes"),
+        ([(b"", HEADER), (b"a", varint(1 << 3 | 3))], "unknown kind"),
+        ([(b"", HEADER), (b"a", number(1, 1) + message(2, message(2, b"") * 9))], "dimensions"),
+        ([(b"", HEADER), (b"a" * 2000, entry(ARRAY, 0))], "name"),
+        ([(b"", HEADER), *((bytes([key]), entry(ARRAY, 0)) for key in (97, 98))], "more than its"),
+    ],
+)
+def test_what_an_index_may_not_say_is_told(
+    tmp_path: Path, entries: list[tuple[bytes, bytes]], words: str
+) -> None:
+    paths = save(tmp_path, table(entries), ARRAY.tobytes())
+    with pytest.raises(WeightsError, match=words):
+        read_tensorflow_checkpoint(paths)
+
+
+def test_a_side_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    shape = message(2, number(1, 2**62)) + message(2, number(1, 0))
+    claim = number(1, 1) + message(2, shape)
+    paths = save(tmp_path, table([(b"", HEADER), (b"a", claim)]), ARRAY.tobytes())
+    with pytest.raises(WeightsError, match="its shape takes 0"):
+        read_tensorflow_checkpoint(paths)
+
+
+def test_an_index_that_names_one_block_again_and_again_is_refused(tmp_path: Path) -> None:
+    one = block([(b"", HEADER), (b"a", entry(ARRAY, 0))], 1)
+    again = block([(b"a", varint(0) + varint(len(one) - 5))] * 1000, 1)
+    handles = varint(0) * 2 + varint(len(one)) + varint(len(again) - 5)
+    index = one + again + handles.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
+    # 1000 handles take more bytes than the block, but not a thousand times as many.
+    with pytest.raises(WeightsError, match="blocks of more bytes"):
+        read_tensorflow_checkpoint(save(tmp_path, index, ARRAY.tobytes()))
+
+
+@pytest.mark.parametrize("names", [[], ["model.ckpt.index"], ["a.index", "b.index"]])
+def test_both_files_are_asked_for(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(WeightsError, match=r"NAME\.index and NAME\.data"):
+        read_tensorflow_checkpoint([tmp_path / name for name in names])
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    paths = write(tmp_path, {"a": ARRAY})
+    paths[1].unlink()
+    with pytest.raises(WeightsError, match=r"data-00000.*cannot be read"):
+        read_tensorflow_checkpoint(paths)
+
+
+def test_kernels_are_turned_to_the_order_of_torch() -> None:
+    kernel = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    assert kernel_of(kernel).shape == (4, 3, 1, 2)
+    assert kernel_of(kernel)[3, 1, 0, 1] == kernel[0, 1, 1, 3]
+    assert kernel_of(np.ones(4, np.float32)).shape == (4,)
+
+
+@pytest.mark.parametrize(("folder", "count"), [("u2fusion", 659_217), ("sdnet", 67_091)])
+def test_authors_files_are_read(shared: Path, folder: str, count: int) -> None:
+    files = sorted((shared / "official" / folder).iterdir())
+    assert sum(array.size for array in read_tensorflow_checkpoint(files).values()) == count
