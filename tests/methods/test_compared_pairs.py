@@ -123,7 +123,7 @@ def test_luma_is_fused_by_the_network_and_colour_by_rule(
     with torch.no_grad():
         plane = network(over=bright, under=dark)[0, 0].numpy()
     expected = np.repeat(plane[:, :, None], 3, axis=2)
-    add_colour(expected, stack.frames, "minmax")
+    add_colour(expected, stack.frames, "percentile")
     found = fuse(stack, name, weights[name]).pixels
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert found.std() > 0.02

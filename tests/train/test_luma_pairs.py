@@ -131,12 +131,14 @@ def test_u2fusion_shows_both_orders_and_finds_the_same_scale_again() -> None:
 
 def test_pictures_are_stretched_one_by_one() -> None:
     (fused,) = planes(1)
-    fused = fused * torch.tensor([0.2, 0.5]).view(2, 1, 1, 1) + 0.3
+    same = fused * torch.tensor([0.2, 0.5]).view(2, 1, 1, 1) + 0.3
     grey = torch.full((2, 3, 24, 24), 0.5)
-    picture = picture_of(fused, {"over": grey, "under": grey})
-    for one in picture:
-        assert float(one.min()) == pytest.approx(0, abs=1e-5)
-        assert float(one.max()) == pytest.approx(1, abs=1e-5)
+    picture = picture_of(same, {"over": grey, "under": grey})
+    torch.testing.assert_close(picture, picture_of(fused, {"over": grey, "under": grey}))
+    for one in picture[:, 0]:
+        # One in a hundred of 576 values at each end is clipped.
+        assert 5 <= int((one < 1e-5).sum()) <= 6
+        assert 5 <= int((one > 1 - 1e-5).sum()) <= 6
     flat = picture_of(torch.full_like(fused, 0.4), {"over": grey, "under": grey})
     assert bool(torch.isfinite(flat).all())
     assert luma_pairs.lumas_of({"over": grey, "under": grey * 0})[1].max() == 0

@@ -40,7 +40,7 @@ COMPARED_NETWORKS = (
         summary="network: two paths, one led by each photo, that exchange what they find",
         group="compare",
         settings=".settings:StretchedPairSettings",
-        as_published={**_AS_PUBLISHED, "luma": "studio"},
+        as_published={**_AS_PUBLISHED, "stretch": "minmax", "luma": "studio"},
         output="display",
         paper="Zhang, Xu, Xiao, Guo, Ma: Rethinking the Image Fusion: A Fast Unified Image "
         "Fusion Network based on Proportional Maintenance of Gradient and Intensity, AAAI 2020",
@@ -57,7 +57,7 @@ COMPARED_NETWORKS = (
         summary="network: squeezes two photos into one from which both can be rebuilt",
         group="compare",
         settings=".settings:StretchedPairSettings",
-        as_published={**_AS_PUBLISHED, "luma": "studio"},
+        as_published={**_AS_PUBLISHED, "stretch": "minmax", "luma": "studio"},
         output="display",
         paper="Zhang, Ma: SDNet: A Versatile Squeeze-and-Decomposition Network for Real-Time "
         "Image Fusion, IJCV 2021",

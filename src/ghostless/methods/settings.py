@@ -113,4 +113,4 @@ class IfcnnSettings(LumaSettings):
 class StretchedPairSettings(LumaPairSettings):
     """How to fuse with a network whose luma lies between that of the two frames: stretched."""
 
-    stretch: Stretch = "minmax"
+    stretch: Stretch = "percentile"

@@ -31,9 +31,10 @@ def lumas_of(batch: Batch) -> tuple[Tensor, Tensor]:
 def picture_of(fused: Tensor, batch: Batch) -> Tensor:
     """RGB (B, 3, H, W), 0..1, as the methods make it by default: stretched, chroma by rule.
 
-    fused: luma (B, 1, H, W). Each picture is stretched from its darkest to its brightest value.
+    fused: luma (B, 1, H, W). Each picture is stretched from its first to its 99th percentile.
     """
-    low, high = fused.amin(dim=(1, 2, 3), keepdim=True), fused.amax(dim=(1, 2, 3), keepdim=True)
+    flat = fused.flatten(1)
+    low, high = (flat.quantile(q, dim=1).view(-1, 1, 1, 1) for q in (0.01, 0.99))
     stretched = (fused - low) / (high - low).clamp_min(1e-6)
     chroma = fuse_chroma([rgb_to_ycbcr(batch[name])[:, 1:] for name in ("over", "under")])
     return ycbcr_to_rgb(torch.cat([stretched, chroma], dim=1)).clamp(0, 1)
