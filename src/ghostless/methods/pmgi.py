@@ -14,8 +14,8 @@ Differs from the paper:
       had learned (`norms="plain"`, which their weights have).
     - The luma is in full range, from 0 to 255; that of the authors' programs goes from 16 to 235
       (`levels="studio"`, which their weights have) or, by a slip in one formula, from 16 to 250.
-    - The fused luma is stretched from its first to its ninety-ninth percentile: no single pixel says
-      how all others look.
+    - The fused luma is stretched from its first to its last percentile, so that no single pixel
+      says how all others look.
     - Any number of frames, by fusing in turn.
 """
 

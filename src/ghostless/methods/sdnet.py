@@ -10,8 +10,8 @@ Built as: a path of four densely connected convolutions for the luma of each fra
 Differs from the paper:
     - The luma is in full range, from 0 to 255; that of the authors' programs goes from 16 to 235
       (`levels="studio"` of the architecture, which their weights have).
-    - The fused luma is stretched from its first to its ninety-ninth percentile: no single pixel says
-      how all others look.
+    - The fused luma is stretched from its first to its last percentile, so that no single pixel
+      says how all others look.
     - Any number of frames, by fusing in turn.
 """
 

@@ -8,8 +8,8 @@ Built as: the luma of both frames passes through six convolutions, each of which
     network: its brightest value becomes white, and its levels are taken for those of studio video.
 Differs from the paper:
     - For photographs alone: the paper teaches one network infrared, exposures and focus in turn.
-    - The fused luma is stretched from its first to its ninety-ninth percentile, in full range, where
-      the programs keep black and widen the contrast by the change of levels.
+    - The fused luma is stretched from its first to its last percentile, in full range; the programs
+      keep black as it is and widen the contrast by the change of levels.
     - Any number of frames, by fusing in turn.
 """
 
