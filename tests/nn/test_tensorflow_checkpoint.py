@@ -31,7 +31,7 @@ from ghostless.nn.published_files.tensorflow_checkpoint import (
 )
 
 # One folder serves all examples: each writes its files anew.
-ANY_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def some_arrays() -> Arrays:
