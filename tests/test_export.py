@@ -23,10 +23,12 @@ from ghostless import cli  # noqa: E402
 from ghostless.bracket import Frame  # noqa: E402
 from ghostless.methods import (  # noqa: E402
     METHODS,
+    cf_net,
     chen_chuang,
     dpgn,
     fuse_stack,
     get_method,
+    halder,
     hdr_gan,
     lcndr,
     mef_gan,
@@ -51,6 +53,8 @@ SMALL = {
     "chen-chuang": chen_chuang.ChenChuangArchitecture(channels=4, adds_to="local fusion"),
     "hdr-gan": hdr_gan.HdrGanArchitecture(scales=2, base_channels=4, adds_to="merge"),
     "homography": homography.HomographyArchitecture(base_channels=2, hidden=16),
+    "halder": halder.HalderArchitecture(channels=4, initial_bias=0.5),
+    "cf-net": cf_net.CfNetArchitecture(channels=4, groups=3, coupled_blocks=1),
 }
 
 
@@ -105,7 +109,7 @@ def test_every_network_of_the_table_can_be_exported() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mef-gan", "lcndr", "chen-chuang"])
+@pytest.mark.parametrize("name", ["mef-gan", "lcndr", "chen-chuang", "halder", "cf-net"])
 def test_the_file_fuses_as_the_method_does(
     name: str, weights: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -28,6 +28,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "chen-chuang": {"channels": 4},
     "hdr-gan": {"base_channels": 4},
     "dpgn": {"base": 4, "levels": 3, "side_outputs": 3},
+    "u2fusion": {"channels": 4, "narrowing": (8, 4)},
+    "halder": {"channels": 8},
+    "cf-net": {"channels": 4, "groups": 3, "coupled_blocks": 1},
 }
 
 

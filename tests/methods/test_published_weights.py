@@ -56,6 +56,10 @@ RUNS = {
     # No program of theirs was run on these: the network is the authors' to 4e-7.
     "refusion": Run("refusion", "refusion/*.pth", (0.9411, 0.7561, 0.9558, 0.9204)),
     "meflut": Run("meflut", "meflut/2frames/*.txt", (0.7852, 0.7045, 0.7810, 0.9203)),
+    "sdnet": Run("sdnet", "sdnet/*", (0.9474, 0.8955, 0.9622, 0.9573)),
+    "pmgi": Run("pmgi", "pmgi/*", (0.9129, 0.9331, 0.9559, 0.9564)),
+    "u2fusion": Run("u2fusion", "u2fusion/*", (0.9490, 0.9409, 0.9301, 0.9656)),
+    "halder": Run("halder", "halder/*", (0.9245, 0.8920, 0.9130, 0.9498)),
 }
 
 

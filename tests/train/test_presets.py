@@ -30,6 +30,17 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("lcndr", "fusion"): {"patch": 32},
     ("hdr-gan", "reconstruction"): {"patch": 64, "changes": ("architecture.base_channels=2",)},
     ("dpgn", "fusion"): {"batch": 2, "patch": 128, "changes": ("base=1",)},
+    ("u2fusion", "fusion"): {
+        "patch": 32,
+        "changes": ("architecture.channels=2", "preference_pairs=2"),
+    },
+    ("pmgi", "fusion"): {"patch": 32},
+    ("sdnet", "fusion"): {"patch": 32},
+    ("halder", "fusion"): {"patch": 32, "changes": ("architecture.channels=2",)},
+    ("cf-net", "fusion"): {
+        "patch": 32,
+        "changes": ("architecture.channels=2", "architecture.groups=3"),
+    },
 }
 STEPS = 3
 

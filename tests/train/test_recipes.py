@@ -39,9 +39,22 @@ SMALL = [
     ("mef-net", "fusion", TrainOptions(batch=2, patch=128)),
     ("deepfuse", "fusion", TrainOptions(batch=2, patch=64)),
     ("ifcnn", "fusion", TrainOptions(batch=2, patch=64)),
+    ("u2fusion", "fusion", TrainOptions(batch=2, patch=32)),
+    ("pmgi", "fusion", TrainOptions(batch=2, patch=32)),
+    ("sdnet", "fusion", TrainOptions(batch=2, patch=32)),
+    ("halder", "fusion", TrainOptions(batch=2, patch=32)),
+    ("cf-net", "fusion", TrainOptions(batch=2, patch=32)),
     ("agreement", "agreement", TrainOptions(batch=2, patch=64)),
 ]
-ALONE = ("lcndr", "mef-net", "deepfuse", "ifcnn")
+ADVERSARIAL = ("chen-chuang", "mef-gan", "hdr-gan", "dpgn")
+# Switches that make a network small.
+CHANGES: dict[str, tuple[str, ...]] = {
+    "chen-chuang": ("registration=aligner", "stand_in=true"),
+    "dpgn": ("base=4",),
+    "u2fusion": ("architecture.channels=4", "preference_pairs=8"),
+    "halder": ("architecture.channels=4",),
+    "cf-net": ("architecture.channels=4", "architecture.groups=3"),
+}
 IDS = [f"{method}-{stage}" for method, stage, _ in SMALL]
 
 
@@ -66,13 +79,13 @@ def phase_of(method: str, stage: str, options: TrainOptions) -> Phase:
 def test_every_player_has_finite_losses_and_moves_alone(
     method: str, stage: str, options: TrainOptions, preset: str
 ) -> None:
-    changes = ("registration=aligner", "stand_in=true") if method == "chen-chuang" else ()
-    changes += ("base=4",) if method == "dpgn" else ()
+    changes = CHANGES.get(method, ())
     options = with_options(options, preset=preset, changes=changes)
     phase = phase_of(method, stage, options)
+    phase.prepare(StandIn())
     table = table_of(phase)
     batch = phase.draw(StandIn(), torch.Generator().manual_seed(1), 0)
-    adversarial = preset == "paper" and method not in ALONE
+    adversarial = preset == "paper" and method in ADVERSARIAL
     assert len(phase.players) == 1 + adversarial
     for player in phase.players:
         table.give_turn(player.name)

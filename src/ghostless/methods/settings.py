@@ -107,3 +107,10 @@ class IfcnnSettings(LumaSettings):
 
     planes: Literal["luma", "rgb", "imagenet"] = "luma"
     equalise: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StretchedPairSettings(LumaPairSettings):
+    """How to fuse with a network whose luma lies between that of the two frames: stretched."""
+
+    stretch: Stretch = "percentile"

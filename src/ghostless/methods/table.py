@@ -8,6 +8,7 @@ table.
 from __future__ import annotations
 
 from ..bracket import MAX_FRAMES
+from .compared_networks import COMPARED_NETWORKS
 from .entry import Attention, Method, PaperRuntime
 
 METHODS: dict[str, Method] = {
@@ -387,5 +388,6 @@ METHODS: dict[str, Method] = {
             published=".refusion:PUBLISHED",
             paper_parameters={"network": 59_856},
         ),
+        *COMPARED_NETWORKS,
     )
 }
