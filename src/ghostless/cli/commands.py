@@ -14,6 +14,7 @@ from ..research.commands.data import data_app, render, simulate
 from ..research.commands.export import export
 from ..research.commands.score import ScoreCommand, metrics, score
 from ..research.commands.train import train
+from ..research.commands.weights import weights_app
 from .batch import batch
 from .brief import in_brief
 from .grouped import GroupedCommand
@@ -76,6 +77,7 @@ app = typer.Typer(
 )
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
+app.add_typer(weights_app, name="weights")
 
 
 @app.callback(invoke_without_command=True)

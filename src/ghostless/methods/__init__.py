@@ -54,7 +54,22 @@ def fuse_stack(
         fused = replace(fused, pixels=folded(fused.pixels, stack.frames[0].width))
     else:
         fused = run(stack, chosen, progress=progress)
-    return replace(fused, opaque=stack.opaque, wraps=stack.wraps)
+    notes = (*fused.notes, *_on_weights(entry, chosen))
+    return replace(fused, opaque=stack.opaque, wraps=stack.wraps, notes=notes)
+
+
+def _on_weights(entry: Method, settings: Any) -> list[str]:
+    """What to tell of weights that are not ours."""
+    given = getattr(settings, "weights", None)
+    if entry.weights is None or given is None:
+        return []
+    from ..nn.weights import read_info
+
+    published = read_info(given).published
+    if not published:
+        return []
+    source, licence = (published.get(name, "unknown") for name in ("source", "licence"))
+    return [f"weights by the method's authors: {source}; licence: {licence}"]
 
 
 def _unrolled(stack: Stack) -> Stack:

@@ -82,7 +82,8 @@ class Method:
     runs_without_torch: whether only training it needs torch.
     further_weights: names of those that an option uses.
     attention: where it looks, if that can be shown.
-    recipe: the module that trains it. graph: what makes of it a graph to export.
+    recipe: the module that trains it. published: how weights that its authors published are read, a
+        `nn.published.Published`. graph: what makes of it a graph to export.
     ablations: its paper's tables.
     paper_parameters: number of trained parameters of each of the paper's networks, by name; those
         that ship may be smaller: see `parameters`.
@@ -108,6 +109,7 @@ class Method:
     further_weights: tuple[str, ...] = ()
     attention: Attention | None = None
     recipe: str = ""
+    published: str = ""
     graph: str = ""
     ablations: str = ""
     paper_parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -148,6 +150,17 @@ class Method:
     def weights(self) -> str | None:
         """Name of the weights file, None for methods without."""
         return self.name if self.network else None
+
+    @property
+    def weights_command(self) -> str:
+        """What to type for the method's weights, in words."""
+        ways = []
+        if self.recipe:
+            ways.append(f"ghostless train {self.name}")
+        if self.published:
+            start = "its authors' by: " if ways else ""
+            ways.append(f"{start}ghostless weights import {self.name} FILE -o OUT.safetensors")
+        return ", or take ".join(ways)
 
     @property
     def kind(self) -> NetworkKind:
@@ -236,7 +249,7 @@ class Method:
         if self.weights is not None:
             from ..nn.weights import check_weights
 
-            check_weights(self.weights, weights)
+            check_weights(self.weights, self.weights_command, weights)
 
     def facts(self) -> dict[str, Any]:
         """Return what there is to tell of the method, by name, in plain values."""

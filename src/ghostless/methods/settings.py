@@ -10,6 +10,9 @@ from ..nn.settings import NetworkSettings
 from ..settings import Range
 from .in_turn import PairOrder
 
+Stretch = Literal["none", "minmax", "max", "percentile"]
+Levels = Literal["full", "studio"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(NetworkSettings):
@@ -64,3 +67,23 @@ class HdrGanSettings(NetworkSettings):
 
     more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
     response: ResponseChoice = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LumaSettings(NetworkSettings):
+    """How to fuse with a network that fuses luma, besides what every network can be told.
+
+    stretch: of the fused luma, by what the whole image holds: "minmax" makes its darkest value
+        black and its brightest white, "max" the latter alone, "percentile" does as "minmax" but for
+        one in a hundred values at each end.
+    luma: what levels the fused luma is taken for: "studio" has black at 16 and white at 235 of 255,
+        which widens the contrast of luma that is in "full" range.
+    """
+
+    stretch: Stretch = "none"
+    luma: Levels = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LumaPairSettings(LumaSettings, PairSettings):
+    """How to fuse with a network that fuses the luma of two frames."""

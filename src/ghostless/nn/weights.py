@@ -93,7 +93,8 @@ class WeightsInfo:
     """What a weights file says about itself.
 
     recipe: how it was trained (steps, batch, rates, losses). data: on what, in words.
-    scores: results of validation by name.
+    scores: results of validation by name. published: of weights that are not ours but their
+        authors', where from, under which licence and from which files (see `published`).
     """
 
     network: str
@@ -102,6 +103,7 @@ class WeightsInfo:
     data: str = ""
     commit: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,16 +143,16 @@ def _find(name: str, train_command: str, path: Path | str | None) -> Path:
     if path is not None:
         start, what = f"{path}: ", "no such file"
     raise WeightsError(
-        f"{start}expected the weights of {name!r}, found {what}; train them with: {train_command}"
+        f"{start}expected the weights of {name!r}, found {what}; make them with: {train_command}"
     )
 
 
-def check_weights(name: str, path: Path | str | None = None) -> None:
+def check_weights(name: str, command: str, path: Path | str | None = None) -> None:
     """Raise WeightsError for what can be told of a weights file at once, without loading it.
 
-    name: of the network that it should be of. path: None for the shipped file.
+    name: of the network that it should be of. command: what makes it. path: None for the shipped
+    file.
     """
-    command = f"ghostless train {name}"
     found = _find(name, command, path)
     info = read_info(found)
     if info.network != name:
@@ -160,7 +162,7 @@ def check_weights(name: str, path: Path | str | None = None) -> None:
 def _other_network(path: Path, name: str, info: WeightsInfo, train_command: str) -> WeightsError:
     return WeightsError(
         f"{path}: expected weights of {name!r}, found those of {_short(info.network)!r}; "
-        f"give the right file or train it with: {train_command}"
+        f"give the right file or make it with: {train_command}"
     )
 
 
@@ -169,6 +171,7 @@ def save_weights(
     path: Path | str,
     info: WeightsInfo,
     precision: Literal["float32", "bfloat16"] = "float32",
+    overwrite: bool = True,
 ) -> None:
     """Write a network and what is known about it to a safetensors file, atomically.
 
@@ -199,7 +202,7 @@ def save_weights(
         tensors[name] = value.detach().cpu().contiguous()
     text = json.dumps(dataclasses.asdict(info), sort_keys=True)
     data = save(tensors, metadata={_METADATA_KEY: text})
-    write_atomically(path, lambda scratch: _write(scratch, data), overwrite=True)
+    write_atomically(path, lambda scratch: _write(scratch, data), overwrite=overwrite)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -257,7 +260,7 @@ def _parse_description(path: Path, text: Any) -> WeightsInfo:
             raise ValueError("too long")
         info = WeightsInfo(**json.loads(text))
         texts = (info.network, info.data, info.commit)
-        tables = (info.architecture, info.recipe, info.scores)
+        tables = (info.architecture, info.recipe, info.scores, info.published)
         if not all(isinstance(value, str) for value in texts) or not all(
             isinstance(value, dict) for value in tables
         ):
@@ -319,11 +322,11 @@ def load_weights(kind: NetworkKind, path: Path | str | None = None) -> tuple[Any
         import torch
 
         with torch.device("meta"):
-            _check_shapes(_build(kind, info, found), shapes, found)
+            check_shapes(_build(kind, info, found), shapes, found)
     network = _build(kind, info, found)
-    _check_shapes(network, shapes, found)
+    check_shapes(network, shapes, found)
     state = _read_tensors(found)
-    _check_values(network, state, found)
+    check_values(network, state, found)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False), info
 
@@ -403,7 +406,8 @@ def _as_float32(data: bytes, entry: Mapping[str, Any]) -> NDArray[np.float32]:
     return np.asarray(values.reshape(entry["shape"]), np.float32)
 
 
-def _check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
+def check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Raise WeightsError, naming the first, for tensors that are not those of a network."""
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     for name, shape in wanted.items():
         if name not in found:
@@ -423,7 +427,8 @@ def _check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], path
         )
 
 
-def _check_values(network: nn.Module, found: Mapping[str, torch.Tensor], path: Path) -> None:
+def check_values(network: nn.Module, found: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise WeightsError for tensors of another type than a network's, and for NaN."""
     import torch
 
     for name, value in network.state_dict().items():
