@@ -40,6 +40,7 @@ from .in_turn import fuse_frames_in_turn
 from .settings import Levels, LumaPairSettings, LumaSettings, Stretch
 
 Plane = NDArray[np.float32]
+FuseFrames = Callable[[Sequence[Frame], Progress | None], Plane]
 WriteTile = Callable[[Tile, Tensor], None]
 
 # Rec. ITU-R BT.601 in 8 bits: luma goes from 16 to 235, which MATLAB's rgb2ycbcr has too.
@@ -118,15 +119,7 @@ def fuse_luma(
         return fused
 
     def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
-        if isinstance(settings, LumaPairSettings):
-            pixels = fuse_frames_in_turn(
-                stack.frames,
-                lambda under, over, progress: fuse_frames((under, over), progress),
-                settings.order,
-                progress,
-            )
-        else:
-            pixels = fuse_frames(stack.frames, progress)
+        pixels = _all_or_in_turn(fuse_frames, settings)(stack.frames, progress)
         return Fused(pixels, "display", stack.frames[stack.reference].metadata)
 
     return fuse_at_quality(
@@ -138,6 +131,18 @@ def fuse_luma(
         most_pixels=most_pixels,
         progress=progress,
     )
+
+
+def _all_or_in_turn(fuse: FuseFrames, settings: LumaSettings) -> FuseFrames:
+    """How to fuse any number of frames with a function of them, or of two where it takes two."""
+    if not isinstance(settings, LumaPairSettings):
+        return fuse
+    order = settings.order
+
+    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> Plane:
+        return fuse((under, over), progress)
+
+    return lambda frames, progress: fuse_frames_in_turn(frames, fuse_pair, order, progress)
 
 
 def as_pair(network: Any, planes: Sequence[Tensor]) -> Tensor:
@@ -189,6 +194,7 @@ def add_colour(
     fused: (H, W, 3), the luma in its first channel, clipped to 0..1 after the stretch. levels: what
     that luma is taken for.
     """
+    height, width = fused.shape[:2]
     limits = stretch_limits(fused[:, :, 0], stretch)
 
     def work(start: int, stop: int) -> None:
@@ -202,7 +208,7 @@ def add_colour(
         ycbcr = np.concatenate([luma[:, :, None], mean], axis=2)
         fused[rows] = np.clip(color.ycbcr_to_rgb(ycbcr), 0, 1)
 
-    for_each_stripe(*fused.shape[:2], work)
+    for_each_stripe(height, width, work)
 
 
 def stretch_limits(luma: Plane, stretch: Stretch) -> tuple[float, float] | None:
