@@ -28,7 +28,8 @@ _DOUBT = 0.08
 def dense_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Flow:
     """Flow (h, w, 2), such that second(x + flow(x)) = first(x), of grey images of one exposure.
 
-    By Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016. Sides of at least 16.
+    By Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016. Sides of at least
+    16 pixels.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))

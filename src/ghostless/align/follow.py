@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..bracket import Frame, Mask
 from ..pixels import color
 from ..pixels.reduced import reduced, size_within
-from .flow import Flow, dense_flow, read_at, to_full_flow
+from .flow import dense_flow, read_at, to_full_flow
 from .warp import fill_from_reference, warp_by_flow
 
 # Frames are reduced to so many pixels for the flow: those of the photos that such methods are

@@ -83,9 +83,7 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
         gamma = architecture.curve == "gamma"
         return Triplet(frames, GENERATOR.sides(architecture), torch.device("cpu"), gamma)
 
-    network = TripletNetwork(
-        GENERATOR, loaded, generator.halo_pixels, _BYTES_PER_PIXEL, prepare
-    )
+    network = TripletNetwork(GENERATOR, loaded, generator.halo_pixels, _BYTES_PER_PIXEL, prepare)
     response, notes = find_response(stack, settings.response)
     if response is not None:
         stack = recode_to_srgb(stack, response)

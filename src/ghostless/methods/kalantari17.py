@@ -77,8 +77,8 @@ class Kalantari17(nn.Module):
         seen = F.pad(seen, [HALO_PIXELS] * 4, mode="reflect")
         weights = in_full_precision(self.head, self.layers(seen)).chunk(FRAMES, dim=1)
         light = [weight * frame[:, 3:] for weight, frame in zip(weights, frames, strict=True)]
-        out: Tensor = sum(light) / (sum(weights) + _LEAST_WEIGHT)
-        return out
+        total = torch.stack(weights).sum(dim=0)
+        return torch.stack(light).sum(dim=0) / (total + _LEAST_WEIGHT)
 
 
 NETWORK = NetworkKind(

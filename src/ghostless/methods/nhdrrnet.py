@@ -134,8 +134,8 @@ class NhdrrNet(nn.Module):
         base = architecture.channels
         widths = [base * 2**scale for scale in range(_SCALES)]
         self.encoders = nn.ModuleList(
-            nn.ModuleList(
-                Down(before, after) for before, after in zip([6, *widths], widths, strict=False)
+            nn.Sequential(
+                *(Down(before, after) for before, after in zip([6, *widths], widths, strict=False))
             )
             for _ in range(FRAMES)
         )
@@ -161,7 +161,8 @@ class NhdrrNet(nn.Module):
         scales = []
         for scale in range(_SCALES):
             features = [
-                encoder[scale](x) for encoder, x in zip(self.encoders, features, strict=True)
+                encoder.get_submodule(str(scale))(x)
+                for encoder, x in zip(self.encoders, features, strict=True)
             ]
             scales.append(torch.cat(features, dim=1))
         return scales

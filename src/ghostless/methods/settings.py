@@ -78,6 +78,17 @@ class HdrGanSettings(TripletSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HdrNetworkSettings(TripletSettings):
+    """How to fuse with the other networks of three frames.
+
+    response: as of HDR-GAN; or "gamma", for codes that are light to the power 1 / 2.2, which the
+        papers take all photos for.
+    """
+
+    response: Literal["auto", "srgb", "estimate", "gamma"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LumaSettings(NetworkSettings):
     """How to fuse with a network that fuses luma, besides what every network can be told.
 
@@ -95,14 +106,3 @@ class LumaSettings(NetworkSettings):
 @dataclass(frozen=True, kw_only=True)
 class LumaPairSettings(LumaSettings, PairSettings):
     """How to fuse with a network that fuses the luma of two frames."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HdrNetworkSettings(TripletSettings):
-    """How to fuse with the other networks of three frames.
-
-    response: as of HDR-GAN; or "gamma", for codes that are light to the power 1 / 2.2, which the
-        papers take all photos for.
-    """
-
-    response: Literal["auto", "srgb", "estimate", "gamma"] = "auto"

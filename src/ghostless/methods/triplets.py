@@ -268,9 +268,7 @@ def _fuse_triplet(
     height, width = fused.shape[:2]
     loaded = network.loaded
     pixels = fullsize.tile_budget(loaded.device, network.bytes_per_pixel)
-    tiles = fullsize.make_tiles(
-        *triplet.size, network.halo_pixels, network.sides.multiple, pixels
-    )
+    tiles = fullsize.make_tiles(*triplet.size, network.halo_pixels, network.sides.multiple, pixels)
     if inner:
         tiles = [tile for tile in tiles if _need(inner, _cropped(tile, height, width)).any()]
     # From 1.0 = the darkest frame clips to 1.0 = the reference clips.
