@@ -32,7 +32,7 @@ from .triplets import Reconstruct, Triplet, fuse_by_paper
 
 _KERNELS = (7, 5, 3)
 # How far the network sees.
-HALO_PIXELS = sum(_KERNELS) // 2
+HALO_PIXELS = sum(kernel // 2 for kernel in _KERNELS)
 # Tensors alive at once in float32: two of 100 channels and their convolution's copies.
 _BYTES_PER_PIXEL = 2048
 _LEAST_WEIGHT = 1e-6

@@ -34,6 +34,9 @@ from ..pixels.reduced import reduced
 from .settings import HdrNetworkSettings
 from .triplets import Reconstruct, Triplet, fuse_by_paper
 
+# The network is the method's too.
+__all__ = ("NETWORK", "PUBLISHED", "SafNet", "SafNetArchitecture", "fuse")
+
 # Tensors alive at once in float32 in a tile, of which the frames read by flow are a few more.
 _BYTES_PER_PIXEL = {"full": 3072, "small": 1536}
 # Flow and masks, as they are found, at a quarter of the pixels; and the layers that find them.
