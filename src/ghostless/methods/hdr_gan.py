@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bracket import Fused, Stack
-from ..exposure.response import find_response, recode_to_srgb
 from ..nn import fullsize
 from ..nn.fast import Base
 from ..nn.fullsize import Progress, Region, Tile
@@ -31,7 +30,14 @@ from ..nn.merge import merge_towards_reference
 from ..nn.three_frames import FRAMES
 from ..nn.weights import load_network
 from .settings import HdrGanSettings
-from .triplets import Places, Reconstruct, Triplet, TripletNetwork, fuse_in_triplets
+from .triplets import (
+    Places,
+    Reconstruct,
+    Triplet,
+    TripletNetwork,
+    by_own_curve,
+    fuse_in_triplets,
+)
 
 # The network is the method's too.
 __all__ = (
@@ -64,38 +70,44 @@ def fuse(stack: Stack, settings: HdrGanSettings, progress: Progress | None = Non
     loaded = load_network(GENERATOR, settings)
     generator: Generator = loaded.network
     architecture = generator.architecture
-
-    def prepare(triplet: Triplet) -> Reconstruct:
-        def reconstruct(tile: Tile) -> Tensor:
-            inputs = network_inputs(*_read(triplet, tile.outer), triplet.times, architecture)
-            return radiance_of_output(generator.reconstruct(*inputs), architecture)
-
-        return reconstruct
-
-    def base(triplets: Sequence[Places]) -> Base | None:
-        # The merge that the network adds to, where there is but one.
-        if architecture.adds_to != "merge" or len(triplets) > 1:
-            return None
-        return lambda stack, rows: _merged(triplet_of(stack, triplets[0]), rows)
-
-    def triplet_of(stack: Stack, places: Places) -> Triplet:
-        frames = [stack.frames[place] for place in places]
-        gamma = architecture.curve == "gamma"
-        return Triplet(frames, GENERATOR.sides(architecture), torch.device("cpu"), gamma)
-
-    network = TripletNetwork(GENERATOR, loaded, generator.halo_pixels, _BYTES_PER_PIXEL, prepare)
-    response, notes = find_response(stack, settings.response)
-    if response is not None:
-        stack = recode_to_srgb(stack, response)
+    network = TripletNetwork(
+        GENERATOR,
+        loaded,
+        generator.halo_pixels,
+        _BYTES_PER_PIXEL,
+        lambda triplet: _prepare(generator, triplet),
+    )
+    stack, notes = by_own_curve(stack, settings.response)
     fused = fuse_in_triplets(
         stack,
         settings,
         network,
         gamma=architecture.curve == "gamma",
-        base=base,
+        base=lambda triplets: _merge_of(triplets, architecture),
         progress=progress,
     )
     return replace(fused, notes=(*notes, *fused.notes))
+
+
+def _prepare(generator: Generator, triplet: Triplet) -> Reconstruct:
+    def reconstruct(tile: Tile) -> Tensor:
+        inputs = network_inputs(*_read(triplet, tile.outer), triplet.times, generator.architecture)
+        return radiance_of_output(generator.reconstruct(*inputs), generator.architecture)
+
+    return reconstruct
+
+
+def _merge_of(triplets: Sequence[Places], architecture: HdrGanArchitecture) -> Base | None:
+    """The merge that the network adds to, where there is but one."""
+    if architecture.adds_to != "merge" or len(triplets) > 1:
+        return None
+    sides, gamma = GENERATOR.sides(architecture), architecture.curve == "gamma"
+
+    def merge(stack: Stack, rows: slice) -> NDArray[np.float32]:
+        frames = [stack.frames[place] for place in triplets[0]]
+        return _merged(Triplet(frames, sides, torch.device("cpu"), gamma), rows)
+
+    return merge
 
 
 def _merged(triplet: Triplet, rows: slice) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bracket import Frame, Fused, Stack
-from ..exposure.response import find_response, recode_to_srgb
+from ..exposure.response import ResponseChoice, find_response, recode_to_srgb
 from ..nn import fullsize
 from ..nn.fast import Base, fuse_at_quality
 from ..nn.fullsize import PaddedFrame, Progress, Region, Tile
@@ -178,14 +178,17 @@ def fuse_by_paper(
         lambda triplet: make(loaded, triplet),
         map_bytes_per_pixel,
     )
-    notes: tuple[str, ...] = ()
-    if settings.response != "gamma":
-        response, notes = find_response(stack, settings.response)
-        if response is not None:
-            stack = recode_to_srgb(stack, response)
-    gamma = settings.response == "gamma"
-    fused = fuse_in_triplets(stack, settings, network, gamma=gamma, progress=progress)
+    if settings.response == "gamma":
+        return fuse_in_triplets(stack, settings, network, gamma=True, progress=progress)
+    stack, notes = by_own_curve(stack, settings.response)
+    fused = fuse_in_triplets(stack, settings, network, progress=progress)
     return replace(fused, notes=(*notes, *fused.notes))
+
+
+def by_own_curve(stack: Stack, choice: ResponseChoice) -> tuple[Stack, tuple[str, ...]]:
+    """The stack as if its camera's curve were sRGB, and notes; see `exposure.response`."""
+    response, notes = find_response(stack, choice)
+    return (stack if response is None else recode_to_srgb(stack, response)), notes
 
 
 def _convolutions(loaded: LoadedNetwork, triplet: Triplet) -> Reconstruct:
