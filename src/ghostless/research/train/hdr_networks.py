@@ -66,6 +66,7 @@ class HdrRecipe(Recipe):
 
 
 Draw = Callable[[TrainingData, torch.Generator, int], Batch]
+Lay = Callable[[Batch], Batch]
 
 
 def phases_of(
@@ -75,7 +76,7 @@ def phases_of(
     least_patch: int,
     multiple: int = 1,
     draw: Draw | None = None,
-    lay: Callable[[Batch], Batch] = lambda batch: batch,
+    lay: Lay = lambda batch: batch,
     known_failures: str = "",
 ) -> tuple[Phase, ...]:
     """The one phase of a method.
@@ -85,47 +86,52 @@ def phases_of(
     """
     architecture = switched(kind.architecture(), recipe)
     check_patch(recipe, multiple, least_patch)
-    rate = schedule_of(recipe, recipe.steps)
-
-    def rate_at(moment: Moment) -> float:
-        fallen = moment.step >= recipe.rate_falls_at * recipe.steps
-        return rate(moment) * (0.1 if fallen else 1.0)
-
-    def draw_brackets(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
-        return lay(data.brackets(recipe.batch, recipe.patch_pixels, generator))
-
-    def losses(table: Table, batch: Batch) -> Losses:
-        truth = mu_law(batch["radiance"].clamp(0, 1))
-        compare = F.l1_loss if recipe.loss == "absolute" else F.mse_loss
-        found = {}
-        for number, output in enumerate(_outputs(table, batch)):
-            weight = 1.0 if number == 0 else recipe.further_weight
-            found[f"mu_law_{number + 1}"] = weight * compare(mu_law(output), truth)
-        return found
-
-    def validate(table: Table, data: TrainingData) -> Validation:
-        return score_brackets(data, lambda batch: _outputs(table, lay(batch))[0])
-
+    own = _Learning(recipe, lay)
+    betas = (recipe.beta_1, 0.999)
     player = Player(
-        "generator",
-        lambda: kind.build(architecture),
-        losses,
-        rate_at,
-        betas=(recipe.beta_1, 0.999),
+        "generator", lambda: kind.build(architecture), own.losses, own.rate, betas=betas
     )
     return (
         Phase(
             name="reconstruction",
             steps=recipe.steps,
             players=(player,),
-            draw=draw or draw_brackets,
-            validate=validate,
+            draw=draw or own.draw,
+            validate=own.validate,
             best="psnr_mu",
             export=kind,
             known_failures="What clips in the darkest frame is clipped in the result. "
             + known_failures,
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Learning:
+    """What a network learns from, and how the result is judged."""
+
+    recipe: HdrRecipe
+    lay: Lay
+
+    def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+        return self.lay(data.brackets(self.recipe.batch, self.recipe.patch_pixels, generator))
+
+    def losses(self, table: Table, batch: Batch) -> Losses:
+        truth = mu_law(batch["radiance"].clamp(0, 1))
+        compare = F.l1_loss if self.recipe.loss == "absolute" else F.mse_loss
+        found = {}
+        for number, output in enumerate(_outputs(table, batch)):
+            weight = 1.0 if number == 0 else self.recipe.further_weight
+            found[f"mu_law_{number + 1}"] = weight * compare(mu_law(output), truth)
+        return found
+
+    def rate(self, moment: Moment) -> float:
+        steps = self.recipe.steps
+        fallen = moment.step >= self.recipe.rate_falls_at * steps
+        return schedule_of(self.recipe, steps)(moment) * (0.1 if fallen else 1.0)
+
+    def validate(self, table: Table, data: TrainingData) -> Validation:
+        return score_brackets(data, lambda batch: _outputs(table, self.lay(batch))[0])
 
 
 def inputs_of(batch: Batch) -> list[Tensor]:
