@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import FileReadError
+from .printed import printed_lines
 from .speed_results import SpeedRow, load_rows
 from .suites import FOLDERS
 
@@ -51,6 +52,7 @@ class Table:
     """The means of every method and metric, over the scenes that all of them have.
 
     frames: which photos of each scene were fused: "all", or the darkest and brightest "two".
+    group: of the suite's scenes; "" where it has all.
     """
 
     protocol: str
@@ -59,11 +61,13 @@ class Table:
     scenes: tuple[str, ...]
     means: Mapping[tuple[str, str], Mean]
     frames: str = "all"
+    group: str = ""
 
     @property
     def name(self) -> str:
         """What tells it from the other tables of a report."""
-        return self.protocol if self.frames == "all" else f"{self.protocol}, {self.frames} frames"
+        frames = "" if self.frames == "all" else f"{self.frames} frames"
+        return ", ".join(filter(None, [self.protocol, self.group, frames]))
 
     @cached_property
     def ranked_metrics(self) -> tuple[str, ...]:
@@ -166,6 +170,7 @@ class Results:
                 mark = "  published" if row.kind == "published" else ""
                 told = "-" if rank is None else f"{rank:.2f}"
                 lines.append(f"{row.label:<{width}} {told:>6} {shown:>12}{mark}")
+        lines += printed_lines(self)
         lines += [f"skipped {label}: {why}" for label, why in self.about["skipped"].items()]
         lines += [f"failed {label} on {scene}: {why}" for label, scene, why in self.failures]
         return "\n".join(lines)
@@ -207,8 +212,10 @@ def load_results(folder: Path) -> Results:
                 for name, values in published.items()
                 if values
             ]
-        table = make_table(protocol, metrics, rows, scenes, int(about.get("seed", 0)))
-        tables.append(replace(table, frames=str(about.get("frames", "all"))))
+        for group in about.get("groups") or [""]:
+            own = [scene for scene in scenes if scene.startswith(group)]
+            table = make_table(protocol, metrics, rows, own, int(about.get("seed", 0)))
+            tables.append(replace(table, frames=str(about.get("frames", "all")), group=group))
     for name in FOLDERS.values():
         if (folder / name / "run.json").is_file():
             other = load_results(folder / name)
