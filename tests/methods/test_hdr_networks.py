@@ -24,7 +24,7 @@ from ghostless.methods import (  # noqa: E402
     kalantari17,
     safnet,
 )
-from ghostless.nn import fullsize  # noqa: E402
+from ghostless.nn import fast, fullsize  # noqa: E402
 from ghostless.nn import safnet as saf  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.mu_law import mu_law  # noqa: E402
@@ -164,6 +164,30 @@ def test_any_size(name: str, size: tuple[int, int], tmp_path: Path) -> None:
     assert fused.pixels.shape == (*size, 3)
     assert np.isfinite(fused.pixels).all()
     assert (fused.pixels >= 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fast_result_is_near_that_of_every_pixel(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "PROXY_PIXELS", 64 * 96)
+    stack = make_stack(make_radiance(128, 192, range_stops=6), STOPS)
+    settings = settings_of(name, tmp_path)
+    full = fuse_stack(stack, name, settings).pixels
+    quick = fuse_stack(stack, name, replace(settings, quality="fast"))
+    assert any("ran on 96 x 64 pixels" in note for note in quick.notes)
+    assert np.abs(mu(quick.pixels / 4) - mu(full / 4)).mean() < 0.1
+
+
+def test_numbers_that_no_network_has_are_refused() -> None:
+    for name, changes, told in (
+        ("safnet", {"form": "tiny"}, "form: expected one of full, small, found 'tiny'"),
+        ("deephdr", {"blocks": 0}, "blocks: expected a whole number from 1 to 64, found 0"),
+        ("ahdrnet", {"growth": 10_000}, "growth: expected a whole number from 1 to 512"),
+        ("kalantari17", {"channels": 1}, "channels: expected a whole number from 2 to 512"),
+    ):
+        with pytest.raises(OptionError, match=told):
+            METHODS[name].kind.architecture(**changes)
 
 
 # What goes in

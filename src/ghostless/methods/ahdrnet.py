@@ -14,15 +14,16 @@ Differs from the paper: of the program's 1,515,139 parameters 73,856 belong to l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from ..bracket import Fused, Stack
-from ..errors import OptionError
 from ..nn.blocks import ConvBlock, in_full_precision
 from ..nn.fullsize import Progress
 from ..nn.weights import NetworkKind
+from ..settings import Range, check_settings
 from .settings import HdrNetworkSettings
 from .triplets import fuse_by_paper
 
@@ -37,13 +38,11 @@ _BYTES_PER_PIXEL = 3072
 class AhdrNetArchitecture:
     """Numbers of the network: channels of its features, and channels that each dense layer adds."""
 
-    channels: int = 64
-    growth: int = 32
+    channels: Annotated[int, Range(1, 512)] = 64
+    growth: Annotated[int, Range(1, 512)] = 32
 
     def __post_init__(self) -> None:
-        for name in ("channels", "growth"):
-            if not 1 <= getattr(self, name) <= 512:
-                raise OptionError(f"{name}: expected 1 to 512, found {getattr(self, name)}")
+        check_settings(self)
 
 
 class Attention(nn.Module):

@@ -12,17 +12,18 @@ Differs from the paper: the U-Net form, which the paper has too, is not here. Fr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bracket import Fused, Stack
-from ..errors import OptionError
 from ..nn.blocks import Activation, ConvBlock, Norm, in_full_precision
 from ..nn.fullsize import Progress
 from ..nn.three_frames import FRAMES
 from ..nn.weights import NetworkKind, Sides
+from ..settings import Range, check_settings
 from .settings import HdrNetworkSettings
 from .triplets import fuse_by_paper
 
@@ -37,14 +38,11 @@ _BYTES_PER_PIXEL = 1536
 class DeepHdrArchitecture:
     """Numbers of the network: channels at half the size, doubled at each scale; and blocks."""
 
-    channels: int = 64
-    blocks: int = 9
+    channels: Annotated[int, Range(1, 512)] = 64
+    blocks: Annotated[int, Range(1, 64)] = 9
 
     def __post_init__(self) -> None:
-        if not 1 <= self.channels <= 512:
-            raise OptionError(f"channels: expected 1 to 512, found {self.channels}")
-        if not 1 <= self.blocks <= 64:
-            raise OptionError(f"blocks: expected 1 to 64, found {self.blocks}")
+        check_settings(self)
 
 
 class Down(nn.Module):

@@ -15,6 +15,7 @@ Differs from the paper: the flow is dense inverse search, the paper's that of Li
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +23,11 @@ from torch import Tensor, nn
 
 from ..align.follow import follow
 from ..bracket import Fused, Stack
-from ..errors import OptionError
 from ..nn.blocks import ConvBlock, in_full_precision
 from ..nn.fullsize import Progress, Tile
 from ..nn.three_frames import FRAMES
 from ..nn.weights import LoadedNetwork, NetworkKind, Sides
+from ..settings import Range, check_settings
 from .settings import HdrNetworkSettings
 from .triplets import Reconstruct, Triplet, fuse_by_paper
 
@@ -42,11 +43,10 @@ _LEAST_WEIGHT = 1e-6
 class Kalantari17Architecture:
     """Numbers of the network: channels of its first two layers; the third has half as many."""
 
-    channels: int = 100
+    channels: Annotated[int, Range(2, 512)] = 100
 
     def __post_init__(self) -> None:
-        if not 2 <= self.channels <= 512:
-            raise OptionError(f"channels: expected 2 to 512, found {self.channels}")
+        check_settings(self)
 
 
 class Kalantari17(nn.Module):

@@ -16,19 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bracket import Fused, Stack
-from ..errors import OptionError
 from ..nn import fullsize
 from ..nn.blocks import ConvBlock, in_full_precision
 from ..nn.fullsize import Progress, Tile
 from ..nn.three_frames import FRAMES
 from ..nn.tiled import map_in_tiles
 from ..nn.weights import LoadedNetwork, NetworkKind, Sides
+from ..settings import Range, check_settings
 from .settings import HdrNetworkSettings
 from .triplets import Reconstruct, Triplet, fuse_by_paper
 
@@ -48,14 +49,11 @@ _MAP_BYTES_PER_PIXEL = 32
 class NhdrrNetArchitecture:
     """Numbers of the network: channels at half the size, doubled at each scale; and blocks."""
 
-    channels: int = 32
-    blocks: int = 9
+    channels: Annotated[int, Range(1, 512)] = 32
+    blocks: Annotated[int, Range(1, 64)] = 9
 
     def __post_init__(self) -> None:
-        if not 1 <= self.channels <= 512:
-            raise OptionError(f"channels: expected 1 to 512, found {self.channels}")
-        if not 1 <= self.blocks <= 64:
-            raise OptionError(f"blocks: expected 1 to 64, found {self.blocks}")
+        check_settings(self)
 
 
 class Down(nn.Module):

@@ -18,13 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import OptionError
+from ..settings import Range, check_settings
 from .blocks import in_full_precision
 from .fullsize import Region
 from .three_frames import FRAMES
@@ -52,13 +52,10 @@ class SafNetArchitecture:
     """
 
     form: Form = "full"
-    channels: int = 40
+    channels: Annotated[int, Range(2, 512)] = 40
 
     def __post_init__(self) -> None:
-        if self.form not in ("full", "small"):
-            raise OptionError(f"form: expected full or small, found {self.form!r}")
-        if not 2 <= self.channels <= 512:
-            raise OptionError(f"channels: expected 2 to 512, found {self.channels}")
+        check_settings(self)
 
 
 @dataclass(frozen=True)
