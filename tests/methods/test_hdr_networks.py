@@ -373,7 +373,7 @@ def mu(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("form", ["full", "small"])
 def test_safnets_published_weights_are_read_by_name(form: str, tmp_path: Path) -> None:
     """A checkpoint named as the authors' becomes the network that it was."""
-    network = build("safnet", form=form)
+    network = build("safnet", form=form, channels=40)
     names = safnet._published_names(form)
     assert set(names.values()) == set(network.state_dict())
     theirs = {theirs: network.state_dict()[ours] for theirs, ours in names.items()}

@@ -106,8 +106,8 @@ def _pointed_to(flow: Tensor, region: Region, size: tuple[int, int]) -> Region:
     y = flow[:, 1] + torch.arange(region.top, region.bottom, device=flow.device)[:, None]
     bounds = []
     for places, most in ((y, size[0]), (x, size[1])):
-        low = math.floor(float(places.min())) - 3
-        high = math.ceil(float(places.max())) + 4
+        inside = places.nan_to_num(0.0).clamp(0, most)
+        low, high = math.floor(float(inside.min())) - 3, math.ceil(float(inside.max())) + 4
         bounds += [max(0, min(low, most - 1)), max(1, min(high, most))]
     return Region(*bounds)
 
@@ -120,8 +120,7 @@ def _read_published(files: Sequence[Path]) -> tuple[SafNetArchitecture, State]:
     path = only_file(files, _PUBLISHED_FILES)
     found = read_torch(path)
     form: Form = "full" if "refinenet.conv0.0.0.weight" in found else "small"
-    channels = len(found.get("encoder.pyramid1.0.0.weight", ())) or SafNetArchitecture().channels
-    return SafNetArchitecture(form, channels), renamed(path, found, _published_names(form))
+    return SafNetArchitecture(form), renamed(path, found, _published_names(form))
 
 
 def _published_names(form: Form) -> dict[str, str]:
