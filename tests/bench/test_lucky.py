@@ -64,6 +64,12 @@ def test_every_setting_has_a_table_and_the_printed_figures_stand_below(
     assert "| LuckyHDR, printed | 33.6 (+6.3) | 36.5 (+8.1) | 33.0 (+5.0) |" in report
     assert "The scenes differ" in report
     assert "LuckyHDR, printed" in (out / "report.html").read_text()
+    # Every score stands once, in the table of its scene.
+    lines = (out / "scores.csv").read_text().splitlines()[1:]
+    assert len(lines) == len(lucky.GROUPS) * 2
+    for line in lines:
+        assert sum(group in line for group in lucky.GROUPS) == 1
+        assert line.count(next(group for group in lucky.GROUPS if group in line)) == 2
     # Its photos are there: another folder's pictures are not mixed with them.
     photos = sorted((out / "brackets" / "affine" / "0000").glob("*.png"))
     assert len(photos) == 3

@@ -214,7 +214,8 @@ def load_results(folder: Path) -> Results:
             ]
         for group in about.get("groups") or [""]:
             own = [scene for scene in scenes if scene.startswith(group)]
-            table = make_table(protocol, metrics, rows, own, int(about.get("seed", 0)))
+            theirs = [replace(row, scores=_chosen(row.scores, own)) for row in rows]
+            table = make_table(protocol, metrics, theirs, own, int(about.get("seed", 0)))
             tables.append(replace(table, frames=str(about.get("frames", "all")), group=group))
     for name in FOLDERS.values():
         if (folder / name / "run.json").is_file():
@@ -225,6 +226,12 @@ def load_results(folder: Path) -> Results:
     return Results(
         folder, about, tuple(tables), tuple(failures), tuple(sorted(commits)), load_rows(folder)
     )
+
+
+def _chosen(
+    scores: Mapping[str, Mapping[str, float]], scenes: Sequence[str]
+) -> dict[str, Mapping[str, float]]:
+    return {scene: scores[scene] for scene in scenes if scene in scores}
 
 
 def _load(path: Path) -> dict[str, Any]:
