@@ -115,6 +115,14 @@ def test_shake_stays_within_what_was_asked() -> None:
     # Sideways at the right border, downwards at the lower one, some 2 pixels at most.
     assert 1 < shifts[:, 24, 63, 0].abs().max() < 4.5
     assert 1 < shifts[:, 47, 32, 1].abs().max() < 4.5
+    # Stretch and shear move the corners, by both in x and both in y, and not the middle.
+    affine = replace(still, shake_affine_pixels=3)
+    batch = simulate(affine, batch=64)
+    shifts = mapped(batch.homographies[:, 0], 48, 64) - pixels(48, 64)[..., :2]
+    most = 3 * (1 + 48 / 64)
+    assert 0.7 * most < shifts[:, [0, 0, 47, 47], [0, 63, 0, 63]].abs().max() <= most
+    assert shifts[:, 23:25, 31:33].abs().max() < 0.2
+    assert torch.allclose(batch.homographies[..., 2, :], torch.tensor([0.0, 0.0, 1.0]))
 
 
 def test_static_brackets_hold_still() -> None:

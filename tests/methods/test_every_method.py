@@ -27,6 +27,11 @@ QUICK: dict[str, dict[str, Any]] = {"sen": {"iterations": 3}, "hu": {"iterations
 SMALL: dict[str, dict[str, Any]] = {
     "chen-chuang": {"channels": 4},
     "hdr-gan": {"base_channels": 4},
+    "kalantari17": {"channels": 8},
+    "deephdr": {"channels": 4, "blocks": 1},
+    "ahdrnet": {"channels": 4, "growth": 4},
+    "nhdrrnet": {"channels": 4, "blocks": 1},
+    "safnet": {"channels": 4},
     "dpgn": {"base": 4, "levels": 3, "side_outputs": 3},
     "u2fusion": {"channels": 4, "narrowing": (8, 4)},
     "halder": {"channels": 8},

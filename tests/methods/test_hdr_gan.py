@@ -19,8 +19,8 @@ from ghostless.methods.hdr_gan import (  # noqa: E402
     Generator,
     HdrGanArchitecture,
     HdrGanSettings,
-    choose_triplets,
 )
+from ghostless.methods.triplets import choose_triplets  # noqa: E402
 from ghostless.nn import fast, fullsize  # noqa: E402
 from ghostless.nn.blocks import ConvBlock, count_parameters, fold_spectral_norm  # noqa: E402
 from ghostless.nn.mu_law import inverse_mu_law, mu_law  # noqa: E402

@@ -25,13 +25,18 @@ _STEEPEST = 0.3
 _DOUBT = 0.08
 
 
-def _dense(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Flow:
-    """Flow (h, w, 2) by Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016."""
+def dense_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Flow:
+    """Flow (h, w, 2), such that second(x + flow(x)) = first(x), of grey images of one exposure.
+
+    By Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016. Sides of at least
+    16 pixels.
+    """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))
 
 
-def _read_at(image: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+def read_at(image: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+    """An image (h, w) or (h, w, C) read where a flow of its size points."""
     height, width = flow.shape[:2]
     x = np.arange(width, dtype=np.float32)[None] + flow[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
@@ -106,19 +111,19 @@ def residual_flow(reference: Gray, moving: Gray, matrix: Matrix) -> Flow | None:
     a, energy_a = local_normalise(np.clip(reference, *span.reference), _WINDOW_PIXELS, _NOISE_CODES)
     b, energy_b = local_normalise(np.clip(warped, *span.moving), _WINDOW_PIXELS, _NOISE_CODES)
     codes = [np.clip(128 + 45 * image, 0, 255).astype(np.uint8) for image in (a, b)]
-    forward, backward = _dense(codes[0], codes[1]), _dense(codes[1], codes[0])
-    miss = np.linalg.norm(forward + _read_at(backward, forward), axis=2)
+    forward, backward = dense_flow(codes[0], codes[1]), dense_flow(codes[1], codes[0])
+    miss = np.linalg.norm(forward + read_at(backward, forward), axis=2)
     length = np.linalg.norm(forward, axis=2)
     tolerance = _AGREE_PIXELS + 0.05 * length
     confidence = (
         np.exp(-((miss / tolerance) ** 2))
         * energy_a
-        * _read_at(energy_b, forward)
-        * _read_at(covered, forward)
+        * read_at(energy_b, forward)
+        * read_at(covered, forward)
         * (length < _LONGEST * max(height, width))
     ).astype(np.float32)
     before = _local_correlation(a, b)
-    after = _local_correlation(a, _read_at(b, forward))
+    after = _local_correlation(a, read_at(b, forward))
     confidence *= (after > before + 0.02) & (after > 0.3)
     if float(confidence.mean()) < 1e-3:
         return None

@@ -70,7 +70,7 @@ class Method:
     needs_stops: whether exposures must be known.
     deghosts: whether it rejects moving things by itself.
     as_published: settings with which the method does what its paper does, see
-        `options.as_published`.
+        `options.as_published`; those with a dot are the line's, "align.model".
     weight_maps: the function that tells how much each frame counts where, if there is one.
     group: "use" for photographs, or "compare" for what papers compare themselves with.
     wraps: whether it knows pictures that go all the way round; others get them unrolled.

@@ -55,18 +55,37 @@ class DpgnSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HdrGanSettings(NetworkSettings):
-    """How to fuse with HDR-GAN, besides what every network can be told.
+class TripletSettings(NetworkSettings):
+    """How to fuse with a network of three frames, besides what every network can be told.
 
     more_frames: what to do with more than three: "rounds" fuses further triplets where the first
         one clips or is dark, "nearest" takes the gaps nearest to those of the training only,
         "extremes" the darkest and the brightest.
+    """
+
+    more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HdrGanSettings(TripletSettings):
+    """How to fuse with HDR-GAN.
+
     response: what display codes mean in light, as of `debevec`: "auto" estimates it and keeps sRGB
         where that fits as well, "srgb" does not, "estimate" refuses where there is too little.
     """
 
-    more_frames: Literal["rounds", "nearest", "extremes"] = "rounds"
     response: ResponseChoice = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HdrNetworkSettings(TripletSettings):
+    """How to fuse with the other networks of three frames.
+
+    response: as of HDR-GAN; or "gamma", for codes that are light to the power 1 / 2.2, which the
+        papers take all photos for.
+    """
+
+    response: Literal["auto", "srgb", "estimate", "gamma"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

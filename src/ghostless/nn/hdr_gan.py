@@ -41,10 +41,9 @@ from .blocks import Activation, ConvBlock, in_full_precision
 from .merge import merge_towards_reference
 from .mu_law import inverse_mu_law, mu_law
 from .patchgan import PatchGan, PatchGanArchitecture, PatchLayer
+from .three_frames import FRAMES, PAPER_GAMMA
 from .weights import NetworkKind, Sides
 
-FRAMES = 3
-PAPER_GAMMA = 2.2
 # How far the network sees, measured, rounded up to its multiple, by number of scales.
 HALO_PIXELS = {2: 28, 3: 64, 4: 136}
 

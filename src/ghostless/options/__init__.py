@@ -246,13 +246,13 @@ def from_words(
 def as_published(options: FuseOptions, method: Method) -> FuseOptions:
     """Options with which a method does what its paper does, and the line nothing before it.
 
-    No aligner and no deghosting but the method's own, its settings `Method.as_published`, and its
-    setting of this name where it has one. Which network runs is said by its weights: those that
-    ship may differ from the paper's (their cards say how).
+    No aligner and no deghosting but the method's own or what its paper puts in front, its settings
+    `Method.as_published`, and its setting of this name where it has one. Which network runs is said
+    by its weights: those that ship may differ from the paper's (their cards say how).
     """
     own = dict(method.as_published)
     if "as_published" in method.settings_class.__dataclass_fields__:
         own["as_published"] = True
-    published = {f"method.{name}": value for name, value in own.items()}
+    published = {name if "." in name else f"method.{name}": value for name, value in own.items()}
     line = {"align.model": "none", "deghost.mode": "off"}
     return with_values(options, {**line, **published}, method)

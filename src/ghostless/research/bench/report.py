@@ -16,6 +16,7 @@ from ...io.write import write_text
 from ..metrics.table import METRICS
 from .pictures import scene_pictures
 from .plots import Box, Point, box_plot, time_plot
+from .printed import printed_html, printed_lines
 from .results import Results, Row, Table, higher_is_better, is_comparable
 from .speed_results import SpeedRow
 from .writing import OVERWRITE, number_in_words
@@ -74,6 +75,7 @@ def markdown(results: Results) -> str:
                 best = mean is not None and mean.rank == 1 and is_comparable(metric)
                 cells.append(f"**{cell}**" if best else cell)
             lines.append("| " + " | ".join(cells) + " |")
+    lines += printed_lines(results)
     lines += [
         "",
         "## Cost",
@@ -233,7 +235,7 @@ def html_page(results: Results, pictures: bool = True) -> str:
     ]
     for table in results.tables:
         parts.append(f"<h2>{escape(_heading(table))}</h2>{_html_table(results, table)}")
-    parts.append(problem_list(results))
+    parts += [printed_html(results), problem_list(results)]
     if results.speeds:
         parts.append(_speed_table(results))
     for table in results.tables:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import FileReadError
+from .printed import printed_lines
 from .speed_results import SpeedRow, load_rows
 from .suites import FOLDERS
 
@@ -52,6 +53,7 @@ class Table:
     """The means of every method and metric, over the scenes that all of them have.
 
     frames: which photos of each scene were fused: "all", or the darkest and brightest "two".
+    group: of the suite's scenes; "" where it has all.
     """
 
     protocol: str
@@ -60,11 +62,13 @@ class Table:
     scenes: tuple[str, ...]
     means: Mapping[tuple[str, str], Mean]
     frames: str = "all"
+    group: str = ""
 
     @property
     def name(self) -> str:
         """What tells it from the other tables of a report."""
-        return self.protocol if self.frames == "all" else f"{self.protocol}, {self.frames} frames"
+        frames = "" if self.frames == "all" else f"{self.frames} frames"
+        return ", ".join(filter(None, [self.protocol, self.group, frames]))
 
     @cached_property
     def ranked_metrics(self) -> tuple[str, ...]:
@@ -167,6 +171,7 @@ class Results:
                 mark = "  published" if row.kind == "published" else ""
                 told = "-" if rank is None else f"{rank:.2f}"
                 lines.append(f"{row.label:<{width}} {told:>6} {shown:>12}{mark}")
+        lines += printed_lines(self)
         lines += [f"skipped {label}: {why}" for label, why in self.about["skipped"].items()]
         lines += [f"failed {label} on {scene}: {why}" for label, scene, why in self.failures]
         return "\n".join(lines)
@@ -208,8 +213,11 @@ def load_results(folder: Path) -> Results:
                 for name, values in published.items()
                 if values
             ]
-        table = make_table(protocol, metrics, rows, scenes, int(about.get("seed", 0)))
-        tables.append(replace(table, frames=str(about.get("frames", "all"))))
+        for group in about.get("groups") or [""]:
+            own = [scene for scene in scenes if scene.startswith(group)]
+            theirs = [replace(row, scores=_chosen(row.scores, own)) for row in rows]
+            table = make_table(protocol, metrics, theirs, own, int(about.get("seed", 0)))
+            tables.append(replace(table, frames=str(about.get("frames", "all")), group=group))
     for name in FOLDERS.values():
         if (folder / name / "run.json").is_file():
             other = load_results(folder / name)
@@ -219,6 +227,12 @@ def load_results(folder: Path) -> Results:
     return Results(
         folder, about, tuple(tables), tuple(failures), tuple(sorted(commits)), load_rows(folder)
     )
+
+
+def _chosen(
+    scores: Mapping[str, Mapping[str, float]], scenes: Sequence[str]
+) -> dict[str, Mapping[str, float]]:
+    return {scene: scores[scene] for scene in scenes if scene in scores}
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -59,6 +60,7 @@ class BenchSettings:
     published: table of published scores; None for the one beside the scenes, if any.
     still: for `folder`, whether to fuse frames as they are; None for the suite's own fact.
     workers: processes. memory_bytes: what they may hold together; None for half of what is free.
+    brackets: how many are made in each group, by a suite that makes its own.
     seed: of the bootstrap.
     redo: fuse and score again what is there.
     """
@@ -71,10 +73,13 @@ class BenchSettings:
     still: bool | None = None
     workers: int = 2
     memory_bytes: int | None = None
+    brackets: int = 4
     seed: int = 0
     redo: bool = False
 
     def __post_init__(self) -> None:
+        if self.brackets < 1:
+            raise OptionError(f"expected at least 1 bracket, found {self.brackets}")
         if self.workers < 1:
             raise OptionError(f"expected at least 1 worker, found {self.workers}")
         if self.frames not in (None, "both", *get_args(Frames)):
@@ -109,6 +114,11 @@ def run(
     if settings.still is not None:
         suite = replace(suite, still=settings.still)
     suite = replace(suite, metrics=_metrics(suite, settings), protocols=_protocols(suite, settings))
+    if suite.make is not None:
+        parse_contenders(methods)  # raises before any work
+        made, told = out / "brackets", progress and partial(progress, "simulate")
+        suite.make(data or suite.data, made, settings.brackets, told)
+        data = made
     for number, frames in enumerate(_frames(suite, settings)):
         place = out if number == 0 else out / FOLDERS[frames]
         _run_with(suite, methods, place, data, frames, settings, progress)
@@ -155,6 +165,7 @@ def _run_with(
         "metrics": list(suite.metrics),
         "headline": suite.headline if suite.headline in suite.metrics else suite.metrics[0],
         "scenes": [scene.name for scene in scenes],
+        "groups": list(suite.groups),
         "contenders": _merged(before, [_describe(contender, suite.still) for contender in able]),
         "skipped": skipped,
         "published": {

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import FileReadError, OptionError
+from ...pixels.stripes import Progress
 from ..data.scenes import Scene, read_brackets, read_mefb, read_sice, read_simulated
+from .lucky import GROUPS, PRINTED, make_brackets, read_groups
+from .printed import Printed
 
 Frames = Literal["all", "two"]
 Protocol = Literal["lossless", "as-published"]
@@ -59,6 +62,10 @@ class Suite:
     protocols: ways of saving before scoring: "lossless"; "as-published" saves the results of JPEG
         photos as JPEG of quality 75 first, as MEFB did.
     frames: which photos are fused, a table each: all, or the darkest and the brightest.
+    groups: what its scenes' names begin with, a table each; one table where there are none.
+    make: makes its scenes of HDR pictures: called with their folder, that for the scenes, how many
+        in each group, and a progress function.
+    printed: what a paper prints of the headline on scenes of its own.
     """
 
     name: str
@@ -70,6 +77,9 @@ class Suite:
     headline: str
     protocols: tuple[Protocol, ...] = ("lossless",)
     frames: tuple[Frames, ...] = ("all",)
+    groups: tuple[str, ...] = ()
+    make: Callable[[Path, Path, int, Progress | None], None] | None = None
+    printed: Printed | None = None
 
     def find(self, folder: Path, frames: Frames) -> tuple[Scene, ...]:
         """List the scenes of a folder, with all their photos or two of each.
@@ -153,6 +163,18 @@ SUITES: dict[str, Suite] = {
             False,
             (*_TO_RADIANCE, *_TO_TRUTH, *_TONE, *_MOVING),
             "PSNR_mu",
+        ),
+        Suite(
+            "lucky",
+            "brackets of HDR pictures as LuckyHDR's paper has them: 2 and 3 stops apart, and moved",
+            read_groups,
+            Path("packed"),
+            False,
+            ("PSNR_mu", "PSNR_linear", "SSIM_mu"),
+            "PSNR_mu",
+            groups=GROUPS,
+            make=make_brackets,
+            printed=PRINTED,
         ),
         Suite(
             "folder",

@@ -83,6 +83,9 @@ MemoryGigabytes = Annotated[
         "--memory-gb", min=0.1, help="What they may take together; else half of the free."
     ),
 ]
+Count = Annotated[
+    int, typer.Option(min=1, help="Brackets to make in each setting, where a suite makes them.")
+]
 Redo = Annotated[bool, typer.Option("--redo", help="Fuse and score again what is there.")]
 Pictures = Annotated[bool, typer.Option(help="Show the pictures in the page.")]
 StillFolders = Annotated[
@@ -128,6 +131,7 @@ def run_suite(
     as_published: AsPublished = False,
     jobs: Jobs = 2,
     memory_gb: MemoryGigabytes = None,
+    count: Count = 4,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     redo: Redo = False,
     pictures: Pictures = True,
@@ -144,6 +148,8 @@ def run_suite(
 
     simulated: brackets that 'ghostless simulate' wrote, against their true radiance.
 
+    lucky: brackets of HDR pictures as LuckyHDR's paper has them, with its figures beside.
+
     folder: any folder of brackets; a true picture beside the photos is used where it is.
     """
     from ..bench.run import BenchSettings, run
@@ -157,6 +163,7 @@ def run_suite(
         still=still,
         workers=jobs,
         memory_bytes=None if memory_gb is None else int(memory_gb * 1e9),
+        brackets=count,
         seed=seed,
         redo=redo,
     )

@@ -32,7 +32,8 @@ class SimulationSettings:
     turn_degrees: how far views are tilted. flips: whether they may be mirrored.
     static: whether nothing moves, neither camera nor objects.
     shake_pixels, shake_degrees, shake_perspective_pixels: each frame against the reference: shift
-        in x and y, turn, and what perspective moves the borders.
+        in x and y, turn, and what perspective moves the borders. shake_affine_pixels: what each of
+        stretch, squeeze and both shears moves them.
     objects: how many. object_share: their diameter against the frame's shorter side.
     object_travel: how far they go from one frame to the next, against the shorter side,
         log-uniform; some leave the frame. object_turn_degrees: from one frame to the next.
@@ -66,6 +67,7 @@ class SimulationSettings:
     shake_pixels: float = 6.0
     shake_degrees: float = 0.5
     shake_perspective_pixels: float = 1.0
+    shake_affine_pixels: float = 0.0
     objects: tuple[int, int] = (0, 4)
     object_share: Range = (0.08, 0.45)
     object_travel: Range = (0.01, 0.3)

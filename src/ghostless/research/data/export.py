@@ -104,7 +104,7 @@ def simulate_files(
     if count < 1:
         raise OptionError(f"count: expected at least 1 bracket, found {count}")
     write = WriteSettings(quality=quality, overwrite=overwrite)
-    folders = [out / f"{number:04d}" for number in range(count)]
+    folders = bracket_folders(out, count)
     for folder in folders:
         check_output(folder / f"1{suffix}", write, make_folder=True)
     scenes = load_scenes(sources)
@@ -113,6 +113,28 @@ def simulate_files(
         simulator = RenderedSimulator(settings, scenes)
     else:
         simulator = BracketSimulator(settings, load_sources(sources))
+    write_brackets(
+        simulator, folders, write, seed=seed, suffix=suffix, display=display, progress=progress
+    )
+    return folders
+
+
+def bracket_folders(out: Path, count: int) -> list[Path]:
+    """Where so many brackets lie within a folder."""
+    return [out / f"{number:04d}" for number in range(count)]
+
+
+def write_brackets(
+    simulator: BracketSimulator | RenderedSimulator,
+    folders: Sequence[Path],
+    write: WriteSettings,
+    *,
+    seed: int = 0,
+    suffix: str = ".jpg",
+    display: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Simulate a bracket into each of the folders, as `simulate_files` says."""
     for number, folder in enumerate(folders):
         # A bracket depends on the seed and its number, not on how many others there are.
         generator = torch.Generator(simulator.device).manual_seed(seed * 1_000_003 + number)
@@ -121,8 +143,7 @@ def simulate_files(
         if display:
             _write_display(batch, simulator.camera, folder / "truth" / "truth.png", write)
         if progress is not None:
-            progress((number + 1) / count)
-    return folders
+            progress((number + 1) / len(folders))
 
 
 def _write_bracket(batch: SimulatedBatch, folder: Path, suffix: str, write: WriteSettings) -> None:

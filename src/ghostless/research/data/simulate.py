@@ -159,6 +159,9 @@ class BracketSimulator:
         # Perspective moves a border point, half a side from the centre, by the pixels asked for.
         shake[..., 2, 0] = signed[3] * s.shake_perspective_pixels / (width / 2) ** 2
         shake[..., 2, 1] = signed[4] * s.shake_perspective_pixels / (height / 2) ** 2
+        if s.shake_affine_pixels:
+            drawn = _uniform((*shape, 2, 2), (-1, 1), generator, device) * free.view(-1, 1, 1)
+            shake[..., :2, :2] += drawn * (s.shake_affine_pixels / (max(s.size) / 2))
         centre = _shift((width - 1) / 2, (height - 1) / 2, device)
         around_centre: Tensor = centre @ shake @ torch.linalg.inv(centre)
         return around_centre
@@ -209,7 +212,8 @@ class BracketSimulator:
         if s.static:
             return 2.0
         turned = math.radians(s.shake_degrees) * math.hypot(*s.size) / 2
-        return s.shake_pixels + turned + 2 * s.shake_perspective_pixels + s.blur_pixels / 2 + 2
+        bent = 2 * (s.shake_perspective_pixels + s.shake_affine_pixels)
+        return s.shake_pixels + turned + bent + s.blur_pixels / 2 + 2
 
     def _places(
         self, index: Tensor, half_x: Tensor, half_y: Tensor, generator: torch.Generator

@@ -32,8 +32,8 @@ from ...methods.hdr_gan import (
     radiance_of_output,
 )
 from ...nn.mu_law import mu_law
+from .hdr_networks import score_brackets
 from .losses import deep_supervision_loss, sphere_discriminator_loss, sphere_generator_loss
-from .quality import psnr
 from .recipe import (
     Batch,
     Draws,
@@ -46,7 +46,6 @@ from .recipe import (
     Validation,
     check_choices,
     check_patch,
-    mean_scores,
     schedule_of,
     switched,
 )
@@ -55,7 +54,6 @@ from .samples import TrainingData
 _PAPER_STEPS = 1_215_000
 # Steps after which the rate falls to a tenth, as shares of all.
 _RATE_FALLS_AT = (114_300 / _PAPER_STEPS, 706_400 / _PAPER_STEPS)
-_PICTURES = 3
 
 
 @dataclass(frozen=True)
@@ -183,22 +181,13 @@ class _Players:
         return float(self.recipe.rate * 0.1 ** sum(share >= fall for fall in _RATE_FALLS_AT))
 
     def validate(self, table: Table, data: TrainingData) -> Validation:
-        scores, pictures = [], {}
-        for number, batch in enumerate(data.held_out_brackets()):
-            kept = table.module("generator").kept_output
+        kept = table.module("generator").kept_output
+
+        def reconstruct(batch: Batch) -> Tensor:
             output = table.run("generator", *inputs_of(batch, self.architecture))[kept]
-            radiance, truth = radiance_of_output(output, self.architecture), batch["radiance"]
-            scores.append(
-                {
-                    "psnr_mu": psnr(mu_law(radiance.clamp(0, 1)), mu_law(truth.clamp(0, 1))),
-                    "psnr_linear": psnr(radiance, truth),
-                }
-            )
-            if number < _PICTURES:
-                shown = [*batch["frames"].unbind(1)]
-                shown += [mu_law(image.clamp(0, 1)) for image in (radiance, truth)]
-                pictures[f"scene {number}"] = torch.cat(shown, dim=3)[0]
-        return Validation(mean_scores(scores), pictures)
+            return radiance_of_output(output, self.architecture)
+
+        return score_brackets(data, reconstruct)
 
     def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
         batch = data.brackets(self.recipe.batch, self.recipe.patch_pixels, generator)
