@@ -17,13 +17,15 @@ from tests.scenes import make_radiance, make_stack  # noqa: E402
 
 from ghostless.bracket import Frame, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
-from ghostless.methods import METHODS, dpgn, get_method, lcndr, mef_gan, mertens  # noqa: E402
+from ghostless.methods import METHODS, get_method, mertens  # noqa: E402
+from ghostless.methods.settings import DpgnSettings  # noqa: E402
+from ghostless.nn import dpgn, dpgn_tiled, lcndr, mef_gan  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 from ghostless.nn.ycbcr import luma  # noqa: E402
 from ghostless.pixels import color  # noqa: E402
 
 NAMES = ("mef-gan", "lcndr", "dpgn")
-KINDS = {"mef-gan": mef_gan.GENERATOR, "lcndr": lcndr.NETWORK, "dpgn": dpgn.NETWORK}
+KINDS = {"mef-gan": mef_gan.GENERATOR, "lcndr": lcndr.NETWORK, "dpgn": dpgn_tiled.NETWORK}
 SMALL = {
     "mef-gan": mef_gan.GeneratorArchitecture(initial_gamma=0.5),
     "lcndr": lcndr.LcndrArchitecture(),
@@ -204,7 +206,7 @@ def test_chroma_of_the_network(weights):
     inside = ((prior > 0) & (prior < 1)).all(axis=2)
     np.testing.assert_allclose(ycbcr[0][inside, 0], ycbcr[1][inside, 0], atol=1e-5)
     with pytest.raises(OptionError, match="chroma"):
-        dpgn.DpgnSettings(chroma="both")
+        DpgnSettings(chroma="both")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,9 +21,9 @@ from ..nn.settings import needs_networks_extra
 if TYPE_CHECKING:
     import torch
 
-    from ..methods.dpgn import Dpgn
-    from ..methods.hdr_gan import Generator
-    from ..methods.lcndr import Lcndr
+    from ..nn.dpgn import Dpgn
+    from ..nn.hdr_gan import Generator
+    from ..nn.lcndr import Lcndr
     from ..nn.weights import NetworkKind, Sides
 
 DISPLAY = "RGB, 0..1, sRGB primaries and curve"
@@ -103,7 +103,7 @@ def lcndr(network: Lcndr, sides: Sides) -> Graph:
     """Of LCNDR: luma by the network, chroma by rule."""
     import torch
 
-    from ..methods.lcndr import add_colour
+    from ..nn.lcndr import add_colour
     from ..nn.ycbcr import luma
 
     class Module(torch.nn.Module):
@@ -185,7 +185,8 @@ def _hdr_gan_module(network: Generator) -> torch.nn.Module:
     """The network with linearising and mu-law around it."""
     import torch
 
-    from ..methods.hdr_gan import FRAMES, network_inputs, radiance_of_output
+    from ..nn.hdr_gan import network_inputs, radiance_of_output
+    from ..nn.three_frames import FRAMES
     from ..nn.srgb import srgb_to_linear
 
     class Module(torch.nn.Module):

@@ -80,7 +80,7 @@ def hdr_gan_outputs(network: Any, scene: Scene) -> list[NDArray[np.float32]]:
     """Radiance (H, W, 3) of every output of HDR-GAN's generator on a bracket of three."""
     import torch
 
-    from ...methods.hdr_gan import network_inputs, radiance_of_output
+    from ...nn.hdr_gan import network_inputs, radiance_of_output
 
     device = next(network.parameters()).device
 

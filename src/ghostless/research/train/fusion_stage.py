@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import OptionError, WeightsError
-from ...methods.chen_chuang import (
+from ...nn.chen_chuang import (
     GENERATOR,
     SIZE_MULTIPLE,
     ChenChuangArchitecture,

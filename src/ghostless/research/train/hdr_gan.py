@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...methods.hdr_gan import (
+from ...nn.hdr_gan import (
     GENERATOR,
     Discriminator,
     Generator,

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...methods.lcndr import NETWORK, Lcndr, LcndrArchitecture
+from ...nn.lcndr import NETWORK, Lcndr, LcndrArchitecture
 from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from .losses import lcndr_loss, supervised_luma_loss
 from .pairs import draw_pairs, validate_pairs

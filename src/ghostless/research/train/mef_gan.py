@@ -22,7 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ...methods.mef_gan import (
+from ...nn.mef_gan import (
     GENERATOR,
     Discriminator,
     DiscriminatorArchitecture,
