@@ -22,7 +22,17 @@ pytest.importorskip("onnxscript")
 from ghostless import cli  # noqa: E402
 from ghostless.bracket import Frame  # noqa: E402
 from ghostless.methods import METHODS, cf_net, fuse_stack, get_method, halder  # noqa: E402
-from ghostless.nn import chen_chuang, dpgn, dpgn_tiled, hdr_gan, homography, lcndr, mef_gan, priors  # noqa: E402  # noqa: E402
+from ghostless.nn import (  # noqa: E402
+    chen_chuang,
+    dpgn,
+    dpgn_tiled,
+    four_points,
+    hdr_gan,
+    homography,
+    lcndr,
+    mef_gan,
+    priors,
+)
 from ghostless.nn.attention import SelfAttention  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 from ghostless.pixels import color  # noqa: E402
@@ -157,7 +167,7 @@ def test_the_homography_file_gives_the_networks_homography(
     weights: dict[str, Path], tmp_path: Path
 ) -> None:
     path = written("homography", weights, tmp_path)
-    side = homography.SIDE_PIXELS
+    side = four_points.SIDE_PIXELS
     stack = make_stack(make_radiance(side, side), stops=(-3.5, 3.0))
     dark, bright = (frame.display() for frame in stack.frames)
     offsets, matrix = run_file(path, *(planes(frame) for frame in stack.frames))

@@ -248,6 +248,6 @@ def test_the_table_s_counts_are_those_of_the_networks(name):
     network = kind.build(kind.architecture())
     count = sum(p.numel() for p in network.parameters())
     assert count in entry.paper_parameters.values()
-    assert entry.needs_torch
+    assert entry.needs_extra
     assert entry.weights == kind.name == name
     assert entry.frames_at_once == 2

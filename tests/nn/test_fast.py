@@ -17,6 +17,7 @@ from ghostless.methods import debevec, get_method, mertens  # noqa: E402
 from ghostless.nn import (  # noqa: E402
     chen_chuang,
     dpgn,
+    dpgn_tiled,
     fast,
     hdr_gan,
     lcndr,

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingPackageError, WeightsError
+from ..errors import WeightsError
 from ..pixels.stripes import core_count, part
 from ..work.packages import check_installed, is_installed, missing_package
 from .regions import Progress, Region, Tile, make_tiles
 from .settings import NetworkSettings
-from .weights import WEIGHTS_FOLDER, Sides, find_file, load_arrays
+from .weights import WEIGHTS_FOLDER, Sides, WeightsInfo, find_file, load_arrays, read_info
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -191,27 +191,38 @@ def load_graphs(name: str, settings: NetworkSettings) -> GraphNetwork:
     only torch can follow, WeightsError for weights that are not there, damaged, or of another
     architecture than the graphs.
     """
-    check_settings_without_torch(name, settings)
+    check_graphs(name, settings)
     check_installed(f"network {name!r}", "networks")
     path = find_file(name, Plan.read(name).train_command, settings.weights)
     stamp = path.stat()
     return _load(name, path.resolve(), stamp.st_mtime_ns, stamp.st_size, core_count())
 
 
-def check_settings_without_torch(name: str, settings: NetworkSettings) -> None:
-    """Raise MissingPackageError for settings that ask for what only torch does."""
+def check_graphs(name: str, settings: NetworkSettings) -> None:
+    """Raise what would keep a network from running as graphs, before it is loaded.
+
+    MissingPackageError for settings that ask for what only torch does, WeightsError for weights of
+    another architecture.
+    """
+    plan = Plan.read(name)
     for asked, wanted in (
+        (settings.quality == "full", "quality full (quality fast runs without it)"),
         (settings.device not in ("auto", "cpu"), f"device {settings.device}"),
         (settings.precision == "bfloat16", "precision bfloat16"),
         (bool(settings.compile), "compiling"),
     ):
         if asked:
-            raise needs_torch(f"network {name!r}: {wanted}")
+            raise missing_package(f"{name}: {wanted}", "torch", "torch")
+    path = find_file(name, plan.train_command, settings.weights)
+    _check_architecture(plan, read_info(path), path)
 
 
-def needs_torch(what: str) -> MissingPackageError:
-    """The error for what only torch does."""
-    return missing_package(what, "torch", "torch")
+def _check_architecture(plan: Plan, info: WeightsInfo, path: Path) -> None:
+    if info.network == plan.name and {**plan.defaults, **info.architecture} != plan.architecture:
+        raise WeightsError(
+            f"{path}: expected weights of the architecture that ships, found another one, which "
+            "only torch runs; install it with: pip install 'ghostless[torch]'"
+        )
 
 
 @lru_cache(maxsize=4)
@@ -220,11 +231,7 @@ def _load(name: str, path: Path, _changed_ns: int, _size: int, threads: int) -> 
 
     plan = Plan.read(name)
     arrays, info = load_arrays(name, plan.train_command, path)
-    if {**plan.defaults, **info.architecture} != plan.architecture:
-        raise WeightsError(
-            f"{path}: expected weights of the architecture that ships, found others, which only "
-            "torch runs; install it with: pip install 'ghostless[torch]'"
-        )
+    _check_architecture(plan, info, path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

@@ -52,9 +52,9 @@ class NetworkSettings:
         check_settings(self)
 
 
-def needs_networks_extra(what: str) -> AbstractContextManager[None]:
+def needs_torch_extra(what: str) -> AbstractContextManager[None]:
     """Turn a failed import of torch or safetensors into an error that says how to install it."""
-    return needs_extra(what, "networks")
+    return needs_extra(what, "torch")
 
 
 def choose_device(name: str) -> torch.device:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..methods import METHODS, Method
-from ..nn.settings import needs_networks_extra
+from ..nn.settings import needs_torch_extra
 
 if TYPE_CHECKING:
     import torch
@@ -219,13 +219,13 @@ def _hdr_gan_module(network: Generator) -> torch.nn.Module:
 
 def homography(network: Any, sides: Sides) -> Graph:
     """Of the homography network: where the corners of a pair lie."""
-    from ..nn import homography
+    from ..nn import four_points, homography
 
     return Graph(
         homography.HomographyOfPair(network),
         (
-            _image("dark", "the darker frame", homography.SIDE_PIXELS),
-            _image("bright", "the brighter frame, not aligned", homography.SIDE_PIXELS),
+            _image("dark", "the darker frame", four_points.SIDE_PIXELS),
+            _image("bright", "the brighter frame, not aligned", four_points.SIDE_PIXELS),
         ),
         (
             Port(
@@ -241,8 +241,8 @@ def homography(network: Any, sides: Sides) -> Graph:
                 "counted from 0: aligned(x) = bright(H x)",
             ),
         ),
-        size_multiple=homography.SIDE_PIXELS,
-        least_side=homography.SIDE_PIXELS,
+        size_multiple=four_points.SIDE_PIXELS,
+        least_side=four_points.SIDE_PIXELS,
         border="none",
         notes="Reduce both frames to the input's size, best by averaging over areas. With "
         "S = [[s, 0, (s - 1) / 2], [0, t, (t - 1) / 2], [0, 0, 1]], s = 256 / width and "
@@ -266,7 +266,7 @@ def _of_method(method: Method) -> Callable[[], GraphSource]:
 
 
 def _of_homography() -> GraphSource:
-    with needs_networks_extra("export homography"):
+    with needs_torch_extra("export homography"):
         from ..nn.homography import HOMOGRAPHY
     return GraphSource(HOMOGRAPHY, homography)
 

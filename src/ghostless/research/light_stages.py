@@ -249,7 +249,7 @@ def hdr_gan_parts(network: Any) -> list[Part]:
 
 def homography_parts(network: Any) -> list[Part]:
     """The homography network, of two pictures of one size and their bitmaps."""
-    from ..nn.homography import SIDE_PIXELS
+    from ..nn.four_points import SIDE_PIXELS
 
     def answer(network: Any, pair: Tensor) -> Tensor:
         offsets: Tensor = network(pair)

@@ -32,7 +32,7 @@ def moved_pairs(data: TrainingData) -> list[Scene]:
     """The middle 256 pixels of each pair, the brighter one moved as in the training."""
     import torch
 
-    from ...nn.homography import SIDE_PIXELS
+    from ...nn.four_points import SIDE_PIXELS
     from ..train.fusion_stage import middle
     from ..train.homography_stage import UNREGISTERED
     from ..train.samples import make_homography_pairs, margin_of
