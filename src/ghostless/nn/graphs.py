@@ -35,6 +35,7 @@ Arrays = Mapping[str, Array]
 
 # Memory for the maps of one tile, which onnxruntime keeps for the next: see `nn.tiled`.
 _TILE_BYTES = 2e8
+_LEAST_TILE_PIXELS = 2**14
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _in_tiles(
     progress: Progress | None,
 ) -> dict[str, Array]:
     assert stage.halo is not None
-    pixels = max(2**14, int(_TILE_BYTES / stage.bytes_per_pixel))
+    pixels = max(_LEAST_TILE_PIXELS, int(_TILE_BYTES / stage.bytes_per_pixel))
     tiles = make_tiles(*size, stage.halo, stage.multiple, pixels)
     whole: dict[str, Array] = {}
     for number, tile in enumerate(tiles):
