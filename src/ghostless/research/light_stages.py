@@ -92,60 +92,67 @@ def mef_gan_parts(network: Any) -> list[Part]:
     ]
 
 
-def lcndr_parts(network: Any) -> list[Part]:
-    """LCNDR: gates and attention of the whole image, the maps and the colour in tiles."""
-    from ..nn.lcndr import BYTES_PER_PIXEL, HALO_PIXELS, SIZE_MULTIPLE, Means, add_colour
-    from ..nn.regions import Region
+def _lumas(over: Tensor, under: Tensor) -> tuple[Tensor, Tensor]:
     from ..nn.ycbcr import luma
 
+    return luma(over) * 2 - 1, luma(under) * 2 - 1
+
+
+def lcndr_look(network: Any, over: Tensor, under: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gates of rows and of columns, then attention: of the over-exposed image first."""
+    from ..nn.lcndr import Means
+
+    branch = network.branch
+    pair = _lumas(over, under)
+    rows, columns, attended = [], [], []
+    for own, other in (pair, pair[::-1]):
+        features = branch.stem(own)
+        for down, across in branch.gates(Means.of(features)):
+            rows.append(down)
+            columns.append(across)
+        attended.append(branch.attention.relate(branch.attention.encode(features, other)))
+    return torch.cat(rows, 1), torch.cat(columns, 1), torch.cat(attended, 1)
+
+
+def lcndr_fuse(
+    network: Any, over: Tensor, under: Tensor, rows: Tensor, columns: Tensor, attended: Tensor
+) -> Tensor:
+    """The picture of a pair, of what `lcndr_look` gave."""
+    from ..nn.lcndr import add_colour
+    from ..nn.regions import Region
+
+    branch = network.branch
+    blocks = len(branch.coordinate)
+    pair = _lumas(over, under)
+    maps = []
+    for which, own in enumerate(pair):
+        gates = [
+            (rows[:, at : at + 32], columns[:, at : at + 32])
+            for at in range(32 * blocks * which, 32 * blocks * (which + 1), 32)
+        ]
+        here = attended[:, 32 * which : 32 * (which + 1)]
+        large = branch.enlarge(here, Region(0, own.shape[2], 0, own.shape[3]))
+        maps.append(branch.weigh(branch.stem(own), gates, large))
+    fused = network.combine(pair[0], maps[0], pair[1], maps[1])
+    return add_colour(fused, [over, under], network.architecture.tau)
+
+
+def lcndr_parts(network: Any) -> list[Part]:
+    """LCNDR: gates and attention of the whole image, the maps and the colour in tiles."""
+    from ..nn.lcndr import BYTES_PER_PIXEL, HALO_PIXELS, SIZE_MULTIPLE
+
     stride = network.architecture.attention_stride
-    blocks = len(network.branch.coordinate)
-
-    def lumas(over: Tensor, under: Tensor) -> tuple[Tensor, Tensor]:
-        return luma(over) * 2 - 1, luma(under) * 2 - 1
-
-    def look(network: Any, over: Tensor, under: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gates of rows and of columns, then attention: of the over-exposed image first."""
-        branch = network.branch
-        pair = lumas(over, under)
-        rows, columns, attended = [], [], []
-        for own, other in (pair, pair[::-1]):
-            features = branch.stem(own)
-            for down, across in branch.gates(Means.of(features)):
-                rows.append(down)
-                columns.append(across)
-            attended.append(branch.attention.relate(branch.attention.encode(features, other)))
-        return torch.cat(rows, 1), torch.cat(columns, 1), torch.cat(attended, 1)
-
-    def fuse(
-        network: Any, over: Tensor, under: Tensor, rows: Tensor, columns: Tensor, attended: Tensor
-    ) -> Tensor:
-        branch = network.branch
-        pair = lumas(over, under)
-        maps = []
-        for which, own in enumerate(pair):
-            gates = [
-                (rows[:, at : at + 32], columns[:, at : at + 32])
-                for at in range(32 * blocks * which, 32 * blocks * (which + 1), 32)
-            ]
-            size = (own.shape[2] // stride, own.shape[3] // stride)
-            here = attended[:, 32 * which : 32 * (which + 1)]
-            large = branch.enlarge(here, Region(0, stride * size[0], 0, stride * size[1]))
-            maps.append(branch.weigh(branch.stem(own), gates, large))
-        fused = network.combine(pair[0], maps[0], pair[1], maps[1])
-        return add_colour(fused, [over, under], network.architecture.tau)
-
+    gates = 64 * len(network.branch.coordinate)
+    seen = {"rows": 1, "columns": 1, "attended": stride}
     return [
-        Part(
-            "look", FunctionOf(network, look), PAIR, {"rows": 1, "columns": 1, "attended": stride}
-        ),
+        Part("look", FunctionOf(network, lcndr_look), PAIR, seen),
         Part(
             "fuse",
-            FunctionOf(network, fuse),
+            FunctionOf(network, lcndr_fuse),
             {
                 **PAIR,
-                "rows": planes(64 * blocks, width=1),
-                "columns": planes(64 * blocks, height=1),
+                "rows": planes(gates, width=1),
+                "columns": planes(gates, height=1),
                 "attended": planes(64, stride),
             },
             {"fused": 1},
@@ -156,58 +163,58 @@ def lcndr_parts(network: Any) -> list[Part]:
     ]
 
 
-def chen_chuang_parts(network: Any) -> list[Part]:
-    """Chen & Chuang: the fine levels in tiles, the others and what they add to on the whole."""
-    from ..nn.chen_chuang import (
-        FINE_BYTES_PER_PIXEL,
-        FINE_HALO,
-        FINISH_HALO,
-        add_to,
-    )
+def chen_chuang_fine(network: Any, over: Tensor, under: Tensor) -> Tensor:
+    """The finest maps, at half the size."""
+    features = torch.cat(network.attention(under, over), dim=1)
+    first: Tensor = network.merging.down[0](features)
+    return first
+
+
+def chen_chuang_coarse(network: Any, first: Tensor) -> tuple[Tensor, Tensor]:
+    """The maps at a quarter of the size, and what comes back from the coarser ones."""
+    second = network.merging.down[1](first)
+    return second, network.merging.coarse(second)
+
+
+def chen_chuang_local(network: Any, over: Tensor, under: Tensor, coloured: Tensor) -> Tensor:
+    """What the network adds to."""
     from ..nn.priors import fuse_locally
 
+    return fuse_locally((over, under), coloured)
+
+
+def chen_chuang_finish(
+    network: Any, first: Tensor, second: Tensor, coarse: Tensor, local: Tensor
+) -> Tensor:
+    """The picture."""
+    from ..nn.chen_chuang import add_to
+
+    # Without a head nothing is made of the first argument.
+    return add_to(local, network.merging.finish(first, first, second, coarse))
+
+
+def chen_chuang_parts(network: Any) -> list[Part]:
+    """Chen & Chuang: the fine levels in tiles, the others and what they add to on the whole."""
+    from ..nn.chen_chuang import FINE_BYTES_PER_PIXEL, FINE_HALO, FINISH_HALO
+
     channels = network.architecture.channels
+    first, second, coarse = planes(channels, 2), planes(channels, 4), planes(channels, 4)
+    whole_maps = {"second": second, "coarse": coarse}
 
-    def fine(network: Any, over: Tensor, under: Tensor) -> Tensor:
-        features = torch.cat(network.attention(under, over), dim=1)
-        first: Tensor = network.merging.down[0](features)
-        return first
+    def part(name: str, function: Any, inputs: Any, outputs: Any, halo: int | None = None) -> Part:
+        tiles = {} if halo is None else {"multiple": 4, "bytes_per_pixel": FINE_BYTES_PER_PIXEL}
+        return Part(name, FunctionOf(network, function), inputs, outputs, halo, **tiles)
 
-    def coarse(network: Any, first: Tensor) -> tuple[Tensor, Tensor]:
-        second = network.merging.down[1](first)
-        return second, network.merging.coarse(second)
-
-    def local(network: Any, over: Tensor, under: Tensor, coloured: Tensor) -> Tensor:
-        return fuse_locally((over, under), coloured)
-
-    def finish(
-        network: Any, first: Tensor, second: Tensor, coarse: Tensor, local: Tensor
-    ) -> Tensor:
-        # Without a head nothing is made of the first argument.
-        return add_to(local, network.merging.finish(first, first, second, coarse))
-
-    tiles = {"multiple": 4, "bytes_per_pixel": FINE_BYTES_PER_PIXEL}
     return [
-        Part("fine", FunctionOf(network, fine), PAIR, {"first": 2}, halo=FINE_HALO, **tiles),
-        Part(
-            "coarse",
-            FunctionOf(network, coarse),
-            {"first": planes(channels, 2)},
-            {"second": 4, "coarse": 4},
-        ),
-        Part("local", FunctionOf(network, local), {**PAIR, "coloured": COLOURED}, {"local": 1}),
-        Part(
+        part("fine", chen_chuang_fine, PAIR, {"first": 2}, FINE_HALO),
+        part("coarse", chen_chuang_coarse, {"first": first}, {"second": 4, "coarse": 4}),
+        part("local", chen_chuang_local, {**PAIR, "coloured": COLOURED}, {"local": 1}),
+        part(
             "finish",
-            FunctionOf(network, finish),
-            {
-                "first": planes(channels, 2),
-                "second": planes(channels, 4),
-                "coarse": planes(channels, 4),
-                "local": planes(3),
-            },
+            chen_chuang_finish,
+            {"first": first, **whole_maps, "local": planes(3)},
             {"fused": 1},
-            halo=FINISH_HALO,
-            **tiles,
+            FINISH_HALO,
         ),
     ]
 
