@@ -1,4 +1,4 @@
-"""Training DPGN (methods/dpgn.py).
+"""Training DPGN (nn/dpgn.py).
 
 Preset "paper", the printed text: multi-scale squared errors and a 70 x 70 PatchGAN (neither it nor
 its weight, 0.01 here, is described), generator and discriminator in turns, Adam at 1e-4.

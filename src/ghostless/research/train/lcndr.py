@@ -1,4 +1,4 @@
-"""Training LCNDR (methods/lcndr.py).
+"""Training LCNDR (nn/lcndr.py).
 
 Preset "paper": unsupervised, likeness of the fused luma to both sources, SSIM times 0.3 and
 equation 9 times 5 as printed. That equation is some 1e-5 of a mean squared error, so nothing but
