@@ -173,7 +173,7 @@ def test_a_grey_pair_stays_grey(name, weights):
 def test_tiles_change_nothing(name, weights, monkeypatch):
     stack = scene(72, 64)
     whole = fuse(stack, name, weights).pixels
-    module = {"mef-gan": mef_gan, "lcndr": lcndr, "dpgn": dpgn}[name]
+    module = {"mef-gan": mef_gan, "lcndr": lcndr, "dpgn": dpgn_tiled}[name]
     monkeypatch.setattr(
         module,
         "tile_budget",
