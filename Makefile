@@ -34,7 +34,7 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[networks,heif,web,bench,train,onnx,render,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[networks,torch,heif,web,bench,train,onnx,render,dev]'
 	@touch $@ $(VENV)/core.stamp
 
 demo: $(VENV)/core.stamp

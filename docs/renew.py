@@ -162,9 +162,9 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
     )
     large = rows_at_a_time if method.in_stripes else "whole, some planes of them at a time"
     # One that mixes frames by weights runs its network on small copies, whatever the size.
-    large = in_tiles if method.needs_torch and not method.weight_maps else large
-    needs = ["the extra `networks`"] if method.needs_torch else []
-    if method.needs_torch or (method.weights and not method.parameters):
+    large = in_tiles if method.needs_extra and not method.weight_maps else large
+    needs = [f"the extra `{method.extra}`"] if method.extra else []
+    if method.extra or (method.weights and not method.parameters):
         needs.append("weights")
     rows = {
         "frames": f"{low} to {high}{at_once}",

@@ -10,8 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ghostless import cli  # noqa: E402
-from ghostless.methods import mef_gan  # noqa: E402
-from ghostless.nn import fast  # noqa: E402
+from ghostless.nn import fast, mef_gan  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
 
 from .files import save_bracket  # noqa: E402

@@ -98,7 +98,7 @@ def commands(page: Path) -> list[list[str]]:
 
 def runs(words: list[str]) -> bool:
     """Whether a command is quick and has all that it needs."""
-    networks = {name for name, method in METHODS.items() if method.needs_torch}
+    networks = {name for name, method in METHODS.items() if method.needs_extra}
     return (
         words[0] in QUICK
         and not networks.intersection(words)

@@ -40,7 +40,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def ship_chen_chuang(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    from ghostless.methods.chen_chuang import GENERATOR
+    from ghostless.nn.chen_chuang import GENERATOR
     from ghostless.nn.weights import WeightsInfo, save_weights
 
     torch.manual_seed(1)

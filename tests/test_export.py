@@ -21,21 +21,21 @@ pytest.importorskip("onnxscript")
 
 from ghostless import cli  # noqa: E402
 from ghostless.bracket import Frame  # noqa: E402
-from ghostless.methods import (  # noqa: E402
-    METHODS,
-    cf_net,
+from ghostless.methods import METHODS, cf_net, fuse_stack, get_method, halder  # noqa: E402
+from ghostless.nn import (  # noqa: E402
     chen_chuang,
     dpgn,
-    fuse_stack,
-    get_method,
-    halder,
+    dpgn_tiled,
+    four_points,
     hdr_gan,
+    homography,
     lcndr,
     mef_gan,
+    priors,
 )
-from ghostless.nn import homography, priors  # noqa: E402
 from ghostless.nn.attention import SelfAttention  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
+from ghostless.pixels import color  # noqa: E402
 from ghostless.research import onnx as export  # noqa: E402
 from ghostless.research.graphs import GRAPHS  # noqa: E402
 
@@ -134,14 +134,14 @@ def test_dpgn_makes_its_own_pyramids_and_colour(weights: dict[str, Path], tmp_pa
     stack = make_stack(light, stops=(-1.5, 1.5))
     under, over = (planes(frame) for frame in stack.frames)
     (found,) = run_file(path, under, over)
-    network, _ = load_weights(dpgn.NETWORK, weights["dpgn"])
+    network, _ = load_weights(dpgn_tiled.NETWORK, weights["dpgn"])
     with torch.inference_mode():
         pair = [torch.from_numpy(over), torch.from_numpy(under)]
         fused = network(over=pair[0], under=pair[1]).final
         colour = priors.fuse_images(priors.make_priors(pair, 2)).clamp(0, 1)
-        wanted = dpgn.color.rgb_to_ycbcr(colour[0].permute(1, 2, 0).numpy())
-    wanted[..., 0] = dpgn.color.rgb_to_ycbcr(fused[0].permute(1, 2, 0).numpy())[..., 0]
-    wanted = np.clip(dpgn.color.ycbcr_to_rgb(wanted), 0, 1)
+        wanted = color.rgb_to_ycbcr(colour[0].permute(1, 2, 0).numpy())
+    wanted[..., 0] = color.rgb_to_ycbcr(fused[0].permute(1, 2, 0).numpy())[..., 0]
+    wanted = np.clip(color.ycbcr_to_rgb(wanted), 0, 1)
     assert np.ptp(wanted) > 0.01
     np.testing.assert_allclose(found[0].transpose(1, 2, 0), wanted, atol=1e-5)
 
@@ -167,7 +167,7 @@ def test_the_homography_file_gives_the_networks_homography(
     weights: dict[str, Path], tmp_path: Path
 ) -> None:
     path = written("homography", weights, tmp_path)
-    side = homography.SIDE_PIXELS
+    side = four_points.SIDE_PIXELS
     stack = make_stack(make_radiance(side, side), stops=(-3.5, 3.0))
     dark, bright = (frame.display() for frame in stack.frames)
     offsets, matrix = run_file(path, *(planes(frame) for frame in stack.frames))
@@ -206,7 +206,7 @@ def test_attention_in_a_graph_never_forms_its_map(key_pooling: int, tmp_path: Pa
     example = torch.randn(2, 16, 6, 8)
     dim = torch.export.Dim
     shapes = ({0: dim("batch"), 2: 2 * dim("rows"), 3: 2 * dim("columns")},)
-    with export._hushed():
+    with export.hushed():
         program = torch.onnx.export(block, (example,), dynamo=True, dynamic_shapes=shapes)
     program.save(tmp_path / "attention.onnx")
     operations = {node.op_type for node in program.model_proto.graph.node}

@@ -15,12 +15,21 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ghostless.methods import METHODS, Method
+from ghostless.nn.weights import has_weights
+
 from .files import save_bracket, seconds_of_children
 
 ROOT = Path(__file__).resolve().parents[1]
 # Code and libraries; the networks' weights, which come in the package, have a budget of their own.
 LARGEST_CORE_BYTES = 400e6
 LARGEST_WEIGHTS_BYTES = 64e6
+# onnxruntime and what it needs.
+LARGEST_NETWORKS_BYTES = 150e6
+
+
+def ships(method: Method) -> bool:
+    return not method.network or has_weights(method.name)
 
 
 def run(*words: str | Path, cwd: Path, **more: str) -> str:
@@ -95,6 +104,52 @@ def test_the_core_brings_no_torch_and_stays_small(installed: Path, tmp_path: Pat
     print(told)
     assert sizes["core"] < LARGEST_CORE_BYTES, told
     assert 0 < sizes["weights"] < LARGEST_WEIGHTS_BYTES, told
+
+
+@pytest.fixture(scope="module")
+def with_networks(installed: Path, wheel: Path) -> tuple[Path, int]:
+    """The same environment with the extra `networks`, and how many bytes that brought."""
+    folder = installed.parent
+    before = bytes_of(folder)
+    pip = (installed / "python", "-m", "pip", "--disable-pip-version-check")
+    extra = f"{wheel}[networks]"
+    run(*pip, "install", "--quiet", "-c", ROOT / "constraints.txt", extra, cwd=folder)
+    return installed, bytes_of(folder) - before
+
+
+def bytes_of(folder: Path) -> int:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files)
+
+
+@pytest.mark.slow
+def test_the_networks_bring_little_and_no_torch(
+    with_networks: tuple[Path, int], tmp_path: Path
+) -> None:
+    programs, brought = with_networks
+    print(f"networks {brought / 1e6:.0f} MB")
+    assert 1e6 < brought < LARGEST_NETWORKS_BYTES
+    code = "import importlib.util as u; print([u.find_spec(name) for name in ('torch', 'sympy')])"
+    assert run(programs / "python", "-c", code, cwd=tmp_path).strip() == "[None, None]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if ships(method)])
+def test_with_the_networks_every_method_that_ships_runs(
+    name: str, with_networks: tuple[Path, int], tmp_path: Path
+) -> None:
+    programs, _ = with_networks
+    # Of networks a size that they run on a proxy of.
+    size = {"height": 800, "width": 1200} if METHODS[name].extra else {"height": 96, "width": 128}
+    files = save_bracket(tmp_path, suffix=".jpg", **size)
+    files = files[: METHODS[name].frames[1]]
+    fast = ["--quality", "fast"] if METHODS[name].extra else []
+    words = ["fuse", *files, "-o", "out.jpg", "--method", name, "--json", *fast]
+    printed = run(programs / "ghostless", *words, cwd=tmp_path)
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.size == (size["width"], size["height"])
+        assert max(high - low for low, high in image.getextrema()) > 100
+    assert ("quality fast: the network ran on" in printed) == bool(fast)
 
 
 @pytest.mark.slow

@@ -297,7 +297,7 @@ def test_every_field_is_told_and_checked(name: str) -> None:
 
 def test_every_method_checks_its_settings() -> None:
     for method in METHODS.values():
-        if method.needs_torch:
+        if method.needs_extra:
             pytest.importorskip("torch")
         settings_class = method.load()[1]
         assert settings_class.__name__ in CLASSES

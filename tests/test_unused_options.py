@@ -115,7 +115,7 @@ def test_fuse(
     never_begins: list[FuseOptions],
     capsys: Capture,
 ) -> None:
-    if method.needs_torch:
+    if method.needs_extra:
         pytest.importorskip("torch")
     words = ["fuse", str(photos), "-o", str(tmp_path / f"out{suffix}"), "--method", method.name]
     for given, used in options_and_whether_used(method, suffix):
@@ -138,7 +138,7 @@ def test_batch(
     never_begins: list[FuseOptions],
     capsys: Capture,
 ) -> None:
-    if method.needs_torch:
+    if method.needs_extra:
         pytest.importorskip("torch")
     words = ["batch", str(photos), "-o", str(tmp_path / "out"), "--method", method.name]
     skipped = ("--stops",)  # batch has no such options
@@ -323,7 +323,7 @@ def test_the_page(name: str) -> None:
         ({"deghost": {"sensitivity": 2.0, "mode": "off"}}, False),
         ({"deghost": {"sensitivity": 2.0, "mode": "on"}}, True),
         ({"method_settings": {"contrast": 0.5}}, name == "mertens"),
-        ({"method_settings": {"quality": "full"}}, method.needs_torch),
+        ({"method_settings": {"quality": "full"}}, method.needs_extra),
     ):
         request = FuseRequest.model_validate({"method": name, **asked}).model_dump()
         if used:

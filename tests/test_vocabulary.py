@@ -220,7 +220,7 @@ def test_short_names_stand_for_settings_that_there_are() -> None:
             assert any(
                 field in settings_of(method.load()[1])
                 for method in METHODS.values()
-                if field not in ("quality", "weights", "device") or method.needs_torch
+                if field not in ("quality", "weights", "device") or method.needs_extra
             )
 
 

@@ -375,7 +375,7 @@ def test_weights_given_by_the_user_make_a_network_able(
     (plain,) = parse_contenders("lcndr")
     assert "found none shipped" in str(plain.missing())
     pytest.importorskip("torch")
-    from ghostless.methods.lcndr import Lcndr
+    from ghostless.nn.lcndr import Lcndr
     from ghostless.nn.weights import WeightsInfo, save_weights
 
     path = tmp_path / "own.safetensors"
@@ -409,7 +409,7 @@ def put_other_weights(path: Path, seed: int) -> None:
     """Put other random weights into a file."""
     import torch
 
-    from ghostless.methods.lcndr import Lcndr
+    from ghostless.nn.lcndr import Lcndr
     from ghostless.nn.weights import WeightsInfo, save_weights
 
     torch.manual_seed(seed)

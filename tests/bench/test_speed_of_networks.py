@@ -64,7 +64,7 @@ def test_missed_targets_of_fast_at_24_megapixels() -> None:
 
 
 def test_every_network_of_the_table_has_its_papers_word_and_its_kind() -> None:
-    names = {method.name for method in METHODS.values() if method.needs_torch}
+    names = {method.name for method in METHODS.values() if method.needs_extra}
     with_papers = {name for name in names if METHODS[name].paper}
     assert {name for name in METHODS if networks.paper_runtime(name) is not None} == with_papers
     for name in names:

@@ -15,14 +15,16 @@ from tests.scenes import expose, make_radiance, make_stack  # noqa: E402
 from ghostless.align import homography_net  # noqa: E402
 from ghostless.bracket import Frame, Registration, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
-from ghostless.methods import METHODS, chen_chuang, fuse_stack  # noqa: E402
-from ghostless.methods.chen_chuang import (  # noqa: E402
+from ghostless.methods import METHODS, fuse_stack  # noqa: E402
+from ghostless.methods.chen_chuang import _registered, fuse  # noqa: E402
+from ghostless.methods.settings import ChenChuangSettings  # noqa: E402
+from ghostless.nn import chen_chuang  # noqa: E402
+from ghostless.nn.blocks import count_parameters  # noqa: E402
+from ghostless.nn.chen_chuang import (  # noqa: E402
     ChenChuangArchitecture,
-    ChenChuangSettings,
     Discriminator,
     Generator,
 )
-from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.homography import HOMOGRAPHY, HomographyNetwork  # noqa: E402
 from ghostless.nn.priors import fuse_locally  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
@@ -180,7 +182,7 @@ def test_untrained_it_gives_the_fusion_that_it_adds_to(tmp_path):
     save_weights(network, path, WeightsInfo("chen-chuang"))
     light = make_radiance(200, 300, seed=2)
     frames = (Frame(expose(light, -2)), Frame(expose(light, 2)))
-    fused = chen_chuang.fuse(Stack(frames, reference=0), settings(path)).pixels
+    fused = fuse(Stack(frames, reference=0), settings(path)).pixels
     images = [torch.from_numpy(frame.display()).permute(2, 0, 1)[None] for frame in frames]
     expected = fuse_locally(images)[0].permute(1, 2, 0).numpy()
     assert expected.std() > 0.1
@@ -198,11 +200,11 @@ def test_grey_photos_stay_grey_and_whole(tmp_path):
     save_weights(Generator(replace(SMALL, **ADDED)), path, WeightsInfo("chen-chuang"))
     light = make_radiance(64, 96, seed=2).mean(axis=2, keepdims=True).repeat(3, axis=2)
     stack = make_stack(light, (-2, 0, 2))
-    fused = chen_chuang.fuse(stack, settings(path)).pixels
+    fused = fuse(stack, settings(path)).pixels
     assert np.ptp(fused, axis=2).max() < 1e-3
     tinted = [replace(f, pixels=f.pixels.copy()) for f in stack.frames]
     tinted[0].pixels[0, 0] = (9, 0, 0)  # so that saturation counts, and no pixel has any
-    other = chen_chuang.fuse(Stack(tuple(tinted), stack.reference), settings(path)).pixels
+    other = fuse(Stack(tuple(tinted), stack.reference), settings(path)).pixels
     assert np.abs(fused - other)[8:, 8:].max() > 0.02
 
 
@@ -266,7 +268,7 @@ def test_the_method_does_what_its_network_says(weights):
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (129, 3)])
 def test_any_size(size, weights):
     pixels = np.ascontiguousarray(make_radiance(160, 16)[: size[0], : size[1]])
-    fused = chen_chuang.fuse(make_stack(pixels, (-1, 1)), settings(weights))
+    fused = fuse(make_stack(pixels, (-1, 1)), settings(weights))
     assert fused.pixels.shape == (*size, 3)
     assert ((fused.pixels >= 0) & (fused.pixels <= 1)).all()
 
@@ -277,16 +279,16 @@ def test_more_frames_are_fused_in_mirrored_pairs(weights):
     outer = by_hand(weights, first, third)
     outer = (np.rint(outer * 65535) / 65535).astype(np.float32)
     darker, brighter = sorted([outer, second], key=lambda pixels: float(pixels.mean()))
-    fused = chen_chuang.fuse(stack, settings(weights))
+    fused = fuse(stack, settings(weights))
     np.testing.assert_allclose(fused.pixels, by_hand(weights, darker, brighter), atol=3e-5)
-    outermost = chen_chuang.fuse(stack, settings(weights, order="extremes"))
+    outermost = fuse(stack, settings(weights, order="extremes"))
     np.testing.assert_allclose(outermost.pixels, by_hand(weights, first, third), atol=1e-5)
 
 
 def test_bfloat16_stays_near_float32_and_its_output_is_fine(weights):
     stack = make_stack(make_radiance(64, 64), (-2, 2))
-    exact = chen_chuang.fuse(stack, settings(weights, precision="float32")).pixels
-    coarse = chen_chuang.fuse(stack, settings(weights, precision="bfloat16")).pixels
+    exact = fuse(stack, settings(weights, precision="float32")).pixels
+    coarse = fuse(stack, settings(weights, precision="bfloat16")).pixels
     assert 0 < np.abs(exact - coarse).max() < 0.02
     # Not on the grid of bfloat16, whose steps would show as bands.
     rounded = torch.from_numpy(coarse).bfloat16().float().numpy()
@@ -306,12 +308,12 @@ def test_the_homography_network_registers_stacks_that_nobody_aligned(weights, mo
     stack = make_stack([light, np.roll(light, 3, axis=1)], (-2, 2))
     dark, bright = (frame.display() for frame in stack.frames)
     np.testing.assert_allclose(
-        chen_chuang.fuse(stack, settings(weights, homography="off")).pixels,
+        fuse(stack, settings(weights, homography="off")).pixels,
         by_hand(weights, dark, bright),
         atol=1e-5,
     )
     assert asked == []
-    fused = chen_chuang.fuse(stack, settings(weights, homography="on", homography_weights="w"))
+    fused = fuse(stack, settings(weights, homography="on", homography_weights="w"))
     (reference, frame, how), *_ = asked
     assert (reference, frame) == stack.frames
     assert how.weights == "w"
@@ -322,12 +324,12 @@ def test_the_homography_network_registers_stacks_that_nobody_aligned(weights, mo
     np.testing.assert_allclose(fused.pixels, by_hand(weights, dark, moved), atol=1e-3)
     # "auto": not after an aligner was at work, and not without weights.
     asked.clear()
-    chen_chuang.fuse(stack, settings(weights))
+    fuse(stack, settings(weights))
     identity = Registration("identity", np.eye(3))
     aligned = replace(stack, registrations=(identity, identity))
-    chen_chuang.fuse(aligned, settings(weights, homography_weights="w"))
+    fuse(aligned, settings(weights, homography_weights="w"))
     assert asked == []
-    chen_chuang.fuse(stack, settings(weights, homography_weights="w"))
+    fuse(stack, settings(weights, homography_weights="w"))
     assert len(asked) == 1
 
 
@@ -343,7 +345,7 @@ def test_unchecked_its_answer_is_taken_as_it_is(weights, monkeypatch):
     monkeypatch.setattr(homography_net, "answer_of", answer)
     stack = make_stack(make_radiance(40, 50), (-2, 0, 2))
     how = settings(weights, homography="on", homography_check=False, homography_passes=1)
-    frames, notes = chen_chuang._registered(stack, how)
+    frames, notes = _registered(stack, how)
     assert asked == [1] * (len(stack.frames) - 1)
     moved = stack.frames[1].pixels[:, 3:]
     np.testing.assert_array_equal(frames[1].pixels[:, :-3], moved)
@@ -357,7 +359,7 @@ def test_what_the_homography_network_declined_is_noted(weights, tmp_path):
     architecture = HOMOGRAPHY.architecture(base_channels=2, hidden=4)
     save_weights(HomographyNetwork(architecture), path, WeightsInfo(HOMOGRAPHY.name))
     stack = make_stack(make_radiance(40, 50), (-2, 2))
-    fused = chen_chuang.fuse(stack, settings(weights, homography_weights=str(path)))
+    fused = fuse(stack, settings(weights, homography_weights=str(path)))
     assert any("homography network not followed" in note for note in fused.notes)
 
 
@@ -375,4 +377,4 @@ def test_bad_input(weights, tmp_path):
         fuse_stack(Stack(stack.frames[:1], 0), "chen-chuang", settings(weights))
     broken = np.full((8, 8, 3), np.nan, np.float32)
     with pytest.raises(BracketError, match="finite"):
-        chen_chuang.fuse(Stack((stack.frames[0], Frame(broken)), 0), settings(weights))
+        fuse(Stack((stack.frames[0], Frame(broken)), 0), settings(weights))

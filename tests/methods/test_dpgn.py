@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless.methods import dpgn  # noqa: E402
-from ghostless.methods.dpgn import Dpgn, DpgnArchitecture  # noqa: E402
+from ghostless.nn import dpgn, dpgn_tiled  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
+from ghostless.nn.dpgn import Dpgn, DpgnArchitecture  # noqa: E402
 from ghostless.nn.fullsize import map_writer  # noqa: E402
 from ghostless.nn.patchgan import PatchGan  # noqa: E402
 from ghostless.nn.priors import fuse_locally, make_priors  # noqa: E402
@@ -207,7 +207,7 @@ def run_tiled(network, inputs, tile_bytes):
         return region.cut(inputs["over"]), region.cut(inputs["under"])
 
     done = []
-    dpgn.fuse_in_tiles(
+    dpgn_tiled.fuse_in_tiles(
         network,
         read,
         tuple(whole.shape[2:]),
@@ -229,7 +229,7 @@ def run_tiled(network, inputs, tile_bytes):
 def test_tiles_equal_the_whole(architecture, tile_pixels):
     network = settled(architecture, torch.float64)
     inputs = pair(64, 56, torch.float64)
-    tile_bytes = tile_pixels * 4 * dpgn._BYTES_PER_PIXEL_AND_CHANNEL
+    tile_bytes = tile_pixels * 4 * dpgn_tiled._BYTES_PER_PIXEL_AND_CHANNEL
     tiled, largest = run_tiled(network, inputs, tile_bytes)
     assert largest < 64 * 56
     torch.testing.assert_close(tiled, network(**inputs).final, atol=1e-12, rtol=0)
@@ -240,7 +240,7 @@ def test_tiles_equal_the_whole_with_the_program_s_priors():
     architecture = replace(SMALL, prior_form="fused_first", prior_weights="program")
     network = settled(architecture, torch.float64)
     inputs = pair(64, 32, torch.float64)
-    tiled, _ = run_tiled(network, inputs, 32 * 32 * 4 * dpgn._BYTES_PER_PIXEL_AND_CHANNEL)
+    tiled, _ = run_tiled(network, inputs, 32 * 32 * 4 * dpgn_tiled._BYTES_PER_PIXEL_AND_CHANNEL)
     torch.testing.assert_close(tiled, network(**inputs).final, atol=1e-12, rtol=0)
 
 
@@ -251,17 +251,17 @@ def test_a_grey_part_of_a_coloured_image_is_weighted_as_in_the_whole():
         name: torch.cat([image[:, :1].expand(-1, 3, -1, -1), image], dim=2)
         for name, image in pair(48, 16, torch.float64).items()
     }
-    tiled, _ = run_tiled(network, inputs, 24 * 24 * 4 * dpgn._BYTES_PER_PIXEL_AND_CHANNEL)
+    tiled, _ = run_tiled(network, inputs, 24 * 24 * 4 * dpgn_tiled._BYTES_PER_PIXEL_AND_CHANNEL)
     torch.testing.assert_close(tiled, network(**inputs).final, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["_ENCODER_HALO", "_DECODER_HALO", "_FINEST_HALO", "_PRIOR_HALO"])
 @torch.no_grad()
 def test_tiles_would_show_too_small_a_halo(name, monkeypatch):
-    monkeypatch.setattr(dpgn, name, getattr(dpgn, name) // 2)
+    monkeypatch.setattr(dpgn_tiled, name, getattr(dpgn_tiled, name) // 2)
     if name == "_PRIOR_HALO":
-        monkeypatch.setattr(dpgn, name, 0)
+        monkeypatch.setattr(dpgn_tiled, name, 0)
     network = settled(dtype=torch.float64)
     inputs = pair(64, 32, torch.float64)
-    tiled, _ = run_tiled(network, inputs, 24 * 24 * 4 * dpgn._BYTES_PER_PIXEL_AND_CHANNEL)
+    tiled, _ = run_tiled(network, inputs, 24 * 24 * 4 * dpgn_tiled._BYTES_PER_PIXEL_AND_CHANNEL)
     assert (tiled - network(**inputs).final).abs().max() > 1e-9

@@ -66,7 +66,7 @@ def quick_settings(method: Method, folder: Path) -> Any:
         kind = method.kind
         architecture = replace(kind.architecture(), **SMALL.get(method.name, {}))
         save_weights(kind.build(architecture).eval(), file, WeightsInfo(kind.name))
-    on = {"device": "cpu", "precision": "float32"} if method.needs_torch else {}
+    on = {"device": "cpu", "precision": "float32"} if method.needs_extra else {}
     return method.load()[1](weights=file, **on)
 
 
@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=list(METHODS))
 def method(request: pytest.FixtureRequest) -> Iterator[Method]:
     entry = METHODS[request.param]
-    if not entry.needs_torch:
+    if not entry.needs_extra:
         yield entry
         return
     torch = pytest.importorskip("torch")
@@ -191,7 +191,7 @@ CHECKS = (
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_it_keeps_what_the_table_promises(check: Any, method: Method, folder: Path) -> None:
-    if check is check_masks and method.needs_torch:
+    if check is check_masks and method.needs_extra:
         pytest.skip("networks see the filled pixels; their own tests say what they make of masks")
     check(method, folder)
 

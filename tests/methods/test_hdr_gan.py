@@ -13,16 +13,21 @@ from tests.scenes import make_frames, make_radiance, make_stack  # noqa: E402
 
 from ghostless.bracket import Frame, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
-from ghostless.methods import METHODS, fuse_stack, hdr_gan  # noqa: E402
-from ghostless.methods.hdr_gan import (  # noqa: E402
+from ghostless.methods import METHODS, fuse_stack  # noqa: E402
+from ghostless.methods.hdr_gan import fuse  # noqa: E402
+from ghostless.methods.rounds import choose_triplets  # noqa: E402
+from ghostless.methods.settings import HdrGanSettings  # noqa: E402
+from ghostless.nn import (  # noqa: E402
+    fast,
+    fullsize,
+    hdr_gan,
+)
+from ghostless.nn.blocks import ConvBlock, count_parameters, fold_spectral_norm  # noqa: E402
+from ghostless.nn.hdr_gan import (  # noqa: E402
     Discriminator,
     Generator,
     HdrGanArchitecture,
-    HdrGanSettings,
 )
-from ghostless.methods.triplets import choose_triplets  # noqa: E402
-from ghostless.nn import fast, fullsize  # noqa: E402
-from ghostless.nn.blocks import ConvBlock, count_parameters, fold_spectral_norm  # noqa: E402
 from ghostless.nn.mu_law import inverse_mu_law, mu_law  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 
@@ -422,7 +427,7 @@ def test_a_camera_that_is_not_srgb_is_read_by_its_own_curve(tmp_path):
 @pytest.mark.parametrize("size", [(1, 1), (3, 21), (14, 9)])
 def test_any_size(size, weights):
     pixels = np.ascontiguousarray(make_radiance(32, 32)[: size[0], : size[1]])
-    fused = hdr_gan.fuse(make_stack(pixels, (-2, 0, 2)), settings(weights))
+    fused = fuse(make_stack(pixels, (-2, 0, 2)), settings(weights))
     assert fused.pixels.shape == (*size, 3)
     assert np.isfinite(fused.pixels).all()
     assert (fused.pixels >= 0).all()
@@ -430,10 +435,10 @@ def test_any_size(size, weights):
 
 def test_tiles_do_not_show(weights, monkeypatch):
     stack = make_stack(make_radiance(30, 310), (-2, 0, 2))
-    whole = hdr_gan.fuse(stack, settings(weights)).pixels
+    whole = fuse(stack, settings(weights)).pixels
     fractions = []
     monkeypatch.setattr(fullsize, "tile_budget", lambda *_: 230 * 32)
-    tiled = hdr_gan.fuse(stack, settings(weights), fractions.append).pixels
+    tiled = fuse(stack, settings(weights), fractions.append).pixels
     assert len(fractions) > 3
     assert fractions[-1] == 1
     np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-5)
@@ -443,7 +448,7 @@ def test_two_frames_use_the_reference_twice(weights):
     stack = make_stack(make_radiance(24, 24), (-1.5, 1.5))
     dark, bright = stack.frames
     assert stack.reference == 1
-    fused = hdr_gan.fuse(stack, settings(weights))
+    fused = fuse(stack, settings(weights))
     expected = by_hand(weights, (dark, bright, bright))
     np.testing.assert_allclose(fused.pixels, expected, rtol=2e-3, atol=1e-4)
 
@@ -454,21 +459,21 @@ def test_further_frames_serve_where_the_inner_ones_clip_or_are_dark(weights):
     light[:, 32:] = 1e-4  # dark even at +2 stops
     frames = make_frames(light, (-4, -2, 0, 2, 4))
     stack = Stack(frames, reference=2)
-    fused = hdr_gan.fuse(stack, settings(weights)).pixels
+    fused = fuse(stack, settings(weights)).pixels
     inner = by_hand(weights, frames[1:4])
     outer = by_hand(weights, (frames[0], frames[2], frames[4]))
     np.testing.assert_allclose(fused[:, :16], inner[:, :16], rtol=2e-3, atol=1e-4)
     np.testing.assert_allclose(fused[:, 16:], outer[:, 16:], rtol=2e-3, atol=1e-4)
     assert np.abs(inner - outer)[:, 16:].max() > 1e-2
-    nearest = hdr_gan.fuse(stack, settings(weights, more_frames="nearest"))
+    nearest = fuse(stack, settings(weights, more_frames="nearest"))
     np.testing.assert_allclose(nearest.pixels, inner, rtol=2e-3, atol=1e-4)
     assert any("did not need" in note for note in nearest.notes)
 
 
 def test_bfloat16_keeps_the_darks_finely_graded(weights):
     stack = make_stack(make_radiance(48, 48), (-2, 0, 2))
-    exact = hdr_gan.fuse(stack, settings(weights, precision="float32")).pixels
-    coarse = hdr_gan.fuse(stack, settings(weights, precision="bfloat16")).pixels
+    exact = fuse(stack, settings(weights, precision="float32")).pixels
+    coarse = fuse(stack, settings(weights, precision="bfloat16")).pixels
     ratio = coarse / exact
     assert 0 < np.abs(ratio - 1).max() < 0.2
     rounded = torch.from_numpy(coarse).bfloat16().float().numpy()
@@ -491,4 +496,4 @@ def test_bad_input(weights, tmp_path):
         HdrGanArchitecture(curve="log")
     broken = Frame(np.full((8, 8, 3), np.nan, np.float32), stops=3.0)
     with pytest.raises(BracketError, match="finite"):
-        hdr_gan.fuse(Stack((*stack.frames, broken), 1), settings(weights))
+        fuse(Stack((*stack.frames, broken), 1), settings(weights))

@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless.methods import lcndr  # noqa: E402
-from ghostless.methods.lcndr import Lcndr, LcndrArchitecture  # noqa: E402
+from ghostless.nn import lcndr  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.fullsize import map_writer  # noqa: E402
+from ghostless.nn.lcndr import Lcndr, LcndrArchitecture  # noqa: E402
 
 PAPER = LcndrArchitecture()
 PROGRAM = LcndrArchitecture(variant="program")

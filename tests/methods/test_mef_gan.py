@@ -8,15 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ghostless.methods import mef_gan  # noqa: E402
-from ghostless.methods.mef_gan import (  # noqa: E402
+from ghostless.nn import mef_gan  # noqa: E402
+from ghostless.nn.blocks import count_parameters  # noqa: E402
+from ghostless.nn.fullsize import map_writer  # noqa: E402
+from ghostless.nn.mef_gan import (  # noqa: E402
     Discriminator,
     DiscriminatorArchitecture,
     Generator,
     GeneratorArchitecture,
 )
-from ghostless.nn.blocks import count_parameters  # noqa: E402
-from ghostless.nn.fullsize import map_writer  # noqa: E402
 
 PUBLISHED = GeneratorArchitecture()
 

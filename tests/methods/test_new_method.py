@@ -59,7 +59,7 @@ def added(
 def test_it_keeps_what_the_table_promises(added: tuple[Method, Path], tmp_path: Path) -> None:
     method, _ = added
     for check in contract.CHECKS:
-        if not (check is contract.check_masks and method.needs_torch):
+        if not (check is contract.check_masks and method.needs_extra):
             check(method, tmp_path)
 
 

@@ -17,13 +17,15 @@ from tests.scenes import make_radiance, make_stack  # noqa: E402
 
 from ghostless.bracket import Frame, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
-from ghostless.methods import METHODS, dpgn, get_method, lcndr, mef_gan, mertens  # noqa: E402
+from ghostless.methods import METHODS, get_method, mertens  # noqa: E402
+from ghostless.methods.settings import DpgnSettings  # noqa: E402
+from ghostless.nn import dpgn, dpgn_tiled, lcndr, mef_gan  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
 from ghostless.nn.ycbcr import luma  # noqa: E402
 from ghostless.pixels import color  # noqa: E402
 
 NAMES = ("mef-gan", "lcndr", "dpgn")
-KINDS = {"mef-gan": mef_gan.GENERATOR, "lcndr": lcndr.NETWORK, "dpgn": dpgn.NETWORK}
+KINDS = {"mef-gan": mef_gan.GENERATOR, "lcndr": lcndr.NETWORK, "dpgn": dpgn_tiled.NETWORK}
 SMALL = {
     "mef-gan": mef_gan.GeneratorArchitecture(initial_gamma=0.5),
     "lcndr": lcndr.LcndrArchitecture(),
@@ -171,7 +173,7 @@ def test_a_grey_pair_stays_grey(name, weights):
 def test_tiles_change_nothing(name, weights, monkeypatch):
     stack = scene(72, 64)
     whole = fuse(stack, name, weights).pixels
-    module = {"mef-gan": mef_gan, "lcndr": lcndr, "dpgn": dpgn}[name]
+    module = {"mef-gan": mef_gan, "lcndr": lcndr, "dpgn": dpgn_tiled}[name]
     monkeypatch.setattr(
         module,
         "tile_budget",
@@ -204,7 +206,7 @@ def test_chroma_of_the_network(weights):
     inside = ((prior > 0) & (prior < 1)).all(axis=2)
     np.testing.assert_allclose(ycbcr[0][inside, 0], ycbcr[1][inside, 0], atol=1e-5)
     with pytest.raises(OptionError, match="chroma"):
-        dpgn.DpgnSettings(chroma="both")
+        DpgnSettings(chroma="both")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -246,6 +248,6 @@ def test_the_table_s_counts_are_those_of_the_networks(name):
     network = kind.build(kind.architecture())
     count = sum(p.numel() for p in network.parameters())
     assert count in entry.paper_parameters.values()
-    assert entry.needs_torch
+    assert entry.needs_extra
     assert entry.weights == kind.name == name
     assert entry.frames_at_once == 2

@@ -13,17 +13,16 @@ import cv2  # noqa: E402
 from tests.scenes import add_disc, make_radiance, make_stack  # noqa: E402
 
 from ghostless.bracket import Fused, Stack  # noqa: E402
-from ghostless.methods import (  # noqa: E402
+from ghostless.methods import debevec, get_method, mertens  # noqa: E402
+from ghostless.nn import (  # noqa: E402
     chen_chuang,
-    debevec,
     dpgn,
-    get_method,
+    dpgn_tiled,
+    fast,
     hdr_gan,
     lcndr,
     mef_gan,
-    mertens,
 )
-from ghostless.nn import fast  # noqa: E402
 from ghostless.nn.settings import NetworkSettings  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, save_weights  # noqa: E402
 from ghostless.research.metrics import score  # noqa: E402
@@ -159,7 +158,7 @@ KINDS = {
     "hdr-gan": (hdr_gan.GENERATOR, hdr_gan.HdrGanArchitecture(base_channels=4)),
     "mef-gan": (mef_gan.GENERATOR, mef_gan.GeneratorArchitecture()),
     "lcndr": (lcndr.NETWORK, lcndr.LcndrArchitecture()),
-    "dpgn": (dpgn.NETWORK, dpgn.DpgnArchitecture(base=4, levels=3, side_outputs=3)),
+    "dpgn": (dpgn_tiled.NETWORK, dpgn.DpgnArchitecture(base=4, levels=3, side_outputs=3)),
 }
 
 

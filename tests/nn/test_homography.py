@@ -13,7 +13,7 @@ from hypothesis import strategies as st  # noqa: E402
 from tests.scenes import make_radiance  # noqa: E402
 
 from ghostless.errors import OptionError  # noqa: E402
-from ghostless.nn import homography  # noqa: E402
+from ghostless.nn import four_points, homography  # noqa: E402
 from ghostless.nn.blocks import ConvBlock, count_parameters  # noqa: E402
 from ghostless.nn.homography import HomographyArchitecture, HomographyNetwork  # noqa: E402
 
@@ -75,7 +75,7 @@ def test_offsets_are_in_units_of_an_eighth_of_the_side():
 def exposures(gap, seed=0):
     light = make_radiance(64, 80, seed=seed)
     return [
-        homography.grey_for_bitmaps(np.clip(light * 2.0**stops, 0, 1) ** np.float32(1 / 2.2))
+        four_points.grey_for_bitmaps(np.clip(light * 2.0**stops, 0, 1) ** np.float32(1 / 2.2))
         for stops in (-gap / 2, gap / 2)
     ]
 
@@ -84,7 +84,7 @@ def test_grey_has_wards_weights():
     pixels = np.zeros((1, 4, 3), np.float32)
     pixels[0, 0, 0] = pixels[0, 1, 1] = pixels[0, 2, 2] = 1
     pixels[0, 3] = 1
-    assert homography.grey_for_bitmaps(pixels).tolist() == [[53, 182, 18, 255]]
+    assert four_points.grey_for_bitmaps(pixels).tolist() == [[53, 182, 18, 255]]
 
 
 def test_bitmaps_do_not_change_under_a_monotone_curve():
@@ -93,13 +93,13 @@ def test_bitmaps_do_not_change_under_a_monotone_curve():
     levels = np.unique(curve[grey])
     grey = np.searchsorted(curve, levels).astype(np.uint8)[np.searchsorted(levels, curve[grey])]
     assert len(np.unique(grey)) == len(levels)  # no two levels merge under the curve
-    first, second = homography.median_threshold_bitmaps(grey, curve[grey])
+    first, second = four_points.median_threshold_bitmaps(grey, curve[grey])
     np.testing.assert_array_equal(first, second)
     assert 0.4 < first.mean() < 0.6
 
 
 def test_exposures_of_a_scene_have_nearly_the_same_bitmaps():
-    first, second = homography.median_threshold_bitmaps(*exposures(2))
+    first, second = four_points.median_threshold_bitmaps(*exposures(2))
     assert (first ^ second).mean() < 0.02
     assert 0.4 < first.mean() < 0.6
 
@@ -111,17 +111,17 @@ def test_thresholds_leave_clipped_tones():
     bright[:8] += np.arange(8, dtype=np.uint8)[:, None]
     medians = int(np.median(dark)), int(np.median(bright))
     assert medians[0] == 0
-    one, other = homography.bitmap_thresholds(dark, bright)
+    one, other = four_points.bitmap_thresholds(dark, bright)
     assert 20 < one < 235
     # The same quantile in both.
     assert (dark <= one).mean() == pytest.approx((bright <= other).mean(), abs=0.06)
-    one, other = homography.bitmap_thresholds(255 - bright, 255 - dark)
+    one, other = four_points.bitmap_thresholds(255 - bright, 255 - dark)
     assert 20 < other < 235
 
 
 def test_medians_are_kept_where_they_are_sound():
     first, second = exposures(1)
-    one, other = homography.bitmap_thresholds(first, second)
+    one, other = four_points.bitmap_thresholds(first, second)
     assert abs(one - np.median(first)) <= 1
     assert abs(other - np.median(second)) <= 1
 
@@ -134,7 +134,7 @@ def test_network_input_has_two_images_and_two_bitmaps():
     np.testing.assert_allclose(x[0, :3].permute(1, 2, 0).numpy(), first * 2 - 1, atol=1e-6)
     np.testing.assert_allclose(x[0, 3:6].permute(1, 2, 0).numpy(), second * 2 - 1, atol=1e-6)
     assert set(x[0, 6:].unique().tolist()) == {0.0, 1.0}
-    grey = homography.grey_for_bitmaps(first)
+    grey = four_points.grey_for_bitmaps(first)
     np.testing.assert_array_equal(x[0, 6].numpy() > 0.5, grey > np.median(grey))
 
 
@@ -179,22 +179,22 @@ def test_corners_run_round_the_image():
     ],
 )
 def test_convex_quads(quad, convex):
-    assert homography.is_convex(np.array(quad, float)) is convex
+    assert four_points.is_convex(np.array(quad, float)) is convex
 
 
 def test_rescaling_keeps_pixel_centres():
     # Half a small pixel to the right is 2 pixels where there are four times as many.
     shift = np.array([[1, 0, 0.5], [0, 1, 0], [0, 0, 1.0]])
-    large = homography.rescale_homography(shift, (256, 256), (1024, 512))
+    large = four_points.rescale_homography(shift, (256, 256), (1024, 512))
     np.testing.assert_allclose(large, [[1, 0, 2], [0, 1, 0], [0, 0, 1]], atol=1e-12)
     # A turn about the centre of the small image is one about the centre of the large one.
     turn = np.eye(3)
     turn[:2, :2] = [[0, -1], [1, 0]]
     turn[:2, 2] = [255, 0]
-    large = homography.rescale_homography(turn, (256, 256), (1000, 1000))
+    large = four_points.rescale_homography(turn, (256, 256), (1000, 1000))
     centre = np.array([499.5, 499.5, 1])
     np.testing.assert_allclose(large @ centre, centre, atol=1e-9)
-    back = homography.rescale_homography(large, (1000, 1000), (256, 256))
+    back = four_points.rescale_homography(large, (1000, 1000), (256, 256))
     np.testing.assert_allclose(back, turn, atol=1e-9)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from ghostless.nn.merge import merge_towards_reference  # noqa: E402
+from ghostless.pixels import merge  # noqa: E402
 
 EXPOSURES = (1.0, 4.0, 16.0)
 
@@ -66,3 +68,16 @@ def test_the_reference_may_stand_in_for_a_frame():
     merged, lights = shoot([truth] * 3, exposures=(1.0, 1.0, 16.0))
     assert merged.isfinite().all()
     assert (merged - truth).abs().mean() < (lights[1] - truth).abs().mean()
+
+
+def test_its_twin_on_arrays_gives_the_same():
+    generator = torch.Generator().manual_seed(2)
+    displays = [torch.rand(1, 3, 20, 30, generator=generator) ** 2 for _ in range(3)]
+    displays[1][..., :10] = displays[0][..., :10].mul(2).clamp(0, 1)
+    displays[2][..., 20:] = 1.0
+    lights = [display.pow(2.2) for display in displays]
+    times = [torch.full((1, 1, 1, 1), exposure) for exposure in EXPOSURES]
+    wanted = merge_towards_reference(displays, lights, times)[0].permute(1, 2, 0).numpy()
+    arrays = [[plane[0].permute(1, 2, 0).numpy() for plane in each] for each in (displays, lights)]
+    found = merge.merge_towards_reference(*arrays, EXPOSURES)
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=1e-7)

@@ -21,7 +21,7 @@ from ghostless.nn.settings import (  # noqa: E402
     _multiplies_in_bfloat16,
     choose_device,
     choose_dtype,
-    needs_networks_extra,
+    needs_torch_extra,
 )
 from ghostless.nn.weights import NetworkKind, WeightsInfo  # noqa: E402
 
@@ -387,9 +387,9 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_it(monkeypatch, capabilities, h
 def test_a_missing_package_is_named_with_its_cure():
     missing = ModuleNotFoundError("No module named 'torch'", name="torch")
     said = r"'torch'.*ghostless\[networks\]"
-    with pytest.raises(MissingPackageError, match=said), needs_networks_extra("method 'toy'"):
+    with pytest.raises(MissingPackageError, match=said), needs_torch_extra("method 'toy'"):
         raise missing
-    with pytest.raises(ModuleNotFoundError), needs_networks_extra("method 'toy'"):
+    with pytest.raises(ModuleNotFoundError), needs_torch_extra("method 'toy'"):
         raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
 
 

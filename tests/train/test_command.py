@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ghostless.cli import run
-from ghostless.methods.lcndr import NETWORK
+from ghostless.nn.lcndr import NETWORK
 from ghostless.nn.weights import load_weights
 from ghostless.research.data.panoramas import pack
 from ghostless.research.data.splits import HELD_OUT_SCENES

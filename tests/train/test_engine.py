@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ghostless.errors import OptionError, OutputError, WeightsError
-from ghostless.methods.dpgn import Dpgn, DpgnArchitecture
+from ghostless.nn.dpgn import Dpgn, DpgnArchitecture
 from ghostless.nn.weights import NetworkKind, WeightsInfo, load_weights, save_weights
 from ghostless.research.train.checkpoint import CHECKPOINT
 from ghostless.research.train.command import TrainOptions, prepare

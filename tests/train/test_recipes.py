@@ -385,7 +385,7 @@ def test_every_method_with_weights_has_a_recipe() -> None:
 
 
 def test_hdr_gan_sees_frames_as_at_inference() -> None:
-    from ghostless.methods.hdr_gan import HdrGanArchitecture
+    from ghostless.nn.hdr_gan import HdrGanArchitecture
 
     frames = torch.full((2, 3, 3, 8, 8), 0.5)
     batch = {

@@ -8,6 +8,7 @@ bitmaps of the two frames differ less after it than before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -16,10 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bracket import Frame, Registration
-from ..nn.settings import NetworkSettings, needs_networks_extra
-from ..nn.weights import has_weights
+from ..nn.four_points import (
+    CORNERS,
+    SIDE_PIXELS,
+    bitmap_thresholds,
+    grey_for_bitmaps,
+    homography_of_offsets,
+    is_convex,
+    network_planes,
+    rescale_homography,
+)
+from ..nn.graphs import load_graphs, use_graphs
+from ..nn.settings import NetworkSettings, needs_torch_extra
+from ..nn.weights import has_weights, load_network
 from ..pixels import color
 from ..settings import Range, check_settings
+from ..work.packages import is_installed
+
+NETWORK = "chen-chuang-homography"
+# From the planes (1, 8, 256, 256) of `network_planes` to the offsets of the corners, 8 numbers.
+Answer = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 # Later passes change the answer by less than a pixel.
 PASSES = 3
@@ -55,52 +72,42 @@ def register_by_network(
     Returns a Registration of model "homography", or of model "identity" with a note where the
     network's answer does not pass: then classical features should be tried. `improvement` is the
     share of differing bitmap pixels that went. Raises WeightsError while there are no weights and
-    MissingPackageError without the extra `networks`.
+    MissingPackageError where neither torch nor onnxruntime is installed.
     """
     settings = settings or HomographyNetSettings()
     return register_with(load(settings), reference, frame, settings.passes)
 
 
-def load(settings: HomographyNetSettings) -> Any:
-    """The network (nn.homography.HomographyNetwork) as the settings ask, for `register_with`."""
-    with needs_networks_extra("align 'network'"):
-        from ..nn import homography, weights
+def load(settings: HomographyNetSettings) -> Answer:
+    """The network as the settings ask, for `register_with`, with torch or as graphs."""
+    if use_graphs(NETWORK):
+        graphs = load_graphs(NETWORK, settings)
+        side = (SIDE_PIXELS, SIDE_PIXELS)
+        return lambda planes: graphs.run({"pair": planes}, side)["offsets"]
+    with needs_torch_extra("align 'network'"):
+        from ..nn.homography import HOMOGRAPHY, answer_with
 
-    return weights.load_network(homography.HOMOGRAPHY, settings).network
+    network = load_network(HOMOGRAPHY, settings).network
+    return lambda planes: answer_with(network, planes)
 
 
 def is_ready() -> bool:
-    """Tell whether torch is installed and the network's weights ship with this version."""
-    try:
-        from ..nn.homography import HOMOGRAPHY
-    except ModuleNotFoundError:
-        return False
-    return has_weights(HOMOGRAPHY.name)
+    """Tell whether the network's weights ship with this version and what it runs with is here."""
+    runtime = "onnxruntime" if use_graphs(NETWORK) else "torch"
+    return has_weights(NETWORK) and is_installed(runtime)
 
 
 def answer_of(
-    network: Any, reference: Frame, frame: Frame, passes: int = PASSES
+    network: Answer, reference: Frame, frame: Frame, passes: int = PASSES
 ) -> NDArray[np.float64] | None:
     """What the network says, unchecked: (3, 3), of full-size pixels; None for a folded answer."""
-    import torch
-
-    from ..nn.homography import (
-        SIDE_PIXELS,
-        corners,
-        homography_from_offsets,
-        is_convex,
-        network_input,
-        rescale_homography,
-    )
-
     side = (SIDE_PIXELS, SIDE_PIXELS)
     images = [_small(image, side) for image in (reference, frame)]
     # The network is trained with the darker image first.
     swapped = float(images[0].mean()) > float(images[1].mean())
     dark, bright = images[::-1] if swapped else images
-    device = next(network.parameters()).device
     matrix: NDArray[np.float64] = np.eye(3)
-    seen, start = bright, corners().numpy()
+    seen = bright
     for number in range(passes):
         if number:
             how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -109,13 +116,12 @@ def answer_of(
                 NDArray[np.float32],
                 cv2.warpPerspective(bright, matrix, side, flags=how, borderMode=repeated),
             )
-        with torch.no_grad():
-            offsets = network(network_input(dark, seen).to(device)).cpu()
-        if not is_convex(start + offsets.double().view(4, 2).numpy()):
+        offsets = network(network_planes(dark, seen)).astype(np.float64).reshape(4, 2)
+        if not is_convex(CORNERS + offsets):
             return None
-        matrix = matrix @ homography_from_offsets(offsets)[0].numpy()
+        matrix = matrix @ homography_of_offsets(offsets)
         matrix /= matrix[2, 2]
-        moved = cv2.perspectiveTransform(start[None], matrix)[0]
+        moved = cv2.perspectiveTransform(CORNERS[None], matrix)[0]
         if not is_convex(np.asarray(moved, np.float64)):
             return None
     if swapped:
@@ -131,14 +137,12 @@ def bitmaps_that_differ(
     matrix: (3, 3); takes pixel centres of the reference to those of the frame. Returns the shares
     of differing pixels before and after warping by it, and the share that it leaves covered.
     """
-    from ..nn.homography import rescale_homography
-
     size = (reference.width, reference.height)
     return _disagreement(reference, frame, rescale_homography(matrix, size, _check_size(size)))
 
 
 def register_with(
-    network: Any, reference: Frame, frame: Frame, passes: int = PASSES
+    network: Answer, reference: Frame, frame: Frame, passes: int = PASSES
 ) -> Registration:
     """Like `register_by_network`, with a network in hand."""
     matrix = answer_of(network, reference, frame, passes)
@@ -179,8 +183,6 @@ def _disagreement(
 
     Both counted where the warped frame has pixels, and in tones away from the thresholds.
     """
-    from ..nn.homography import bitmap_thresholds, grey_for_bitmaps
-
     size = _check_size((reference.width, reference.height))
     still, moving = (grey_for_bitmaps(_small(image, size)) for image in (reference, frame))
     levels = bitmap_thresholds(still, moving)

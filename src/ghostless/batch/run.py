@@ -236,7 +236,7 @@ def estimated_bytes(
     pixels: of one frame. deep: whether its files may hold 16 bits per sample.
     """
     options = options or FuseOptions()
-    network = options.method in METHODS and METHODS[options.method].needs_torch
+    network = options.method in METHODS and METHODS[options.method].needs_extra
     return fusing_bytes(frames, pixels, 2 if deep else 1, hdr=options.hdr, network=network)
 
 

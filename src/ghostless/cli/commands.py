@@ -155,7 +155,7 @@ def fuse(
     target = out or free_name_beside(files)
     told = options_of(ctx, target)
     check_no_photo_at(target, files)
-    network = told.method is not None and told.method.needs_torch
+    network = told.method is not None and told.method.needs_extra
     with Bars(quiet, OF_A_NETWORK if network else OF_THE_LINE) as bars:
         photos, remarks = expand(files, out)
         done = fuse_files(photos, target, told.options, progress=bars, remarks=remarks)

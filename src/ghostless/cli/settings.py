@@ -46,7 +46,7 @@ def _facts() -> Any:
         yield fact(f"method.{name}", setting, SHORT.get(f"method.{name}", ""))
     for method in METHODS.values():
         for name, setting in settings_of(method.settings_class).items():
-            if name not in of_networks or not method.needs_torch:
+            if name not in of_networks or not method.needs_extra:
                 yield fact(f"{method.name}.{name}", setting, SHORT.get(f"method.{name}", ""))
 
 

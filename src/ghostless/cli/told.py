@@ -204,7 +204,7 @@ def _check_flag(method: Method, field: str, word: _Word) -> None:
         return
     from ..methods import METHODS
 
-    networks = ", ".join(m.name for m in METHODS.values() if m.needs_torch)
+    networks = ", ".join(m.name for m in METHODS.values() if m.needs_extra)
     raise OptionError(
         f"{word.written}: expected a method that is a network, found {method.name!r}; "
         f"leave the option out or use --method with one of {networks}"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..bracket import MAX_FRAMES, Fused, Space, Stack
 from ..errors import BracketError, GhostlessError, OptionError
-from ..nn.settings import needs_networks_extra
-from ..work.packages import check_installed
+from ..nn.settings import needs_torch_extra
+from ..work.packages import check_installed, is_installed
 
 if TYPE_CHECKING:
     from ..nn.weights import NetworkKind
@@ -118,7 +118,7 @@ class Method:
     def load(self) -> tuple[FuseFunction, type[Any]]:
         """Return the fuse function and the settings class; imports the method's file.
 
-        Raises MissingPackageError for a network where torch or safetensors are not installed.
+        Raises MissingPackageError for a network where what it runs with is not installed.
         """
         fuse: FuseFunction = self.find(f".{self.name.replace('-', '_')}:fuse")
         return fuse, self.settings_class
@@ -137,14 +137,31 @@ class Method:
     def find(self, reference: str) -> Any:
         """Import what a field names; raises MissingPackageError like `load`."""
         module, _, name = reference.partition(":")
-        with needs_networks_extra(f"method {self.name!r}"):
+        with needs_torch_extra(f"method {self.name!r}"):
             found = importlib.import_module(module, __package__)
         return getattr(found, name) if name else found
 
     @property
-    def needs_torch(self) -> bool:
-        """Whether the extra `networks` must be installed."""
+    def needs_extra(self) -> bool:
+        """Whether more than the core must be installed: for a network but the smallest."""
         return bool(self.network) and not self.runs_without_torch
+
+    @property
+    def extra(self) -> str:
+        """The extra that must be installed: "networks", or "torch"; "" for none.
+
+        Networks that ship as graphs run without torch, but for what only it does.
+        """
+        if not self.needs_extra:
+            return ""
+        from ..nn.graphs import has_graphs
+
+        return "networks" if has_graphs(self.name) else "torch"
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether the extra `torch` must be installed."""
+        return self.extra == "torch"
 
     @property
     def weights(self) -> str | None:
@@ -227,10 +244,16 @@ class Method:
         chosen = settings if settings is not None else self.settings_class()
         self._check_here(getattr(chosen, "weights", None))
         self.load()
-        if self.needs_torch:
+        if not self.needs_extra:
+            return
+        if is_installed("torch"):
             from ..nn.settings import choose_device
 
             choose_device(chosen.device)
+        else:
+            from ..nn.graphs import check_graphs
+
+            check_graphs(self.name, chosen)
 
     def why_not_here(self, weights: Path | str | None = None) -> str | None:
         """Why the method cannot run here, None if it can, told without importing what it needs.
@@ -244,8 +267,9 @@ class Method:
         return None
 
     def _check_here(self, weights: Path | str | None) -> None:
-        if self.needs_torch:
-            check_installed(f"method {self.name!r}", "networks")
+        if self.needs_extra:
+            extra = "torch" if is_installed("torch") else self.extra
+            check_installed(f"method {self.name!r}", extra)
         if self.weights is not None:
             from ..nn.weights import check_weights
 
@@ -259,6 +283,7 @@ class Method:
             **{name: getattr(self, name) for name in own.split()},
             "deghosts": self.deghosts,
             "shows": self.shows,
+            "extra": self.extra,
             "needs_torch": self.needs_torch,
             "weights": self.weights,
             "further_weights": self.further_weights,

@@ -1,39 +1,49 @@
 """A network of two frames as a method of any number: everything around the network itself.
 
 Frames are checked, fused in turn at the quality asked for, filled up to the sides that the network
-takes, and the result is cropped again.
+takes, and the result is cropped again. The network runs with torch, or as graphs where it ships as
+such and torch is not installed (`nn.graphs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..bracket import Frame, Fused, Stack
 from ..nn.fast import fuse_at_quality
-from ..nn.fullsize import (
+from ..nn.graphs import GraphNetwork, load_graphs, use_graphs
+from ..nn.regions import (
+    PaddedFrame,
+    Region,
     Tile,
     check_finite,
-    computing,
     make_tiles,
-    pixel_writer,
     run_in_tiles,
-    tile_budget,
+    to_planes,
 )
-from ..nn.tiled import SMALL_TILE_BYTES, PairReader
 from ..nn.weights import LoadedNetwork, NetworkKind, load_network
 from ..pixels.stripes import Progress
 from .in_turn import fuse_frames_in_turn
+from .photos import all_grey
 from .settings import PairSettings
 
-WriteTile = Callable[[Tile, Tensor], None]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..nn.tiled import PairReader
+
+WriteTile = Callable[[Tile, "Tensor"], None]
 # Runs a network on what the reader reads and writes every tile of the result, RGB
 # (1, 3, h, w), 0..1.
-RunPair = Callable[[LoadedNetwork, PairReader, WriteTile, Progress | None], None]
+RunPair = Callable[[LoadedNetwork, "PairReader", WriteTile, Progress | None], None]
+# Changes a pair's display values (H, W, 3) in place, given the darker and the brighter frame.
+FinishPair = Callable[[NDArray[np.float32], Frame, Frame], None]
 
 
 def fuse_pairs(
@@ -44,7 +54,7 @@ def fuse_pairs(
     *,
     map_bytes_per_pixel: int = 0,
     most_pixels: int | None = None,
-    finish: Callable[[NDArray[np.float32], Frame, Frame], None] | None = None,
+    finish: FinishPair | None = None,
     notes: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> Fused:
@@ -53,20 +63,56 @@ def fuse_pairs(
     Masks are not used: the pixels replaced in a deghosted or warped stack agree with its reference.
 
     run: the network on a pair. map_bytes_per_pixel, most_pixels: as of `nn.fast.fuse_at_quality`.
-    finish: changes a pair's display values (H, W, 3) in place, given the darker and the brighter
-        frame. notes: to give with the result.
+    finish: changes a pair's result. notes: to give with the result.
     Raises BracketError for pixels that are not finite, and WeightsError while there are no weights,
     naming the command that makes them.
     """
     check_finite(stack.frames)
-    loaded = load_network(kind, settings)
-    sides = kind.sides(getattr(loaded.network, "architecture", kind.architecture()))
+    network = _WithTorch(load_network(kind, settings), kind, run, map_bytes_per_pixel, most_pixels)
+    return _fuse(stack, settings, network, finish, notes, progress)
+
+
+def fuse_with_network(
+    stack: Stack,
+    settings: PairSettings,
+    method: str,
+    *,
+    finish: FinishPair | None = None,
+    notes: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> Fused:
+    """`fuse_pairs` with the network of a method of the table, which runs with torch or as graphs.
+
+    How it runs with torch is said by its NetworkKind. Raises MissingPackageError where neither
+    torch nor onnxruntime is installed, too.
+    """
+    check_finite(stack.frames)
+    network: _Network
+    if use_graphs(method):
+        network = _AsGraphs(load_graphs(method, settings))
+    else:
+        from .table import METHODS
+
+        kind = METHODS[method].kind
+        assert kind.run is not None
+        loaded = load_network(kind, settings)
+        network = _WithTorch(loaded, kind, kind.run, kind.map_bytes_per_pixel, kind.most_pixels)
+    return _fuse(stack, settings, network, finish, notes, progress)
+
+
+def _fuse(
+    stack: Stack,
+    settings: PairSettings,
+    network: _Network,
+    finish: FinishPair | None,
+    notes: tuple[str, ...],
+    progress: Progress | None,
+) -> Fused:
+    # Of the photos: a result on the way is grey but for rounding.
+    coloured = not all_grey(stack.frames)
 
     def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        read = PairReader(over=over, under=under, sides=sides, device=loaded.device)
-        fused = np.empty(over.pixels.shape, np.float32)
-        with torch.inference_mode(), computing(loaded.dtype, loaded.device):
-            run(loaded, read, pixel_writer(fused), progress)
+        fused = network.fuse(under, over, coloured, progress)
         if finish is not None:
             finish(fused, under, over)
         return fused
@@ -79,12 +125,90 @@ def fuse_pairs(
     return fuse_at_quality(
         stack,
         settings,
-        loaded.device,
+        network.device,
         fuse_whole,
-        map_bytes_per_pixel=map_bytes_per_pixel,
-        most_pixels=most_pixels,
+        map_bytes_per_pixel=network.map_bytes_per_pixel,
+        most_pixels=network.most_pixels,
         progress=progress,
     )
+
+
+class _Network(Protocol):
+    """A network of two frames, ready to run. device, ...: as of `nn.fast.fuse_at_quality`."""
+
+    @property
+    def device(self) -> torch.device | None: ...
+
+    @property
+    def map_bytes_per_pixel(self) -> int: ...
+
+    @property
+    def most_pixels(self) -> int | None: ...
+
+    def fuse(
+        self, under: Frame, over: Frame, coloured: bool, progress: Progress | None
+    ) -> NDArray[np.float32]:
+        """Fuse two frames to display values (H, W, 3). coloured: whether the photos are."""
+        ...
+
+
+@dataclass(frozen=True)
+class _WithTorch:
+    loaded: LoadedNetwork
+    kind: NetworkKind
+    run: RunPair
+    map_bytes_per_pixel: int
+    most_pixels: int | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.loaded.device
+
+    def fuse(
+        self, under: Frame, over: Frame, coloured: bool, progress: Progress | None
+    ) -> NDArray[np.float32]:
+        import torch
+
+        from ..nn.fullsize import computing, pixel_writer
+        from ..nn.tiled import PairReader
+
+        loaded = self.loaded
+        sides = self.kind.sides(getattr(loaded.network, "architecture", self.kind.architecture()))
+        read = PairReader(
+            over=over, under=under, sides=sides, device=loaded.device, coloured=coloured
+        )
+        fused = np.empty(over.pixels.shape, np.float32)
+        with torch.inference_mode(), computing(loaded.dtype, loaded.device):
+            self.run(loaded, read, pixel_writer(fused), progress)
+        return fused
+
+
+@dataclass(frozen=True)
+class _AsGraphs:
+    """On proxies, which graphs take whole."""
+
+    network: GraphNetwork
+    device: None = None
+    map_bytes_per_pixel: int = 0
+    most_pixels: None = None
+
+    def fuse(
+        self, under: Frame, over: Frame, coloured: bool, progress: Progress | None
+    ) -> NDArray[np.float32]:
+        sides = self.network.plan.sides
+        size = sides.padded(over.height, over.width)
+        whole = Region(0, size[0], 0, size[1])
+        under_planes, over_planes = (
+            to_planes(PaddedFrame(frame, sides.border).display(whole)) for frame in (under, over)
+        )
+        inputs = {
+            "under": under_planes,
+            "over": over_planes,
+            "coloured": np.full((1, 1, 1, 1), coloured),
+        }
+        fused = self.network.run(inputs, size, progress=progress)["fused"]
+        cropped = fused[0, :, : over.height, : over.width].transpose(1, 2, 0)
+        return np.ascontiguousarray(cropped, np.float32)
 
 
 def in_tiles(halo_pixels: int, bytes_per_pixel: int, multiple: int = 1) -> RunPair:
@@ -98,6 +222,9 @@ def in_tiles(halo_pixels: int, bytes_per_pixel: int, multiple: int = 1) -> RunPa
     def run(
         loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None
     ) -> None:
+        from ..nn.fullsize import tile_budget
+        from ..nn.tiled import SMALL_TILE_BYTES
+
         def fuse_tile(tile: Tile) -> Tensor:
             over, under = read(tile.outer)
             fused: Tensor = loaded.network(over=over, under=under)

@@ -1,8 +1,6 @@
-"""Fusing any number of frames with a network of three: dark, reference and bright.
+"""Running a network of three frames, dark, reference and bright, on tensors, in tiles.
 
-What all such networks share: which frames they get, in tiles of which size, and what becomes of
-their answers. Two frames: the reference stands in for the missing one. More than three: nearest
-gaps to the trained ones first, see `choose_triplets`.
+Which three frames it gets, and what becomes of its answers: see `rounds`.
 """
 
 from __future__ import annotations
@@ -12,56 +10,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bracket import Frame, Fused, Stack
-from ..exposure.response import ResponseChoice, find_response, recode_to_srgb
 from ..nn import fullsize
-from ..nn.fast import Base, fuse_at_quality
 from ..nn.fullsize import PaddedFrame, Progress, Region, Tile
 from ..nn.three_frames import PAPER_GAMMA, network_frames
 from ..nn.weights import LoadedNetwork, NetworkKind, Sides, load_network
+from .rounds import (
+    Wanted,
+    WriteRegion,
+    by_own_curve,
+    exposures_of,
+    fuse_in_rounds,
+)
 from .settings import HdrNetworkSettings, TripletSettings
-
-# Gap between neighbouring exposures in the training data: 2 or 3 stops.
-TRAINED_GAP_STOPS = 2.5
-
-# Where an inner triplet has nothing to say: its darkest frame clips (highest channel) or its
-# brightest one is still dark. Display values between which the next triplet takes over.
-_CLIPPING = (0.92, 0.99)
-_DARKNESS = (0.08, 0.03)
-
-Places = tuple[int, int, int]
-
-
-def choose_triplets(
-    stops: Sequence[float], reference: int, more_frames: str = "rounds"
-) -> list[Places]:
-    """Which frames to give the network: triplets of dark, reference and bright, inner one first.
-
-    stops: of all frames, dark to bright. The reference stands in where there is no darker or no
-    brighter frame. The first triplet has the gaps nearest to 2.5 stops, those of the training;
-    "rounds" adds triplets with the frames beyond.
-    """
-    gaps = [stop - stops[reference] for stop in stops]
-    sides = []
-    for side in (-1, 1):
-        outward = sorted(
-            (i for i, gap in enumerate(gaps) if gap * side > 0), key=lambda i: abs(gaps[i])
-        )
-        if more_frames == "extremes":
-            outward = outward[-1:]
-        if outward:
-            nearest = min(outward, key=lambda i: abs(abs(gaps[i]) - TRAINED_GAP_STOPS))
-            outward = outward[outward.index(nearest) :]
-        sides.append(outward or [reference])
-    darker, brighter = sides
-    rounds = max(len(darker), len(brighter)) if more_frames == "rounds" else 1
-    return [
-        (darker[min(i, len(darker) - 1)], reference, brighter[min(i, len(brighter) - 1)])
-        for i in range(rounds)
-    ]
 
 
 @dataclass(frozen=True)
@@ -85,8 +48,7 @@ class Triplet:
     @property
     def exposures(self) -> list[float]:
         """Exposure times over that of the dark frame."""
-        stops = [frame.stops or 0.0 for frame in self.frames]
-        return [2.0 ** (stop - stops[0]) for stop in stops]
+        return exposures_of(self.frames)
 
     @property
     def times(self) -> list[Tensor]:
@@ -185,12 +147,6 @@ def fuse_by_paper(
     return replace(fused, notes=(*notes, *fused.notes))
 
 
-def by_own_curve(stack: Stack, choice: ResponseChoice) -> tuple[Stack, tuple[str, ...]]:
-    """The stack as if its camera's curve were sRGB, and notes; see `exposure.response`."""
-    response, notes = find_response(stack, choice)
-    return (stack if response is None else recode_to_srgb(stack, response)), notes
-
-
 def _convolutions(loaded: LoadedNetwork, triplet: Triplet) -> Reconstruct:
     def reconstruct(tile: Tile) -> Tensor:
         found: Tensor = loaded.network(*triplet.network_frames(tile.outer))
@@ -205,107 +161,53 @@ def fuse_in_triplets(
     network: TripletNetwork,
     *,
     gamma: bool = False,
-    base: Callable[[Sequence[Places]], Base | None] = lambda triplets: None,
     progress: Progress | None = None,
 ) -> Fused:
-    """Fuse two or more frames of known exposure into linear radiance, 1.0 = the reference clips.
-
-    The result has the reference's geometry and moving things. Masks are not used: the network
-    itself rejects what does not fit the reference.
-    gamma: see `Triplet`. base: what the network adds to when it runs on these triplets, as of
-        `nn.fast.fuse_at_quality`.
-    Returns (H, W, 3) float32, >= 0. Raises BracketError where an exposure is unknown or a pixel is
-    not finite.
-    """
-    stops = stack.stops
-    fullsize.check_finite(stack.frames)
-    triplets = choose_triplets(stops, stack.reference, settings.more_frames)
-    return fuse_at_quality(
-        stack,
-        settings,
-        network.loaded.device,
-        lambda stack, progress: _fuse_triplets(network, stack, triplets, gamma, progress),
-        map_bytes_per_pixel=network.map_bytes_per_pixel,
-        base=base(triplets),
-        progress=progress,
-    )
+    """`rounds.fuse_in_rounds` with such a network. gamma: see `Triplet`."""
+    return fuse_in_rounds(stack, settings, OnTensors(network, gamma), progress=progress)
 
 
-def _fuse_triplets(
-    network: TripletNetwork,
-    stack: Stack,
-    triplets: Sequence[Places],
-    gamma: bool,
-    progress: Progress | None,
-) -> Fused:
-    first = stack.frames[0]
-    fused = np.empty((first.height, first.width, 3), np.float32)
-    replaced: list[Frame] = []
-    for number, places in enumerate(triplets):
+@dataclass(frozen=True)
+class OnTensors:
+    """A `TripletNetwork` as `rounds` takes them. gamma: see `Triplet`."""
 
-        def tell(done: float, number: int = number) -> None:
-            if progress is not None:
-                progress((number + done) / len(triplets))
+    network: TripletNetwork
+    gamma: bool = False
 
-        frames = [stack.frames[place] for place in places]
-        triplet = Triplet(frames, network.sides, network.loaded.device, gamma)
-        _fuse_triplet(network, triplet, replaced, fused, tell)
-        replaced = [frames[0], frames[2]]
-    used = {place for places in triplets for place in places}
-    notes = []
-    if len(used) < len(stack.frames):
-        left_out = ", ".join(f.name for i, f in enumerate(stack.frames) if i not in used)
-        notes.append(f"{network.kind.name} did not need: {left_out}")
-    metadata = stack.frames[stack.reference].metadata
-    return Fused(fused, "linear", metadata=metadata, notes=tuple(notes))
+    @property
+    def name(self) -> str:
+        return self.network.kind.name
 
+    @property
+    def device(self) -> torch.device:
+        return self.network.loaded.device
 
-def _fuse_triplet(
-    network: TripletNetwork,
-    triplet: Triplet,
-    inner: Sequence[Frame],
-    fused: NDArray[np.float32],
-    progress: Progress,
-) -> None:
-    """Write the radiance of a triplet over `fused`, where the inner dark and bright frame fail."""
-    height, width = fused.shape[:2]
-    loaded = network.loaded
-    pixels = fullsize.tile_budget(loaded.device, network.bytes_per_pixel)
-    tiles = fullsize.make_tiles(*triplet.size, network.halo_pixels, network.sides.multiple, pixels)
-    if inner:
-        tiles = [tile for tile in tiles if _need(inner, _cropped(tile, height, width)).any()]
-    # From 1.0 = the darkest frame clips to 1.0 = the reference clips.
-    scale = triplet.exposures[1]
+    @property
+    def map_bytes_per_pixel(self) -> int:
+        return self.network.map_bytes_per_pixel
 
-    def write(tile: Tile, radiance: Tensor) -> None:
-        region = _cropped(tile, height, width)
-        rows, columns = region.slices()
-        found = fullsize.to_pixels(radiance * scale)[: region.height, : region.width]
-        if inner:
-            before = fused[rows, columns]
-            found = before + _need(inner, region)[:, :, None] * (found - before)
-        fused[rows, columns] = found
+    def reconstruct(
+        self, frames: Sequence[Frame], wanted: Wanted, write: WriteRegion, progress: Progress
+    ) -> None:
+        """In tiles of the size that memory allows."""
+        network, loaded = self.network, self.network.loaded
+        triplet = Triplet(frames, network.sides, loaded.device, self.gamma)
+        height, width = frames[0].height, frames[0].width
+        pixels = fullsize.tile_budget(loaded.device, network.bytes_per_pixel)
+        multiple = network.sides.multiple
+        tiles = fullsize.make_tiles(*triplet.size, network.halo_pixels, multiple, pixels)
+        tiles = [tile for tile in tiles if wanted(tile.inner.cropped(height, width))]
+        # From 1.0 = the darkest frame clips to 1.0 = the reference clips.
+        scale = triplet.exposures[1]
 
-    if not tiles:
-        progress(1.0)
-        return
-    with torch.inference_mode(), fullsize.computing(loaded.dtype, loaded.device):
-        reconstruct = network.prepare(triplet)
-        fullsize.run_in_tiles(reconstruct, write, tiles, progress=progress)
+        def write_tile(tile: Tile, radiance: Tensor) -> None:
+            region = tile.inner.cropped(height, width)
+            found = fullsize.to_pixels(radiance * scale)
+            write(region, found[: region.height, : region.width])
 
-
-def _cropped(tile: Tile, height: int, width: int) -> Region:
-    inner = tile.inner
-    return Region(inner.top, min(inner.bottom, height), inner.left, min(inner.right, width))
-
-
-def _need(inner: Sequence[Frame], region: Region) -> NDArray[np.float32]:
-    """How much a region needs frames beyond the inner dark and bright one, (h, w), 0..1."""
-    dark, bright = (PaddedFrame(frame).display(region).max(axis=2) for frame in inner)
-    return np.maximum(_ramp(dark, *_CLIPPING), _ramp(bright, *_DARKNESS))
-
-
-def _ramp(value: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
-    """Smooth step from 0 at `start` to 1 at `end`, which may be the lower."""
-    x = np.clip((value - np.float32(start)) / np.float32(end - start), 0, 1)
-    return np.asarray(x * x * (3 - 2 * x), np.float32)
+        if not tiles:
+            progress(1.0)
+            return
+        with torch.inference_mode(), fullsize.computing(loaded.dtype, loaded.device):
+            prepared = network.prepare(triplet)
+            fullsize.run_in_tiles(prepared, write_tile, tiles, progress=progress)

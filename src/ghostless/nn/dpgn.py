@@ -35,7 +35,6 @@ from . import priors as prior_parts
 from .blocks import in_full_precision, make_norm
 from .patchgan import PatchGanArchitecture, pix2pix_70
 from .priors import PriorForm, Priors, WeightForm, make_priors
-from .weights import NetworkKind, Sides
 
 DISCRIMINATOR: PatchGanArchitecture = pix2pix_70(3)
 
@@ -263,12 +262,3 @@ def signed(content: Tensor | None) -> Tensor | None:
 def to_rgb(layer: nn.Module, features: Tensor) -> Tensor:
     """RGB 0..1 of a scale's features. (B, C, H, W) to (B, 3, H, W)."""
     return (torch.tanh(in_full_precision(layer, features)) + 1) / 2
-
-
-NETWORK = NetworkKind(
-    name="dpgn",
-    architecture=DpgnArchitecture,
-    build=Dpgn,
-    train_command="ghostless train dpgn",
-    sides=lambda architecture: Sides(architecture.size_multiple, border="replicate"),
-)

@@ -47,7 +47,7 @@ Base = Callable[[Stack, slice], NDArray[np.float32]]
 def fuse_at_quality(
     stack: Stack,
     settings: NetworkSettings,
-    device: torch.device,
+    device: torch.device | None,
     run: Run,
     *,
     map_bytes_per_pixel: int,
@@ -57,6 +57,7 @@ def fuse_at_quality(
 ) -> Fused:
     """Run a network on a stack, whole or on a proxy.
 
+    device: None for a network that runs as graphs (see `nn.graphs`), always on a proxy.
     run: fuses a stack whole, in bounded memory. map_bytes_per_pixel: what it holds of the whole
         image between its passes. base: what the network adds its output to, if that is cheap to
         make at the full size, whose detail the result then has. most_pixels: of an image that the
@@ -84,7 +85,7 @@ def fuse_at_quality(
 def choose_quality(
     wanted: str,
     pixels: int,
-    device: torch.device,
+    device: torch.device | None,
     map_bytes_per_pixel: int,
     most_pixels: int | None = None,
 ) -> str:
@@ -95,7 +96,7 @@ def choose_quality(
     """
     if pixels <= PROXY_PIXELS or wanted == "full":
         return "full"
-    if wanted == "fast" or (most_pixels is not None and pixels > most_pixels):
+    if device is None or wanted == "fast" or (most_pixels is not None and pixels > most_pixels):
         return "fast"
     if device.type == "cuda":
         import torch

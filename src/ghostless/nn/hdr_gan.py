@@ -44,6 +44,8 @@ from .patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from .three_frames import FRAMES, PAPER_GAMMA
 from .weights import NetworkKind, Sides
 
+# Tensors alive at once in float32: three frames' features, joined, with the convolutions' copies.
+BYTES_PER_PIXEL = 2048
 # How far the network sees, measured, rounded up to its multiple, by number of scales.
 HALO_PIXELS = {2: 28, 3: 64, 4: 136}
 

@@ -35,17 +35,19 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from .blocks import ConvBlock, Norm
+from .four_points import (
+    BRIGHTEST_THRESHOLD,
+    DARKEST_THRESHOLD,
+    QUANTILES,
+    SIDE_PIXELS,
+    network_planes,
+)
 from .weights import NetworkKind
 
-SIDE_PIXELS = 256
 # One eighth of the side: offsets are learned as shares of this.
 LARGEST_OFFSET_PIXELS = 32.0
 
 CONVOLUTIONS = 12
-
-# Ward 2003: medians at the ends of the scale make noisy bitmaps of clipped tones.
-_DARKEST_THRESHOLD, _BRIGHTEST_THRESHOLD = 20, 235
-_QUANTILES = (0.5, *(0.5 + sign * step / 20 for step in range(1, 9) for sign in (-1, 1)))
 
 
 @dataclass(frozen=True)
@@ -118,56 +120,17 @@ HOMOGRAPHY = NetworkKind(
 )
 
 
-# Median threshold bitmaps
-
-
-def grey_for_bitmaps(display: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Grey levels 0..255 (H, W) of display RGB (H, W, 3), 0..1, with Ward's integer weights."""
-    codes = np.rint(display * 255).astype(np.int32)
-    grey: NDArray[np.int32] = (codes @ np.array([54, 183, 19], np.int32)) >> 8
-    return grey.astype(np.uint8)
-
-
-def bitmap_thresholds(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[int, int]:
-    """Grey levels that cut two exposures of one scene at the same quantile. Planes (H, W).
-
-    The median; where one of the two medians is at most 20 or at least 235, the quantile nearest to
-    it at which neither is, or at which they are least so.
-    """
-    shares = [
-        np.cumsum(np.bincount(grey.ravel(), minlength=256)) / grey.size for grey in (first, second)
-    ]
-
-    def thresholds(quantile: float) -> tuple[int, int]:
-        one, other = (int(np.searchsorted(share, quantile)) for share in shares)
-        return one, other
-
-    def excess(quantile: float) -> int:
-        return sum(
-            max(0, _DARKEST_THRESHOLD + 1 - level) + max(0, level - _BRIGHTEST_THRESHOLD + 1)
-            for level in thresholds(quantile)
-        )
-
-    return thresholds(min(_QUANTILES, key=excess))  # the first of equals, so the nearest to 0.5
-
-
-def median_threshold_bitmaps(
-    first: NDArray[np.uint8], second: NDArray[np.uint8]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Bitmaps of two grey exposures (H, W): where each is brighter than the common quantile."""
-    one, other = bitmap_thresholds(first, second)
-    return first > one, second > other
-
-
 def network_input(first: NDArray[np.float32], second: NDArray[np.float32]) -> Tensor:
-    """Join two display images (256, 256, 3), 0..1, and their bitmaps to (1, 8, 256, 256).
+    """Join two display images and their bitmaps to a tensor, see `four_points.network_planes`."""
+    return torch.from_numpy(network_planes(first, second))
 
-    first: the darker exposure, onto which the second is to be brought.
-    """
-    bitmaps = median_threshold_bitmaps(grey_for_bitmaps(first), grey_for_bitmaps(second))
-    planes = [first * 2 - 1, second * 2 - 1, *(b[:, :, None].astype(np.float32) for b in bitmaps)]
-    joined = np.ascontiguousarray(np.concatenate(planes, axis=2, dtype=np.float32))
-    return torch.from_numpy(joined).permute(2, 0, 1).unsqueeze(0)
+
+def answer_with(network: HomographyNetwork, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The offsets (1, 8) that a network on any device answers to planes (1, 8, 256, 256)."""
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        offsets = network(torch.from_numpy(planes).to(device)).cpu().float()
+    return np.asarray(offsets)
 
 
 # Geometry
@@ -201,28 +164,6 @@ def homography_from_offsets(offsets: Tensor) -> Tensor:
     """Homographies (B, 3, 3), float64, from the network's corner offsets (B, 8)."""
     start = corners().to(offsets.device).expand(len(offsets), 4, 2)
     return solve_homography(start, start + offsets.double().view(-1, 4, 2))
-
-
-def is_convex(quadrilateral: NDArray[np.float64]) -> bool:
-    """Whether four corners (4, 2), in the order of `corners`, make a convex unfolded quad."""
-    edges = np.roll(quadrilateral, -1, axis=0) - quadrilateral
-    following = np.roll(edges, -1, axis=0)
-    turns = edges[:, 0] * following[:, 1] - edges[:, 1] * following[:, 0]
-    return bool(np.isfinite(turns).all() and (turns > 0).all())
-
-
-def rescale_homography(
-    matrix: NDArray[np.float64], old: tuple[int, int], new: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Return a homography between images of size `new` (width, height) from one for size `old`.
-    (3, 3) to (3, 3).
-
-    Pixel centres are at whole numbers, so x_old = (x_new + 0.5) * old / new - 0.5 on both sides.
-    """
-    scale_x, scale_y = old[0] / new[0], old[1] / new[1]
-    to_old = np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2], [0, 0, 1]])
-    scaled = np.linalg.solve(to_old, matrix @ to_old)
-    return np.asarray(scaled / scaled[2, 2], dtype=np.float64)
 
 
 def warp(image: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -278,15 +219,15 @@ def _bitmaps_of_batch(first: Tensor, second: Tensor) -> list[Tensor]:
         ordered = grey.flatten(1).sort(dim=1).values
         # The level at which a share of the pixels is reached, as in `bitmap_thresholds`.
         count = ordered.shape[1]
-        places = [math.ceil(count * quantile) - 1 for quantile in _QUANTILES]
+        places = [math.ceil(count * quantile) - 1 for quantile in QUANTILES]
         greys.append(grey)
         levels.append(ordered[:, places])
     excess = torch.zeros_like(levels[0])
     for level in levels:
-        excess = excess + (_DARKEST_THRESHOLD + 1 - level).clamp(min=0)
-        excess = excess + (level - _BRIGHTEST_THRESHOLD + 1).clamp(min=0)
+        excess = excess + (DARKEST_THRESHOLD + 1 - level).clamp(min=0)
+        excess = excess + (level - BRIGHTEST_THRESHOLD + 1).clamp(min=0)
     # Of equals the first, so the nearest to the median.
-    rank = excess * len(_QUANTILES) + torch.arange(len(_QUANTILES), device=excess.device)
+    rank = excess * len(QUANTILES) + torch.arange(len(QUANTILES), device=excess.device)
     chosen = rank.argmin(dim=1, keepdim=True)
     return [
         (grey > level.gather(1, chosen).reshape(-1, 1, 1, 1)).to(first.dtype)

@@ -32,7 +32,7 @@ class NetworkSettings:
     device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:INDEX".
     quality: "full" runs the network on every pixel, "fast" on a proxy of about a megapixel whose
         result is carried to the full size; "auto" is full on a CPU up to 1.5 megapixels and on a
-        GPU as long as its memory lasts.
+        GPU as long as its memory lasts, and fast where torch is not installed.
     precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 where the device
         multiplies in it, which is two to three times as fast and moves an 8-bit result by less
         than a code.
@@ -52,9 +52,9 @@ class NetworkSettings:
         check_settings(self)
 
 
-def needs_networks_extra(what: str) -> AbstractContextManager[None]:
+def needs_torch_extra(what: str) -> AbstractContextManager[None]:
     """Turn a failed import of torch or safetensors into an error that says how to install it."""
-    return needs_extra(what, "networks")
+    return needs_extra(what, "torch")
 
 
 def choose_device(name: str) -> torch.device:

@@ -33,6 +33,9 @@ class PairReader:
 
     The frames are extended at the bottom and at the right to the sides that a network takes;
     `size` is the height and width after that. Nothing of full size is held.
+
+    coloured: whether the photos that the pair comes of have any colour, where that is known: of a
+        result on the way rounding makes it hard to tell.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class PairReader:
         under: Frame,
         sides: Sides,
         device: torch.device | None = None,
+        coloured: bool | None = None,
     ) -> None:
         self.over = PaddedFrame(over, sides.border)
         self.under = PaddedFrame(under, sides.border)
         self.device = device or torch.device("cpu")
+        self.coloured = coloured
         self.size = sides.padded(over.height, over.width)
 
     def __call__(self, region: Region) -> tuple[Tensor, Tensor]:

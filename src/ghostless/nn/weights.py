@@ -78,6 +78,8 @@ class NetworkKind:
     sides: of the images that a network of an architecture takes.
     onnx: for a network that the core runs without torch: makes the ONNX file that ships beside the
         weights.
+    run, map_bytes_per_pixel, most_pixels: of a network of two frames, as of
+        `methods.pairs.fuse_pairs`.
     """
 
     name: str
@@ -86,6 +88,9 @@ class NetworkKind:
     train_command: str
     sides: Callable[[Any], Sides] = _any_sides
     onnx: Callable[[Any], bytes] | None = None
+    run: Callable[..., None] | None = None
+    map_bytes_per_pixel: int = 0
+    most_pixels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,11 @@ def find_weights(kind: NetworkKind, path: Path | str | None = None) -> Path:
 
     Raises WeightsError that names the training command if there is none.
     """
-    return _find(kind.name, kind.train_command, path)
+    return find_file(kind.name, kind.train_command, path)
 
 
-def _find(name: str, train_command: str, path: Path | str | None) -> Path:
+def find_file(name: str, train_command: str, path: Path | str | None) -> Path:
+    """`find_weights` by the network's name."""
     if path is None and has_weights(name):
         return shipped_path(name)
     if path is not None and Path(path).is_file():
@@ -153,7 +159,7 @@ def check_weights(name: str, command: str, path: Path | str | None = None) -> No
     name: of the network that it should be of. command: what makes it. path: None for the shipped
     file.
     """
-    found = _find(name, command, path)
+    found = find_file(name, command, path)
     info = read_info(found)
     if info.network != name:
         raise _other_network(found, name, info, command)
@@ -370,7 +376,7 @@ def load_arrays(
 
     Shapes are for the network to check. Raises WeightsError like `load_weights`.
     """
-    found = _find(name, train_command, path)
+    found = find_file(name, train_command, path)
     info, _ = _read_header(found)
     if info.network != name:
         raise _other_network(found, name, info, train_command)
@@ -402,7 +408,7 @@ def _as_float32(data: bytes, entry: Mapping[str, Any]) -> NDArray[np.float32]:
         # The upper half of a float32.
         values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
     else:
-        values = np.frombuffer(data, {"F32": "<f4", "F16": "<f2"}[entry["dtype"]])
+        values = np.frombuffer(data, {"F32": "<f4", "F16": "<f2", "I64": "<i8"}[entry["dtype"]])
     return np.asarray(values.reshape(entry["shape"]), np.float32)
 
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..methods import METHODS, Method
-from ..nn.settings import needs_networks_extra
+from ..nn.settings import needs_torch_extra
 
 if TYPE_CHECKING:
     import torch
 
-    from ..methods.dpgn import Dpgn
-    from ..methods.hdr_gan import Generator
-    from ..methods.lcndr import Lcndr
+    from ..nn.dpgn import Dpgn
+    from ..nn.hdr_gan import Generator
+    from ..nn.lcndr import Lcndr
     from ..nn.weights import NetworkKind, Sides
 
 DISPLAY = "RGB, 0..1, sRGB primaries and curve"
@@ -103,7 +103,7 @@ def lcndr(network: Lcndr, sides: Sides) -> Graph:
     """Of LCNDR: luma by the network, chroma by rule."""
     import torch
 
-    from ..methods.lcndr import add_colour
+    from ..nn.lcndr import add_colour
     from ..nn.ycbcr import luma
 
     class Module(torch.nn.Module):
@@ -185,7 +185,8 @@ def _hdr_gan_module(network: Generator) -> torch.nn.Module:
     """The network with linearising and mu-law around it."""
     import torch
 
-    from ..methods.hdr_gan import FRAMES, network_inputs, radiance_of_output
+    from ..nn.hdr_gan import network_inputs, radiance_of_output
+    from ..nn.three_frames import FRAMES
     from ..nn.srgb import srgb_to_linear
 
     class Module(torch.nn.Module):
@@ -218,13 +219,13 @@ def _hdr_gan_module(network: Generator) -> torch.nn.Module:
 
 def homography(network: Any, sides: Sides) -> Graph:
     """Of the homography network: where the corners of a pair lie."""
-    from ..nn import homography
+    from ..nn import four_points, homography
 
     return Graph(
         homography.HomographyOfPair(network),
         (
-            _image("dark", "the darker frame", homography.SIDE_PIXELS),
-            _image("bright", "the brighter frame, not aligned", homography.SIDE_PIXELS),
+            _image("dark", "the darker frame", four_points.SIDE_PIXELS),
+            _image("bright", "the brighter frame, not aligned", four_points.SIDE_PIXELS),
         ),
         (
             Port(
@@ -240,8 +241,8 @@ def homography(network: Any, sides: Sides) -> Graph:
                 "counted from 0: aligned(x) = bright(H x)",
             ),
         ),
-        size_multiple=homography.SIDE_PIXELS,
-        least_side=homography.SIDE_PIXELS,
+        size_multiple=four_points.SIDE_PIXELS,
+        least_side=four_points.SIDE_PIXELS,
         border="none",
         notes="Reduce both frames to the input's size, best by averaging over areas. With "
         "S = [[s, 0, (s - 1) / 2], [0, t, (t - 1) / 2], [0, 0, 1]], s = 256 / width and "
@@ -265,7 +266,7 @@ def _of_method(method: Method) -> Callable[[], GraphSource]:
 
 
 def _of_homography() -> GraphSource:
-    with needs_networks_extra("export homography"):
+    with needs_torch_extra("export homography"):
         from ..nn.homography import HOMOGRAPHY
     return GraphSource(HOMOGRAPHY, homography)
 

@@ -173,7 +173,7 @@ def _to_onnx(graph: Graph, name: str, info: WeightsInfo) -> bytes:
 
     # The example's sides must be unlike each other and larger than 1 in every map of the network.
     example = _example(graph, _sizes(graph)[0])
-    with _hushed():
+    with hushed():
         program = torch.onnx.export(
             graph.module,
             tuple(example),
@@ -300,7 +300,7 @@ def _metadata(graph: Graph, name: str, info: WeightsInfo) -> dict[str, str]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """Keep the exporter's remarks (on packages that it could use, on names) off the screen."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -140,7 +140,7 @@ class Server:
         reference = bracket.facts["reference"] if reference is None else reference
         stem = Path(bracket.names[frames[reference]["number"]]).stem
         memory_bytes = memory_of_job(
-            len(frames), pixels, bracket.facts["sample_bytes"], network=method.needs_torch
+            len(frames), pixels, bracket.facts["sample_bytes"], network=method.needs_extra
         )
         if keep:
             memory_bytes += (_MASK_BYTES_PER_PIXEL + len(keep)) * pixels

@@ -15,7 +15,8 @@ from ..errors import MissingPackageError
 # The extras of pyproject.toml by what is imported of them; the first of a list is looked for first.
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "networks": ("torch", "safetensors"),
+        "networks": ("onnxruntime",),
+        "torch": ("torch", "safetensors"),
         "train": ("lightning_fabric",),
         "onnx": ("onnx", "onnxscript", "onnxruntime"),
         "heif": ("pillow_heif",),
@@ -24,6 +25,11 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "distributed": ("ray",),
     }
 )
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is there to be imported; imports nothing."""
+    return importlib.util.find_spec(package) is not None
 
 
 def missing_package(what: str, package: str, extra: str) -> MissingPackageError:
@@ -40,7 +46,7 @@ def check_installed(what: str, extra: str, *packages: str) -> None:
     packages: those that are looked for; all of the extra where none is named.
     """
     for package in packages or EXTRAS[extra]:
-        if importlib.util.find_spec(package) is None:
+        if not is_installed(package):
             raise missing_package(what, package, extra)
 
 

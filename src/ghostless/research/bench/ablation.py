@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ...errors import FileReadError, OptionError, unknown_name
 from ...io.write import write_text
 from ...methods import get_method
-from ...nn.settings import needs_networks_extra
+from ...nn.settings import needs_torch_extra
 from ..environment import environment
 from ..metrics import Images, score
 from ..metrics.radiance import scaled
@@ -87,7 +87,7 @@ def run(
     """
     settings = settings or AblationSettings()
     ablation = ablation_of(method)
-    with needs_networks_extra(f"ablation of {method!r}"):
+    with needs_torch_extra(f"ablation of {method!r}"):
         from ..data.panoramas import MANIFEST
         from ..data.photo_sets import find_photo_set
     names = [variant.name for variant in ablation.variants]

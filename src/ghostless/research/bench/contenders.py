@@ -65,7 +65,7 @@ class Contender:
     @property
     def is_network(self) -> bool:
         """Whether it is a method that runs a network."""
-        return self.kind == "method" and METHODS[self.name].needs_torch
+        return self.kind == "method" and METHODS[self.name].needs_extra
 
     @property
     def weights(self) -> tuple[Path, ...]:

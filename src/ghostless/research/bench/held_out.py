@@ -32,7 +32,7 @@ def moved_pairs(data: TrainingData) -> list[Scene]:
     """The middle 256 pixels of each pair, the brighter one moved as in the training."""
     import torch
 
-    from ...nn.homography import SIDE_PIXELS
+    from ...nn.four_points import SIDE_PIXELS
     from ..train.fusion_stage import middle
     from ..train.homography_stage import UNREGISTERED
     from ..train.samples import make_homography_pairs, margin_of
@@ -80,7 +80,7 @@ def hdr_gan_outputs(network: Any, scene: Scene) -> list[NDArray[np.float32]]:
     """Radiance (H, W, 3) of every output of HDR-GAN's generator on a bracket of three."""
     import torch
 
-    from ...methods.hdr_gan import network_inputs, radiance_of_output
+    from ...nn.hdr_gan import network_inputs, radiance_of_output
 
     device = next(network.parameters()).device
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...bracket import Frame, Stack
 from ...methods import METHODS, PaperRuntime, get_method
-from ...nn.settings import choose_device, needs_networks_extra
+from ...nn.settings import choose_device, needs_torch_extra
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +157,7 @@ def measure(
     name: str, quality: NetworkQuality, files: Sequence[str], stops: Sequence[float]
 ) -> dict[str, Any]:
     """Fuse photos once and tell seconds, memory, device, arithmetic and the matrix rate."""
-    with needs_networks_extra(f"method {name!r}"):
+    with needs_torch_extra(f"method {name!r}"):
         import torch
 
         from ...nn.settings import choose_dtype

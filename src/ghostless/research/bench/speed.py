@@ -71,8 +71,8 @@ def run(
     installed, GhostlessError where a contender fails.
     """
     _check(megapixels, frames, repeats, methods, peers)
-    classical = [name for name in methods if not METHODS[name].needs_torch]
-    of_networks = [name for name in methods if METHODS[name].needs_torch]
+    classical = [name for name in methods if not METHODS[name].needs_extra]
+    of_networks = [name for name in methods if METHODS[name].needs_extra]
     answers: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="ghostless-speed-") as folder:
         contenders = _contenders(Path(folder), frames, classical, peers, whole_command)

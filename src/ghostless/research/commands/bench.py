@@ -376,9 +376,9 @@ def bench_cameras(
     as_json: Json = False,
 ) -> None:
     """Measure how far real and simulated photos are from one curve per channel."""
-    from ...nn.settings import needs_networks_extra
+    from ...nn.settings import needs_torch_extra
 
-    with needs_networks_extra("bench cameras"):
+    with needs_torch_extra("bench cameras"):
         from ..data import camera as _needed  # noqa: F401
     from ..bench.cameras import run as run_bench
 
@@ -399,9 +399,9 @@ def bench_references(
     as_json: Json = False,
 ) -> None:
     """Measure how near the references chosen by TMQI come to what people picked."""
-    from ...nn.settings import needs_networks_extra
+    from ...nn.settings import needs_torch_extra
 
-    with needs_networks_extra("bench references"):
+    with needs_torch_extra("bench references"):
         from ..data import references as _needed  # noqa: F401
     from ..bench.references import run as run_bench
 

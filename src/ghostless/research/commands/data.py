@@ -71,9 +71,9 @@ def simulate(
 ) -> None:
     """Photograph HDR pictures: brackets with shake, moving things, noise, and the true answers."""
     pixels = None if size is None else _size(size)
-    from ...nn.settings import needs_networks_extra
+    from ...nn.settings import needs_torch_extra
 
-    with needs_networks_extra("simulate"):
+    with needs_torch_extra("simulate"):
         from ..data.camera_settings import CameraSettings
         from ..data.draws import SimulationSettings
         from ..data.export import native_size, simulate_files
@@ -180,9 +180,9 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Pack HDR pictures small for training: log radiance in 16 bits, split by scene."""
-    from ...nn.settings import needs_networks_extra
+    from ...nn.settings import needs_torch_extra
 
-    with needs_networks_extra("data pack"):
+    with needs_torch_extra("data pack"):
         from ..data.panoramas import pack as pack_folders
         from ..data.rendered_files import FOLDER, pack_rendered
     scenes: list[str] = []
@@ -226,9 +226,9 @@ def references(
 ) -> None:
     """Prepare views with the display picture that a fusion should give; goes on where it ended."""
     pixels = _size(size)
-    from ...nn.settings import needs_networks_extra
+    from ...nn.settings import needs_torch_extra
 
-    with needs_networks_extra("data references"):
+    with needs_torch_extra("data references"):
         from ..data.references import prepare_references
     with Bars(quiet) as bars:
         count = prepare_references(

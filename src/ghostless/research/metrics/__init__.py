@@ -70,9 +70,9 @@ def score(
 
 def _tensor_scorer(images: Images, device: str) -> Callable[[str], float]:
     """What works out a metric by name with torch on a device, the images being there already."""
-    from ...nn.settings import choose_device, needs_networks_extra
+    from ...nn.settings import choose_device, needs_torch_extra
 
-    with needs_networks_extra(f"scoring on the device {device!r}"):
+    with needs_torch_extra(f"scoring on the device {device!r}"):
         from .tensor import scorer
     return scorer(images, choose_device(device))
 

@@ -1,4 +1,4 @@
-"""Training Chen & Chuang's networks (methods/chen_chuang.py, nn/homography.py), in two stages.
+"""Training Chen & Chuang's networks (nn/chen_chuang.py, nn/homography.py), in two stages.
 
 Stage "homography" (homography_stage.py): the homography network alone. Stage "fusion"
 (fusion_stage.py): attention and merging network, the over-exposed frame registered first. The

@@ -12,7 +12,7 @@ from typing import Any
 
 from ... import methods
 from ...errors import OptionError, WeightsError, unknown_name
-from ...nn.settings import Precision, needs_networks_extra
+from ...nn.settings import Precision, needs_torch_extra
 from ...settings import named_texts, settings_of
 
 _SWITCH = "architecture."
@@ -62,7 +62,7 @@ def train(method: str, data: Path, out: Path, options: TrainOptions = TrainOptio
     Raises WeightsError, with the checkpoint written, for a run that was to end with weights and
     stopped before its first validation.
     """
-    with needs_networks_extra(f"training of {method!r}"):
+    with needs_torch_extra(f"training of {method!r}"):
         from .engine import Run, RunSettings
         from .export import finish, ship
         from .sources import PhotoUse, open_data
@@ -110,7 +110,7 @@ def prepare(method: str, options: TrainOptions) -> tuple[Any, tuple[Any, ...]]:
     """Recipe and phases of a method as the options change them."""
     if method not in RECIPES:
         raise unknown_name("method to train", method, RECIPES)
-    with needs_networks_extra(f"training of {method!r}"):
+    with needs_torch_extra(f"training of {method!r}"):
         module = importlib.import_module(RECIPES[method], methods.__name__)
         from .recipe import choose_preset
     preset = module.PRESETS.get(options.preset, module.PRESETS["default"])

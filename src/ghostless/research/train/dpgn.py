@@ -1,4 +1,4 @@
-"""Training DPGN (methods/dpgn.py).
+"""Training DPGN (nn/dpgn.py).
 
 Preset "paper", the printed text: multi-scale squared errors and a 70 x 70 PatchGAN (neither it nor
 its weight, 0.01 here, is described), generator and discriminator in turns, Adam at 1e-4.
@@ -20,7 +20,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...methods.dpgn import DISCRIMINATOR, NETWORK, Dpgn, DpgnArchitecture, Outputs
+from ...nn.dpgn import DISCRIMINATOR, Dpgn, DpgnArchitecture, Outputs
+from ...nn.dpgn_tiled import NETWORK
 from ...nn.patchgan import PatchGan
 from ...nn.ycbcr import luma
 from .losses import bce_discriminator_loss, bce_generator_loss, multi_scale_loss

@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import OptionError, WeightsError
-from ...methods.chen_chuang import (
+from ...nn.chen_chuang import (
     GENERATOR,
     SIZE_MULTIPLE,
     ChenChuangArchitecture,
     Discriminator,
     Generator,
 )
-from ...nn.homography import HOMOGRAPHY, SIDE_PIXELS, homography_from_offsets, warp
+from ...nn.four_points import SIDE_PIXELS
+from ...nn.homography import HOMOGRAPHY, homography_from_offsets, warp
 from .chen_chuang_recipe import ChenChuangRecipe
 from .homography_stage import UNREGISTERED, network_inputs
 from .losses import lsgan_discriminator_loss, lsgan_generator_loss

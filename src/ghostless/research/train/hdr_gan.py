@@ -1,4 +1,4 @@
-"""Training HDR-GAN (methods/hdr_gan.py), on moving brackets of three frames.
+"""Training HDR-GAN (nn/hdr_gan.py), on moving brackets of three frames.
 
 Preset "paper", the printed text: inputs and outputs are linear radiance, frames raised to 2.2; L1
 of both outputs in the mu-law domain and the sphere GAN's loss from the north pole, weighted alike.
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...methods.hdr_gan import (
+from ...nn.hdr_gan import (
     GENERATOR,
     Discriminator,
     Generator,

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...nn.blocks import ConvBlock
+from ...nn.four_points import SIDE_PIXELS
 from ...nn.homography import (
     CONVOLUTIONS,
     HOMOGRAPHY,
     LARGEST_OFFSET_PIXELS,
-    SIDE_PIXELS,
     HomographyArchitecture,
     HomographyNetwork,
     homography_from_offsets,
@@ -69,9 +69,9 @@ def network_inputs(first: Tensor, second: Tensor) -> Tensor:
 
 def _thresholds(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Grey levels (B,) that cut both images (B, 1, H, W) at one quantile, on the device."""
-    from ...nn.homography import _BRIGHTEST_THRESHOLD, _DARKEST_THRESHOLD, _QUANTILES
+    from ...nn.four_points import BRIGHTEST_THRESHOLD, DARKEST_THRESHOLD, QUANTILES
 
-    quantiles = torch.tensor(_QUANTILES, device=first.device, dtype=torch.float64)
+    quantiles = torch.tensor(QUANTILES, device=first.device, dtype=torch.float64)
     levels = []
     for grey in (first, second):
         codes = grey.flatten(1).long().clamp(0, 255)
@@ -81,11 +81,11 @@ def _thresholds(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         wanted = quantiles.expand(len(codes), -1).contiguous()
         levels.append(torch.searchsorted(shares, wanted))
     both = torch.stack(levels)
-    below = (_DARKEST_THRESHOLD + 1 - both).clamp_min(0)
-    above = (both - _BRIGHTEST_THRESHOLD + 1).clamp_min(0)
+    below = (DARKEST_THRESHOLD + 1 - both).clamp_min(0)
+    above = (both - BRIGHTEST_THRESHOLD + 1).clamp_min(0)
     # The first of equals: the quantile nearest to a half.
-    excess = (below + above).sum(0) * len(_QUANTILES) + torch.arange(
-        len(_QUANTILES), device=first.device
+    excess = (below + above).sum(0) * len(QUANTILES) + torch.arange(
+        len(QUANTILES), device=first.device
     )
     best = excess.argmin(dim=1, keepdim=True)
     one, other = (level.gather(1, best)[:, 0] for level in levels)

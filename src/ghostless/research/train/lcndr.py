@@ -1,4 +1,4 @@
-"""Training LCNDR (methods/lcndr.py).
+"""Training LCNDR (nn/lcndr.py).
 
 Preset "paper": unsupervised, likeness of the fused luma to both sources, SSIM times 0.3 and
 equation 9 times 5 as printed. That equation is some 1e-5 of a mean squared error, so nothing but
@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...methods.lcndr import NETWORK, Lcndr, LcndrArchitecture
+from ...nn.lcndr import NETWORK, Lcndr, LcndrArchitecture
 from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
 from .losses import lcndr_loss, supervised_luma_loss
 from .pairs import draw_pairs, validate_pairs

@@ -1,4 +1,4 @@
-"""Training MEF-GAN (methods/mef_gan.py).
+"""Training MEF-GAN (nn/mef_gan.py).
 
 Preset "paper", the printed text: one step of the discriminator of section III-B (SGD), then one of
 the generator (Adam at 6e-4, content loss times 500 and equation 5's adversarial one), two epochs,
@@ -22,7 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ...methods.mef_gan import (
+from ...nn.mef_gan import (
     GENERATOR,
     Discriminator,
     DiscriminatorArchitecture,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ....errors import FileReadError, unknown_name
 from ....methods import METHODS
-from ....nn.settings import needs_networks_extra
+from ....nn.settings import needs_torch_extra
 from ..writing import make_results_folder, write_result
 from .place import PaperSettings, Place
 from .printed import PrintedTable, tables_of
@@ -57,7 +57,7 @@ def run(
         if name not in known:
             raise unknown_name(f"table of {paper}", name, known)
     wanted = [table for table in printed if tables is None or table.id in tables]
-    with needs_networks_extra(f"bench paper {paper}"):
+    with needs_torch_extra(f"bench paper {paper}"):
         works = _works()
     make_results_folder(out)
     place = Place(paper, out, settings or PaperSettings())

@@ -1,0 +1,317 @@
+"""Chen & Chuang's exposure fusion: attention on the over-exposed frame, a U-Net, a PatchGAN.
+
+Paper: Chen, Chuang: Deep Exposure Fusion with Deghosting via Homography Estimation and Attention
+    Learning, ICASSP 2020.
+Built as: a homography network that registers the over-exposed to the under-exposed frame (in
+    nn/homography.py; 19,487,496 parameters); an attention network that weighs the features of the
+    over-exposed frame and a merging U-Net with seven scales (1,364,675); a conditional PatchGAN
+    (2,772,673). RGB in and out, 0..1. No program of the authors is published.
+Differs from the paper, or fills what it leaves open:
+    - The line's own aligner stands in front, with the homography network's answer as a starting
+      point if so asked; alone it is coarse. `homography="on"` runs the network here, `"off"` is the
+      paper's ablation. It looks three times and its answer passes the safety net of
+      align/homography_net.py; the paper's looks once and is taken as it is (`homography_passes=1`,
+      `homography_check=False`, which `--as-published` sets).
+    - The shared encoder is one convolution, as in AHDRNet, which the attention follows.
+    - Skips join mirror levels, as in the U-Net it is modelled on. The finest one is at half size,
+      so the result is a little soft; `full_size_skip=True` adds one at full size, which is a
+      deviation.
+    - `adds_to="local fusion"`, which the weights that ship have: the last layer's output is a
+      change, in logits, to the two frames' mean with their detail fused over five scales
+      (`nn.priors.fuse_locally`), and begins at 0. So the result is as sharp as its sources. The
+      paper's form, `"nothing"`, makes the picture from nothing.
+    - No norms in the merging network: instance norm would erase the brightness. A sigmoid ends it.
+    - LeakyReLU slopes are 0.2.
+    - The discriminator's condition is the warped over-exposed frame, as in the paper's overview;
+      its equations 2 and 3 name the one before warping, which does not fit the image judged.
+    - The discriminator's middle norms have learned scale and shift, its scores no activation: they
+      are called probabilities, but the least-squares loss does not bound them.
+    - More than two frames are fused in turn, in mirrored pairs like those of the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from ..pixels.stripes import part
+from .blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
+from .fast import FULL_PIXELS_ON_CPU
+from .fullsize import (
+    Progress,
+    Region,
+    Tile,
+    make_tiles,
+    run_in_tiles,
+    tile_budget,
+)
+from .patchgan import PatchGan, PatchGanArchitecture, PatchLayer
+from .priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
+from .tiled import PairReader, ReadPair, map_in_tiles
+from .weights import LoadedNetwork, NetworkKind, Sides
+
+LEVELS = 7
+SIZE_MULTIPLE = 2**LEVELS
+# Half a code of 8 bits: of black and white, whose logits are infinite.
+LEAST = 0.5 / 255
+
+
+@dataclass(frozen=True)
+class ChenChuangArchitecture:
+    """Which generator.
+
+    attention: False leaves the over-exposed frame's features as they are (the paper's ablation).
+    full_size_skip: join the encoder's features to the last layer too. Not in the paper.
+    channels: of every layer.
+    adds_to: "nothing" as in the paper, or "local fusion", see `nn.priors.fuse_locally`.
+    """
+
+    attention: bool = True
+    full_size_skip: bool = False
+    channels: int = 64
+    adds_to: Literal["nothing", "local fusion"] = "nothing"
+
+    def __post_init__(self) -> None:
+        if self.adds_to not in ("nothing", "local fusion"):
+            raise OptionError(f"adds_to: expected nothing or local fusion, found {self.adds_to!r}")
+        if not 1 <= self.channels <= 1024:
+            raise OptionError(f"channels: expected 1 to 1024, found {self.channels}")
+
+
+class AttentionNetwork(nn.Module):
+    """Features of both frames, those of the over-exposed one weighed by an attention map.
+
+    under, over: (B, 3, H, W), 0..1. Returns their features (B, C, H, W) each.
+    """
+
+    def __init__(self, architecture: ChenChuangArchitecture) -> None:
+        super().__init__()
+        channels = architecture.channels
+        self.encoder = ConvBlock(3, channels, activation="leaky_0.2")
+        self.attention: nn.Module | None = None
+        if architecture.attention:
+            self.attention = nn.Sequential(
+                ConvBlock(2 * channels, channels, activation="leaky_0.2"),
+                ConvBlock(channels, channels, activation="sigmoid"),
+            )
+
+    def forward(self, under: Tensor, over: Tensor) -> tuple[Tensor, Tensor]:
+        under_features, over_features = self.encoder(under), self.encoder(over)
+        if self.attention is not None:
+            both = torch.cat([under_features, over_features], dim=1)
+            over_features = over_features * self.attention(both)
+        return under_features, over_features
+
+
+class MergingNetwork(nn.Module):
+    """U-Net of seven halvings and seven doublings: features (B, 2C, H, W) in, RGB 0..1 out.
+
+    Or, where that is added to something, logits (B, 3, H, W) by which to change it.
+    `down[i]` takes maps at 1/2^i of the size to 1/2^(i+1), `up[i]` back.
+    """
+
+    def __init__(self, architecture: ChenChuangArchitecture) -> None:
+        super().__init__()
+        channels = architecture.channels
+        adds = architecture.adds_to != "nothing"
+        last: Activation = "none" if adds else "sigmoid"
+        self.down = nn.ModuleList(
+            ConvBlock(
+                channels * (2 if level == 0 else 1),
+                channels,
+                4,
+                stride=2,
+                padding=1,
+                activation="leaky_0.2",
+            )
+            for level in range(LEVELS)
+        )
+        self.up = nn.ModuleList(
+            DeconvBlock(
+                channels * (1 if level == LEVELS - 1 else 2),
+                channels if level or architecture.full_size_skip else 3,
+                activation="relu" if level or architecture.full_size_skip else last,
+            )
+            for level in range(LEVELS)
+        )
+        self.head: nn.Module | None = None
+        if architecture.full_size_skip:
+            self.head = ConvBlock(3 * channels, 3, activation=last)
+        if adds:
+            final = self.up[0] if self.head is None else self.head
+            nn.init.zeros_(cast(nn.Conv2d, final.conv).weight)
+            nn.init.zeros_(cast(Tensor, cast(nn.Conv2d, final.conv).bias))
+
+    def forward(self, features: Tensor) -> Tensor:
+        first: Tensor = self.down[0](features)
+        second = self.down[1](first)
+        return self.finish(features, first, second, self.coarse(second))
+
+    def coarse(self, second: Tensor) -> Tensor:
+        """From maps at 1/4 of the size, down to the bottom and up again to 1/4."""
+        maps = [second]
+        for layer in list(self.down)[2:]:
+            maps.append(layer(maps[-1]))
+        out: Tensor = self.up[LEVELS - 1](maps.pop())
+        for level in range(LEVELS - 2, 1, -1):
+            out = self.up[level](torch.cat([out, maps.pop()], dim=1))
+        return out
+
+    def finish(self, features: Tensor, first: Tensor, second: Tensor, coarse: Tensor) -> Tensor:
+        """From the maps at 1/4 of the size, `coarse` and the skip `second`, to the image."""
+        half = self.up[1](torch.cat([coarse, second], dim=1))
+        both = torch.cat([half, first], dim=1)
+        if self.head is None:
+            return in_full_precision(self.up[0], both)
+        return in_full_precision(self.head, torch.cat([self.up[0](both), features], dim=1))
+
+
+class Generator(nn.Module):
+    """Fuses an under-exposed frame and an over-exposed one that lies on it.
+
+    under, over: (B, 3, H, W), RGB 0..1, sides multiples of 128. Returns (B, 3, H, W), 0..1.
+    """
+
+    def __init__(self, architecture: ChenChuangArchitecture | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture or ChenChuangArchitecture()
+        self.attention = AttentionNetwork(self.architecture)
+        self.merging = MergingNetwork(self.architecture)
+
+    def forward(self, under: Tensor, over: Tensor) -> Tensor:
+        made: Tensor = self.merging(torch.cat(self.attention(under, over), dim=1))
+        if self.architecture.adds_to == "nothing":
+            return made
+        return add_to(fuse_locally((under, over)), made)
+
+
+def add_to(fused: Tensor, change: Tensor) -> Tensor:
+    """Change an image (B, 3, H, W), 0..1, by logits of the same shape; returns 0..1."""
+    logits: Tensor = torch.logit(fused.clamp(LEAST, 1 - LEAST)) + change
+    return logits.sigmoid()
+
+
+# Input: under-exposed frame, warped over-exposed frame, image to judge; 256 pixels give 15 x 15.
+DISCRIMINATOR = PatchGanArchitecture(
+    channels_in=9,
+    layers=(
+        PatchLayer(64),
+        PatchLayer(128, norm="instance"),
+        PatchLayer(256, norm="instance"),
+        PatchLayer(512, norm="instance"),
+        PatchLayer(1, stride=1, activation="none"),
+    ),
+)
+
+
+class Discriminator(PatchGan):
+    """Scores patches of an image given its two sources: 1 for a reference, 0 for a fused one."""
+
+    def __init__(self) -> None:
+        super().__init__(DISCRIMINATOR)
+
+    def score(self, under: Tensor, over: Tensor, image: Tensor) -> Tensor:
+        """Scores (B, 1, h, w) of images (B, 3, H, W); all three RGB, 0..1."""
+        return self.forward(torch.cat([under, over, image], dim=1))
+
+
+# Full size
+
+# Three convolutions of 3x3 and one of 4x4 to the map at half size; one of 3x3 of the optional head.
+FINE_HALO = 8
+# From the map at half size to that at a quarter, in pixels of the image.
+_QUARTER_HALO = 8
+# Up again: 4x4 kernels at 1/4 and at 1/2 of the size, and what the head's features need.
+FINISH_HALO = 16
+# Held of the whole image: the maps at 1/2 and 1/4 of the size, and coarser ones in the making.
+_MAP_BYTES_PER_PIXEL = 120
+# Tensors alive at once, in float32: two frames' features, joined, with the convolutions' copies.
+FINE_BYTES_PER_PIXEL = 4096
+
+
+def generate_in_tiles(
+    generator: Generator,
+    read: ReadPair,
+    size: tuple[int, int],
+    write: Callable[[Tile, Tensor], None],
+    *,
+    tile_pixels: int,
+    coloured: Tensor | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Run the generator on an image of any size, equal to the whole at once to rounding.
+
+    The network sees 384 pixels around each, too many for a halo. But only its fine levels are
+    large: they run in tiles, and everything from a quarter of the size on runs as a whole.
+
+    read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
+    write: takes each tile of the result. coloured: as of `nn.priors.mertens_weights`, of the whole
+    frames, where the network adds to their fusion. The maps kept take 80 bytes a pixel in float32.
+    """
+    merging = generator.merging
+
+    def features(region: Region) -> Tensor:
+        over, under = read(region)
+        return torch.cat(generator.attention(under, over), dim=1)
+
+    def tiles(halo: int) -> list[Tile]:
+        return make_tiles(*size, halo, 4, tile_pixels)
+
+    first = map_in_tiles(
+        lambda tile: merging.down[0](features(tile.outer)),
+        tiles(FINE_HALO),
+        scale=2,
+        progress=part(progress, 0.0, 0.8),
+    )
+    second = map_in_tiles(
+        lambda tile: merging.down[1](tile.outer.cut(first, 2)), tiles(_QUARTER_HALO), scale=4
+    )
+    coarse = merging.coarse(second)
+
+    def finish(tile: Tile) -> Tensor:
+        outer = tile.outer
+        # Only the optional head looks at the features.
+        fine = first if merging.head is None else features(outer)
+        made = merging.finish(fine, outer.cut(first, 2), outer.cut(second, 4), outer.cut(coarse, 4))
+        if generator.architecture.adds_to == "nothing":
+            return made
+        around = outer.grown(LOCAL_HALO, LOCAL_MULTIPLE, size)
+        return add_to(outer.within(around, fuse_locally(read(around), coloured)), made)
+
+    run_in_tiles(finish, write, tiles(FINISH_HALO), progress=part(progress, 0.9, 1.0))
+
+
+def run(
+    loaded: LoadedNetwork,
+    read: PairReader,
+    write: Callable[[Tile, Tensor], None],
+    progress: Progress | None,
+) -> None:
+    """Run the network on a pair of any size, see `weights.NetworkKind`."""
+    coloured = None if read.coloured is None else torch.tensor(read.coloured, device=loaded.device)
+    generate_in_tiles(
+        loaded.network,
+        read,
+        read.size,
+        write,
+        tile_pixels=tile_budget(loaded.device, FINE_BYTES_PER_PIXEL),
+        coloured=coloured,
+        progress=progress,
+    )
+
+
+GENERATOR = NetworkKind(
+    name="chen-chuang",
+    architecture=ChenChuangArchitecture,
+    build=Generator,
+    train_command="ghostless train chen-chuang",
+    sides=lambda architecture: Sides(SIZE_MULTIPLE),
+    run=run,
+    map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
+    most_pixels=FULL_PIXELS_ON_CPU,
+)
