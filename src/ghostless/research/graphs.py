@@ -186,8 +186,8 @@ def _hdr_gan_module(network: Generator) -> torch.nn.Module:
     import torch
 
     from ..nn.hdr_gan import network_inputs, radiance_of_output
-    from ..nn.three_frames import FRAMES
     from ..nn.srgb import srgb_to_linear
+    from ..nn.three_frames import FRAMES
 
     class Module(torch.nn.Module):
         def __init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError
 from ...io.write import WriteSettings, write_text
-from ...nn.settings import needs_networks_extra
+from ...nn.settings import needs_torch_extra
 from ...pixels.stripes import Progress, part
 from ..data.scenes import Scene, read_simulated
 from .printed import Printed
@@ -92,7 +92,7 @@ def make_brackets(pictures: Path, out: Path, count: int, progress: Progress | No
     Raises OptionError for a folder that was filled from other pictures, what `load_sources` raises
     for pictures that cannot be read, and MissingPackageError without torch.
     """
-    with needs_networks_extra("bench run lucky"):
+    with needs_torch_extra("bench run lucky"):
         from ..data.export import bracket_folders, load_sources, write_brackets
         from ..data.panoramas import MANIFEST
         from ..data.simulate import BracketSimulator
