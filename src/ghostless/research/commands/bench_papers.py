@@ -20,7 +20,7 @@ from ...cli.words import (
 from ...errors import OptionError
 
 AblationPreset = Annotated[
-    str, typer.Option(help="Whose losses: the paper's, or the default ones.")
+    str, typer.Option("--recipe", help="Whose losses: the paper's, or the default ones.")
 ]
 AblationMinutes = Annotated[
     float | None,

@@ -13,6 +13,7 @@ from ...cli.words import TrainedMethod, TrainingDevice
 Preset = Annotated[
     str,
     typer.Option(
+        "--recipe",
         help="paper: as it is printed; program: as its authors' program does; default: ours."
     ),
 ]

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     add("method", choices=RECIPES)
     add("--data", type=Path, help="folder that 'ghostless data pack' wrote, or of brackets")
     add("-o", "--out", type=Path, required=True, help="the run's folder")
-    add("--preset", default="default", help="paper, program or default")
+    add("--recipe", dest="preset", default="default", help="paper, program or default")
     add("--stage", help="only one phase of a method that has several")
     add("--steps", type=int)
     add("--batch", type=int)
