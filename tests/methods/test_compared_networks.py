@@ -60,7 +60,7 @@ def weights(tmp_path_factory):
 
 def fuse(stack, name, weights, **options):
     run, settings_class = get_method(name).load()
-    on = {"device": "cpu", "precision": "float32"} if METHODS[name].needs_torch else {}
+    on = {"device": "cpu", "precision": "float32"} if METHODS[name].needs_extra else {}
     return run(stack, settings_class(weights=weights[name], **on, **options)).pixels
 
 
