@@ -177,8 +177,9 @@ class _Network:
         for number in range(self._scales):
             levels.append(self._among(levels[-1], f"down.{number}", stride=2))
         found = levels.pop()
-        numbers = self._arrays["curve.weight"] @ found.mean(axis=(0, 2, 3))
-        numbers = numbers + self._arrays["curve.bias"]
+        means = found.mean(axis=(2, 3))
+        gist = self._dense(np.concatenate([means.mean(axis=0), means.max(axis=0)]), "gist")
+        numbers = self._dense(np.maximum(gist, 0), "curve")
         for number in reversed(range(self._scales - 2)):
             skipped = levels.pop()
             height, width = skipped.shape[-2:]
@@ -199,6 +200,10 @@ class _Network:
         context += self._arrays[f"{name}.among.bias"][:, None, None]
         own += context
         return np.maximum(own, 0, out=own)
+
+    def _dense(self, features: Array, name: str) -> Array:
+        found = self._arrays[f"{name}.weight"] @ features + self._arrays[f"{name}.bias"]
+        return np.asarray(found, np.float32)
 
     def _convolve(self, features: Array, name: str, stride: int = 1) -> Array:
         """A 3 x 3 convolution of features (C, h, w), zeros outside."""

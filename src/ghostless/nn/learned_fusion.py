@@ -44,9 +44,14 @@ from .weights import NetworkKind
 
 @dataclass(frozen=True)
 class LearnedFusionArchitecture:
-    """channels: at a half of the copies' size, and at each further halving of it."""
+    """Widths of the network's layers.
+
+    channels: at a half of the copies' size, and at each further halving of it. curve_channels: of
+    what the curve is chosen by.
+    """
 
     channels: tuple[int, ...] = (16, 24, 32, 40, 48)
+    curve_channels: int = 24
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -69,7 +74,8 @@ class LearnedFusionNetwork(nn.Module):
             _Among(below + width, width) for width, below in pairwise(widths[1:])
         )
         self.last = nn.Conv2d(widths[1], MAPS * BANDS, 3, padding=1)
-        self.curve = nn.Linear(widths[-1], 2)
+        self.gist = nn.Linear(2 * widths[-1], architecture.curve_channels)
+        self.curve = nn.Linear(architecture.curve_channels, 2)
         for layer in (self.last, self.curve):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
@@ -87,7 +93,9 @@ class LearnedFusionNetwork(nn.Module):
         for layer in self.down:
             levels.append(layer(levels[-1], count))
         found = levels.pop()
-        numbers = self.curve(found.mean(dim=(2, 3)).view(batch, count, -1).mean(dim=1))
+        means = found.mean(dim=(2, 3)).view(batch, count, -1)
+        gist = torch.cat([means.mean(dim=1), means.amax(dim=1)], dim=1)
+        numbers = self.curve(F.relu(self.gist(gist)))
         for layer in reversed(self.up):
             skipped = levels.pop()
             height, width = skipped.shape[-2:]

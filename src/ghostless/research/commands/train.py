@@ -14,7 +14,7 @@ Preset = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="paper: as it is printed; program: as its authors' program does; default: ours."
+        help="paper: as it is printed; program: as its authors' program does; default: ours.",
     ),
 ]
 TrainingData = Annotated[

@@ -1,9 +1,10 @@
 """Training the network that corrects exposure fusion's weights (nn/learned_fusion.py).
 
-No paper; the preset "paper" does not exist. It learns from brackets of two to five photos by the
-simulated cameras: to keep the structure of all photos (MEF-SSIM, which judges without a truth), to
-come near the exposure fusion of a dense bracket without noise between its ends, and not to crush,
-clip or turn round what a photo shows.
+No paper; the preset "paper" does not exist. It learns from brackets of two to seven photos by the
+simulated cameras, and from some photos of each as if the others had not been taken: to keep the
+structure of all photos (MEF-SSIM, which judges without a truth), to come near the exposure fusion
+of a dense bracket without noise between its ends, and not to crush, clip or turn round what a
+photo shows.
 """
 
 from __future__ import annotations
@@ -64,10 +65,10 @@ class LearnedFusionRecipe(Recipe):
     rate: float = 1e-3
     ema_decay: float = 0.998
     validate_every: int = 400
-    structure_weight: float = 6.0
+    structure_weight: float = 8.0
     distance_weight: float = 2.0
     likeness_weight: float = 0.5
-    crushed_weight: float = 20.0
+    crushed_weight: float = 40.0
     clipped_weight: float = 20.0
     reversal_weight: float = 4.0
     range_weight: float = 4.0
@@ -83,11 +84,21 @@ class _Learner:
         self.recipe = recipe
 
     def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
-        return data.photos(self.recipe.batch, self.recipe.patch_pixels, generator)
+        batch = data.photos(self.recipe.batch, self.recipe.patch_pixels, generator)
+        return {**batch, "kept": some_of(batch["photos"].shape[1], generator)}
 
     def losses(self, table: Table, batch: Batch) -> Losses:
-        fused = table.run("generator", batch["photos"])
-        return self.terms(fused, batch)
+        brackets = [batch]
+        count, kept = batch["photos"].shape[1], batch["kept"]
+        if len(kept) < count:
+            # A bracket costs as much to make as to learn from: it is used twice, the second time
+            # mirrored.
+            fewer = {"photos": batch["photos"][:, kept], "target": batch["target"]}
+            brackets.append({name: value.flip(-1) for name, value in fewer.items()})
+        found = [
+            self.terms(table.run("generator", bracket["photos"]), bracket) for bracket in brackets
+        ]
+        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
 
     def terms(self, fused: Tensor, batch: Batch) -> Losses:
         """Every loss of a fusion (B, 3, H, W), weighted."""
@@ -152,6 +163,13 @@ def phases(recipe: LearnedFusionRecipe) -> tuple[Phase, ...]:
             "back.",
         ),
     )
+
+
+def some_of(count: int, generator: torch.Generator) -> Tensor:
+    """Numbers of some of as many photos: the first, the last, and each of the others or not."""
+    kept = torch.rand(count, generator=generator, device=generator.device) < 0.5
+    kept[0] = kept[-1] = True
+    return kept.nonzero()[:, 0]
 
 
 def lost_structure(photos: Tensor, fused: Tensor) -> Tensor:

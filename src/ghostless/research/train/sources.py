@@ -45,9 +45,9 @@ EXPOSURE_GAP_STOPS = (1.0, 8.0)
 BRACKET_GAP_STOPS = (1.5, 3.5)
 # Any two photos of a bracket may have to be compared.
 COMPARISON_GAP_STOPS = (0.5, 8.0)
-# Brackets of any number of photos, from the bare two to what an HDR bracket of five holds.
+# Brackets of any number of photos, from the bare two to what an HDR bracket of seven holds.
 PHOTO_GAP_STOPS = (1.0, 6.0)
-PHOTOS, MOST_PHOTOS_SPAN_STOPS = (2, 5), 10.0
+PHOTOS, MOST_PHOTOS_SPAN_STOPS = (2, 7), 12.0
 # Of the bracket's middle. Not all brackets are well chosen: in some even the brightest photo has
 # black corners, in some the darkest has white ones.
 PHOTO_KEY = (0.01, 0.7)
