@@ -260,11 +260,15 @@ def test_info_names_exposures_and_the_reference(
 
 
 def test_methods_prints_every_fact_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["methods"]) == 0
-    printed = capsys.readouterr().out
+    printed = ""
     for method in METHODS.values():
-        assert f"{method.name}: {method.summary}" in printed
-        assert method.paper in printed
+        assert cli.run(["methods", method.name]) == 0
+        told = capsys.readouterr().out
+        assert f"{method.name}: {method.summary}" in told
+        assert method.paper in told
+        printed += told
+    assert cli.run(["methods", "mertans"]) == 2
+    assert "did you mean 'mertens'" in capsys.readouterr().err
     assert cli.run(["methods", "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in table] == list(METHODS)
@@ -276,6 +280,19 @@ def test_methods_prints_every_fact_of_the_table(capsys: pytest.CaptureFixture[st
             assert entry["scores"] == read_info(shipped_path(entry["weights"])).scores
     assert "chen-chuang-homography 1,227,720" in printed
     assert "dpgn 10,950,681" in printed
+
+
+def test_methods_stand_by_what_they_are_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["methods"]) == 0
+    use, compare = capsys.readouterr().out.split("To compare with:")
+    for method in METHODS.values():
+        here, there = (use, compare) if method.group == "use" else (compare, use)
+        assert f"  {method.name} " in here
+        assert f"  {method.name} " not in there
+        why = method.why_not_here()
+        if why is not None:
+            assert f"not here: {why}\n" in here
+    assert use.count("\n") < 20
 
 
 def test_bench_align_scores_on_a_folder_of_pairs(

@@ -27,9 +27,10 @@ from .show import (
     Bars,
     bracket_facts,
     check_verbose,
-    in_words,
     print_bracket,
+    print_facts,
     print_json,
+    print_methods,
     tell,
 )
 from .told import OF_ALIGNING, OF_DEGHOSTING, OF_READING, check_deghosting, options_of
@@ -258,6 +259,9 @@ def info(
 
 @app.command()
 def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="All there is to tell of one of them.")
+    ] = None,
     new: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Write a new method's file, entry, page and test."),
@@ -275,17 +279,15 @@ def methods(
         return
     if network:
         raise OptionError("network: expected --new NAME with it, found none")
-    from ..methods import METHODS
+    from ..methods import METHODS, get_method
 
-    facts = [method.facts() for method in METHODS.values()]
+    chosen = [*METHODS.values()] if name is None else [get_method(name)]
     if as_json:
-        print_json(facts)
-        return
-    for method in facts:
-        print(f"{method['name']}: {method['summary']}")
-        for fact, value in method.items():
-            if fact not in ("name", "summary"):
-                print(f"    {fact.replace('_', ' '):<17} {in_words(value)}")
+        print_json([method.facts() for method in chosen])
+    elif name is None:
+        print_methods(chosen)
+    else:
+        print_facts(chosen[0])
 
 
 app.command()(compare)

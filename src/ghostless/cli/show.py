@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..bracket import Bracket, Frame
+    from ..methods import Method
 
 _SECONDS_BEFORE_BARS = 1.0
 
@@ -203,3 +204,26 @@ class Bars:
                 completed=share,
                 total=total,
             )
+
+
+def print_methods(methods: Sequence[Method]) -> None:
+    """Print methods by what they are for, a line each, and why one cannot run here."""
+    width = max(len(method.name) for method in methods)
+    for group, heading in (("use", "For photographs:"), ("compare", "To compare with:")):
+        print(heading)
+        for method in methods:
+            if method.group == group:
+                print(f"  {method.name:<{width}}  {method.summary}")
+                why = method.why_not_here()
+                if why is not None:
+                    print(f"  {'':<{width}}  not here: {why}")
+        print()
+    print("'ghostless methods NAME' tells all about one; --json, all about all.")
+
+
+def print_facts(method: Method) -> None:
+    """Print all that is known of a method."""
+    print(f"{method.name}: {method.summary}")
+    for fact, value in method.facts().items():
+        if fact not in ("name", "summary"):
+            print(f"    {fact.replace('_', ' '):<17} {in_words(value)}")
