@@ -213,7 +213,7 @@ def test_save_stages_keeps_aligned_and_deghosted_frames(tmp_path: Path) -> None:
 def test_method_weights_reach_the_method(tmp_path: Path) -> None:
     files = [str(file) for file in save_bracket(tmp_path)]
     pictures = []
-    for name, extra in (("a.png", []), ("b.png", ["--set", "mertens.saturation=0"])):
+    for name, extra in (("a.png", []), ("b.png", ["--set", "mertens.saturation=1"])):
         out = tmp_path / name
         assert cli.run(["fuse", *files, "-o", str(out), "-q", *extra]) == 0
         pictures.append(pixels_of(out))

@@ -27,7 +27,8 @@ from ghostless.io.exif import (
     short,
 )
 from ghostless.io.read import read_frame, read_image
-from ghostless.pipeline import fuse_files
+from ghostless.methods.mertens import MertensSettings
+from ghostless.pipeline import FuseOptions, fuse_files
 from ghostless.pixels import color
 
 from . import samples
@@ -295,9 +296,12 @@ def test_the_cases(shared: Path) -> None:
 
 def test_the_case_of_adobe_rgb(shared: Path, tmp_path: Path) -> None:
     """Fused, its patches are those of the same photos in sRGB; green clips in the third one."""
+    # The figures are of the paper's weights.
+    weights = MertensSettings(saturation=1, well_exposedness=1)
+    options = FuseOptions(method="mertens", method_settings=weights)
     fused = []
     for name in ("adobe_rgb_by_exif", "adobe_rgb_by_exif_truth_in_srgb"):
-        fuse_files(samples.case(shared, name), tmp_path / f"{name}.png")
+        fuse_files(samples.case(shared, name), tmp_path / f"{name}.png", options)
         fused.append(read_image(tmp_path / f"{name}.png").pixels * 255)
     patches = {place: fused[0][320:370, place : place + 50] for place in (30, 125, 412)}
     wanted = {30: (182, 24, 23), 125: (25, 173, 48), 412: (34, 179, 178)}

@@ -26,12 +26,12 @@ from ghostless.methods import (  # noqa: E402
     get_method,
     halder,
     luma,
-    pairs,
     pmgi,
     sdnet,
     u2fusion,
 )
 from ghostless.methods.luma import add_colour  # noqa: E402
+from ghostless.nn import fullsize  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
 from ghostless.nn.published import import_weights  # noqa: E402
 from ghostless.nn.signed_luma import from_signed, to_signed  # noqa: E402
@@ -144,7 +144,8 @@ def test_tiles_change_nothing(
         calls.append(name)
         return 110 * 110 if name == "cf-net" else 80 * 80
 
-    for module in (luma, pairs, pmgi, cf_net):
+    # Where `pairs` takes it from, for it is asked there when a pair is fused.
+    for module in (luma, fullsize, pmgi, cf_net):
         monkeypatch.setattr(module, "tile_budget", budget)
     fractions: list[float] = []
     settings = get_method(name).settings_class(

@@ -65,7 +65,8 @@ def test_blending_with_these_weights_and_pyramids_is_exposure_fusion(grey):
         [priors.gaussian_pyramid(weight, levels)[-1] for weight in weights],
     )
     fused = priors.collapse([*made.detail, top]).clamp(0, 1)
-    expected = mertens.fuse(Stack(pair, reference=0)).pixels
+    paper = mertens.MertensSettings(saturation=1, well_exposedness=1, overshoot="clip")
+    expected = mertens.fuse(Stack(pair, reference=0), paper).pixels
     np.testing.assert_allclose(array(fused), expected, atol=2e-5)
     np.testing.assert_allclose(array(made.content[0]).clip(0, 1).mean(), expected.mean(), atol=0.1)
 

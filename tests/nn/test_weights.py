@@ -386,7 +386,7 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_it(monkeypatch, capabilities, h
 
 def test_a_missing_package_is_named_with_its_cure():
     missing = ModuleNotFoundError("No module named 'torch'", name="torch")
-    said = r"'torch'.*ghostless\[networks\]"
+    said = r"'torch'.*ghostless\[torch\]"
     with pytest.raises(MissingPackageError, match=said), needs_torch_extra("method 'toy'"):
         raise missing
     with pytest.raises(ModuleNotFoundError), needs_torch_extra("method 'toy'"):

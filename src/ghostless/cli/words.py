@@ -126,10 +126,7 @@ Quality = Annotated[
         help="On every pixel, or on a proxy.",
     ),
 ]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="A network's weights, made by 'ghostless train' or 'weights import'."),
-]
+Weights = Annotated[Path | None, typer.Option(help="A network's weights, trained or imported.")]
 Device = Annotated[
     str | None,
     typer.Option(metavar="auto|cpu|cuda|cuda:INDEX", help="Where to run a network."),

@@ -265,7 +265,7 @@ COMPARED_NETWORKS = (
         settings=".settings:HdrNetworkSettings",
         output="linear",
         as_published={"more_frames": "nearest", "response": "gamma", "quality": "full"},
-        paper="Kong, Li, Xiong, Chen, Tan, Tan: SAFNet: Selective Alignment Fusion Network for "
+        paper="Kong, Li, Xiong, Zhang, Gu, Chen: SAFNet: Selective Alignment Fusion Network for "
         "Efficient HDR Imaging, ECCV 2024",
         frames=(2, MAX_FRAMES),
         frames_at_once=3,
