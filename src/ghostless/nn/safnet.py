@@ -1,7 +1,7 @@
 """SAFNet: flow, masks and an explicit merge, then a small network that mends it.
 
-Paper: Kong, Li, Xiong, Zhang, Gu, Chen: SAFNet: Selective Alignment Fusion Network for Efficient HDR
-    Imaging, ECCV 2024.
+Paper: Kong, Li, Xiong, Zhang, Gu, Chen: SAFNet: Selective Alignment Fusion Network for Efficient
+    HDR Imaging, ECCV 2024.
 Built as: at half the size, from coarse to fine, the flow from the reference to the dark and the
     bright frame, and a mask of where each is needed and may be believed; the frames read there and
     merged by weights that hang on the reference's codes and the masks, so that the merge never
