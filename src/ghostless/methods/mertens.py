@@ -4,11 +4,10 @@ Paper: Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007.
 Built as: weight = contrast^a * saturation^b * well-exposedness^c per frame and pixel, normalised
     over the frames; Laplacian pyramids of the frames blended by Gaussian pyramids of the weights
     (`exposure_fusion.py`, in stripes).
-Differs from the paper: saturation does not count and well-exposedness for half, by what that does
-    to photos with known answers. Frames may have masks, and what is masked has no influence at
-    any scale (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots
-    0..1 gets a shoulder and a toe in place of being clipped, so that highlights and shadows keep
-    their detail.
+Differs from the paper: saturation does not count, by what that does to photos with known answers.
+    Frames may have masks, and what is masked has no influence at any scale (the pyramid of a
+    masked frame is made of its unmasked pixels only). What overshoots 0..1 gets a shoulder and a
+    toe in place of being clipped, so that highlights and shadows keep their detail.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class MertensSettings:
 
     contrast: Annotated[float, Range(0)] = 1.0
     saturation: Annotated[float, Range(0)] = 0.0
-    well_exposedness: Annotated[float, Range(0)] = 0.5
+    well_exposedness: Annotated[float, Range(0)] = 1.0
     levels: Annotated[int, Range(1)] | Literal["paper"] | None = None
     overshoot: Literal["shoulder", "clip"] = "shoulder"
     stretch_percent: Annotated[float, Range(0, below=50)] = 0.0
