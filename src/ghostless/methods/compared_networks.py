@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..bracket import MAX_FRAMES
 from .entry import Method, PaperRuntime
 
-_AS_PUBLISHED = {"order": "sequential", "quality": "full", "precision": "float32"}
+_OF_TWO_AS_PUBLISHED = {"order": "sequential", "quality": "full", "precision": "float32"}
+_OF_THREE_AS_PUBLISHED = {"more_frames": "nearest", "response": "gamma", "quality": "full"}
 
 
 def _on_sice(seconds: float) -> PaperRuntime:
@@ -87,12 +88,7 @@ COMPARED_NETWORKS = (
         group="compare",
         settings=".settings:LumaPairSettings",
         output="display",
-        as_published={
-            "order": "sequential",
-            "stretch": "minmax",
-            "quality": "full",
-            "precision": "float32",
-        },
+        as_published={**_OF_TWO_AS_PUBLISHED, "stretch": "minmax"},
         paper="Bai, Zhao, Zhang, Wu, Deng, Cui, Jiang, Xu: ReFusion: Learning Image Fusion "
         "from Reconstruction with Learnable Loss via Meta-Learning, IJCV 2024",
         frames=(2, MAX_FRAMES),
@@ -106,7 +102,7 @@ COMPARED_NETWORKS = (
         summary="network: one dense net keeps of both photos as much as they tell",
         group="compare",
         settings=".settings:StretchedPairSettings",
-        as_published={**_AS_PUBLISHED, "stretch": "max", "luma": "studio"},
+        as_published={**_OF_TWO_AS_PUBLISHED, "stretch": "max", "luma": "studio"},
         output="display",
         paper="Xu, Ma, Jiang, Guo, Ling: U2Fusion: A Unified Unsupervised Image Fusion "
         "Network, IEEE TPAMI 2022",
@@ -123,7 +119,7 @@ COMPARED_NETWORKS = (
         summary="network: two paths, one led by each photo, that exchange what they find",
         group="compare",
         settings=".settings:StretchedPairSettings",
-        as_published={**_AS_PUBLISHED, "stretch": "minmax", "luma": "studio"},
+        as_published={**_OF_TWO_AS_PUBLISHED, "stretch": "minmax", "luma": "studio"},
         output="display",
         paper="Zhang, Xu, Xiao, Guo, Ma: Rethinking the Image Fusion: A Fast Unified Image "
         "Fusion Network based on Proportional Maintenance of Gradient and Intensity, AAAI 2020",
@@ -140,7 +136,7 @@ COMPARED_NETWORKS = (
         summary="network: squeezes two photos into one from which both can be rebuilt",
         group="compare",
         settings=".settings:StretchedPairSettings",
-        as_published={**_AS_PUBLISHED, "stretch": "minmax", "luma": "studio"},
+        as_published={**_OF_TWO_AS_PUBLISHED, "stretch": "minmax", "luma": "studio"},
         output="display",
         paper="Zhang, Ma: SDNet: A Versatile Squeeze-and-Decomposition Network for Real-Time "
         "Image Fusion, IJCV 2021",
@@ -156,7 +152,7 @@ COMPARED_NETWORKS = (
         name="halder",
         summary="network: attention maps blend two photos, a third network brightens",
         group="compare",
-        as_published=_AS_PUBLISHED,
+        as_published=_OF_TWO_AS_PUBLISHED,
         output="display",
         paper="Liu, Shang, Liu, Fan: HALDeR: Hierarchical Attention-Guided Learning with "
         "Detail-Refinement for Multi-Exposure Image Fusion, IEEE ICME 2021",
@@ -173,7 +169,7 @@ COMPARED_NETWORKS = (
         name="cf-net",
         summary="network: fuses two photos at half their size and enlarges the result",
         group="compare",
-        as_published=_AS_PUBLISHED,
+        as_published=_OF_TWO_AS_PUBLISHED,
         output="display",
         paper="Deng, Zhang, Xu, Gu, Duan: Deep Coupled Feedback Network for Joint Exposure "
         "Fusion and Image Super-Resolution, IEEE TIP 2021",
@@ -191,7 +187,7 @@ COMPARED_NETWORKS = (
         group="compare",
         settings=".settings:HdrNetworkSettings",
         output="linear",
-        as_published={"more_frames": "nearest", "response": "gamma", "quality": "full"},
+        as_published=_OF_THREE_AS_PUBLISHED,
         paper="Kalantari, Ramamoorthi: Deep High Dynamic Range Imaging of Dynamic Scenes, "
         "SIGGRAPH 2017",
         frames=(2, MAX_FRAMES),
@@ -208,12 +204,7 @@ COMPARED_NETWORKS = (
         group="compare",
         settings=".settings:HdrNetworkSettings",
         output="linear",
-        as_published={
-            "align.model": "homography",
-            "more_frames": "nearest",
-            "response": "gamma",
-            "quality": "full",
-        },
+        as_published={"align.model": "homography", **_OF_THREE_AS_PUBLISHED},
         paper="Wu, Xu, Tai, Tang: Deep High Dynamic Range Imaging with Large Foreground "
         "Motions, ECCV 2018",
         frames=(2, MAX_FRAMES),
@@ -230,7 +221,7 @@ COMPARED_NETWORKS = (
         group="compare",
         settings=".settings:HdrNetworkSettings",
         output="linear",
-        as_published={"more_frames": "nearest", "response": "gamma", "quality": "full"},
+        as_published=_OF_THREE_AS_PUBLISHED,
         paper="Yan, Gong, Shi, van den Hengel, Shen, Reid, Zhang: Attention-Guided Network for "
         "Ghost-Free High Dynamic Range Imaging, CVPR 2019",
         frames=(2, MAX_FRAMES),
@@ -247,7 +238,7 @@ COMPARED_NETWORKS = (
         group="compare",
         settings=".settings:HdrNetworkSettings",
         output="linear",
-        as_published={"more_frames": "nearest", "response": "gamma", "quality": "full"},
+        as_published=_OF_THREE_AS_PUBLISHED,
         paper="Yan, Zhang, Liu, Zhu, Sun, Shi, Zhang: Deep HDR Imaging via a Non-Local "
         "Network, IEEE TIP 2020",
         frames=(2, MAX_FRAMES),
@@ -264,7 +255,7 @@ COMPARED_NETWORKS = (
         group="compare",
         settings=".settings:HdrNetworkSettings",
         output="linear",
-        as_published={"more_frames": "nearest", "response": "gamma", "quality": "full"},
+        as_published=_OF_THREE_AS_PUBLISHED,
         paper="Kong, Li, Xiong, Zhang, Gu, Chen: SAFNet: Selective Alignment Fusion Network for "
         "Efficient HDR Imaging, ECCV 2024",
         frames=(2, MAX_FRAMES),

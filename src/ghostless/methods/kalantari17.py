@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from ..align.follow import follow
 from ..bracket import Fused, Stack
 from ..nn.blocks import ConvBlock, in_full_precision
-from ..nn.fullsize import Progress, Tile
+from ..nn.fullsize import Progress
 from ..nn.three_frames import FRAMES
 from ..nn.weights import LoadedNetwork, NetworkKind, Sides
 from ..settings import Range, check_settings
 from .settings import HdrNetworkSettings
-from .triplets import Reconstruct, Triplet, fuse_by_paper
+from .triplets import Reconstruct, Triplet, by_convolutions, fuse_by_paper
 
 _KERNELS = (7, 5, 3)
 # How far the network sees.
@@ -110,10 +110,4 @@ def fuse(stack: Stack, settings: HdrNetworkSettings, progress: Progress | None =
 def _prepare(loaded: LoadedNetwork, triplet: Triplet) -> Reconstruct:
     dark, reference, bright = triplet.frames
     laid = [follow(reference, dark), reference, follow(reference, bright)]
-    following = replace(triplet, frames=laid)
-
-    def reconstruct(tile: Tile) -> Tensor:
-        found: Tensor = loaded.network(*following.network_frames(tile.outer))
-        return found
-
-    return reconstruct
+    return by_convolutions(loaded, replace(triplet, frames=laid))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..bracket import Frame, Fused, Stack
 from ..nn.guided import interpolated
@@ -38,8 +39,8 @@ _LUMA = color.YCBCR_FROM_RGB[0].astype(np.float32)
 def small_copy(frame: Frame, enlarge: bool = False) -> Array:
     """Luma of a frame, (h, w), 0..1, with 128 pixels on the short side.
 
-    Linear interpolation over as many pixels as become one, as Pillow has it. enlarge: whether
-    smaller frames are, too.
+    Linear interpolation over as many pixels as become one. enlarge: whether smaller frames are,
+    too.
     """
     short = min(frame.height, frame.width)
     scale = max(1.0, short / _LARGEST_WHOLE)
@@ -48,16 +49,8 @@ def small_copy(frame: Frame, enlarge: bool = False) -> Array:
     if short <= COPY_SIDE and not enlarge:
         return np.asarray(luma, np.float32)
     height, width = (int(COPY_SIDE * side / short) for side in (frame.height, frame.width))
-    return np.asarray(_triangles(size[0], height) @ luma @ _triangles(size[1], width).T, np.float32)
-
-
-def _triangles(count: int, wanted: int) -> Array:
-    """Matrix (wanted, count) of triangular kernels, as wide as what becomes one sample, or two."""
-    scale = count / wanted
-    centres = (np.arange(wanted) + 0.5) * scale - 0.5
-    away = np.abs(np.arange(count) - centres[:, None]) / max(scale, 1.0)
-    kernels = np.maximum(1 - away, 0)
-    return np.asarray(kernels / kernels.sum(axis=1, keepdims=True), np.float32)
+    whole = Image.fromarray(np.asarray(luma, np.float32))
+    return np.array(whole.resize((width, height), Image.Resampling.BILINEAR))
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def fuse_by_paper(
         tell too little of it.
     """
     loaded = load_network(kind, settings)
-    make = prepare or _convolutions
+    make = prepare or by_convolutions
     network = TripletNetwork(
         kind,
         loaded,
@@ -147,7 +147,9 @@ def fuse_by_paper(
     return replace(fused, notes=(*notes, *fused.notes))
 
 
-def _convolutions(loaded: LoadedNetwork, triplet: Triplet) -> Reconstruct:
+def by_convolutions(loaded: LoadedNetwork, triplet: Triplet) -> Reconstruct:
+    """How a network of convolutions alone makes the radiance of a tile of a triplet."""
+
     def reconstruct(tile: Tile) -> Tensor:
         found: Tensor = loaded.network(*triplet.network_frames(tile.outer))
         return found

@@ -55,7 +55,7 @@ from .fullsize import (
 )
 from .tiled import SMALL_TILE_BYTES, PairReader, ReadPair
 from .weights import LoadedNetwork, NetworkKind, Sides
-from .ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
+from .ycbcr import luma, with_fused_chroma
 
 SIZE_MULTIPLE = 8
 # At an eighth of the size, attention needs more than one place to look at.
@@ -471,8 +471,7 @@ def run(
 
 def add_colour(fused_luma: Tensor, images: Sequence[Tensor], tau: float = 127.5) -> Tensor:
     """RGB (B, 3, H, W), 0..1, of fused luma (B, 1, H, W) and the fused chroma of RGB images."""
-    chroma = fuse_chroma([rgb_to_ycbcr(image)[:, 1:] for image in images], tau / 255)
-    return ycbcr_to_rgb(torch.cat([fused_luma.clamp(0, 1), chroma], dim=1)).clamp(0, 1)
+    return with_fused_chroma(fused_luma.clamp(0, 1), images, tau / 255).clamp(0, 1)
 
 
 NETWORK = NetworkKind(

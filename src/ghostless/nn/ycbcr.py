@@ -42,6 +42,17 @@ def fuse_chroma(chroma: Sequence[Tensor], neutral: float = NEUTRAL_CHROMA) -> Te
     return mean + neutral
 
 
+def with_fused_chroma(
+    luma_plane: Tensor, images: Sequence[Tensor], neutral: float = NEUTRAL_CHROMA
+) -> Tensor:
+    """RGB (B, 3, H, W) of luma (B, 1, H, W) and the fused chroma of images (B, 3, H, W) each.
+
+    Not clipped to 0..1. neutral: see `fuse_chroma`.
+    """
+    chroma = fuse_chroma([rgb_to_ycbcr(image)[:, 1:] for image in images], neutral)
+    return ycbcr_to_rgb(torch.cat([luma_plane, chroma], dim=1))
+
+
 def with_chroma_of(luma_plane: Tensor, rgb: Tensor) -> Tensor:
     """RGB (B, 3, H, W) with the luma of one image (B, 1, H, W) and the chroma of another."""
     return ycbcr_to_rgb(torch.cat([luma_plane, rgb_to_ycbcr(rgb)[:, 1:]], dim=1))

@@ -40,16 +40,15 @@ def compare(
     from ..bench.run import BenchSettings
 
     photos, remarks = expand(files)
-    names = wanted(methods)
     if as_published:
         from ..bench.contenders import all_as_published
 
-        names = all_as_published(names)
+        methods = all_as_published(wanted(methods))
     settings = BenchSettings(
         metrics=names_of("--metrics", metrics), still=still, workers=jobs, redo=redo
     )
     with Bars(quiet) as bars:
-        results = compare_methods(photos, out, names, settings, progress=bars)
+        results = compare_methods(photos, out, methods, settings, progress=bars)
     if as_json:
         print_json(results.as_dict())
     elif not quiet:

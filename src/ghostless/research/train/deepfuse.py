@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...methods.deepfuse import NETWORK, DeepFuse, DeepFuseArchitecture
-from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
+from ...nn.ycbcr import with_fused_chroma
 from ..metrics import tensor as metrics
 from .losses import luminance_loss
+from .luma_pairs import stacked_lumas
 from .pairs import draw_pairs, validate_pairs
 from .recipe import (
     Batch,
@@ -97,14 +97,12 @@ class _Learner:
 
     def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused = _stretched(table.run("generator", _lumas(batch)), 0.01).clamp(0, 1)
-        chroma = fuse_chroma([rgb_to_ycbcr(batch[name])[:, 1:] for name in ("under", "over")])
-        return ycbcr_to_rgb(torch.cat([fused, chroma], dim=1))
+        return with_fused_chroma(fused, [batch["under"], batch["over"]])
 
 
 def _lumas(batch: Batch) -> Tensor:
     """Luma of a pair at studio levels, (B, 2, 1, H, W), as the network gets it."""
-    full = torch.stack([luma(batch[name]) for name in ("under", "over")], dim=1)
-    return (16 + 219 * full) / 255
+    return (16 + 219 * stacked_lumas(batch)) / 255
 
 
 def _stretched(fused: Tensor, share: float) -> Tensor:

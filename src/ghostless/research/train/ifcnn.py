@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...methods.ifcnn import NETWORK, Ifcnn, IfcnnArchitecture
-from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
+from ...nn.ycbcr import luma, with_fused_chroma
 from .losses import supervised_luma_loss
+from .luma_pairs import stacked_lumas
 from .pairs import draw_pairs, validate_pairs
 from .quality import mef_ssim
 from .recipe import (
@@ -96,13 +97,11 @@ class _Learner:
         return found
 
     def _fuse_luma(self, table: Table, batch: Batch) -> Tensor:
-        lumas = torch.stack([luma(batch[name]) for name in ("under", "over")], dim=1)
-        return luma(table.run("generator", lumas))
+        return luma(table.run("generator", stacked_lumas(batch)))
 
     def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused = self._fuse_luma(table, batch).clamp(0, 1)
-        chroma = fuse_chroma([rgb_to_ycbcr(batch[name])[:, 1:] for name in ("under", "over")])
-        return ycbcr_to_rgb(torch.cat([fused, chroma], dim=1))
+        return with_fused_chroma(fused, [batch["under"], batch["over"]])
 
 
 def in_and_out_of_focus(batch: Batch, generator: torch.Generator) -> Batch:

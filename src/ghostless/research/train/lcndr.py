@@ -16,11 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ...nn.lcndr import NETWORK, Lcndr, LcndrArchitecture
-from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
+from ...nn.ycbcr import luma, with_fused_chroma
 from .losses import lcndr_loss, supervised_luma_loss
 from .pairs import draw_pairs, validate_pairs
 from .quality import mef_ssim
@@ -131,9 +130,7 @@ class _Network:
 
     def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused = self.fuse_luma(table, batch)
-        planes = [rgb_to_ycbcr(batch[name])[:, 1:] for name in ("over", "under")]
-        chroma = fuse_chroma(planes, self.neutral)
-        return ycbcr_to_rgb(torch.cat([fused, chroma], dim=1))
+        return with_fused_chroma(fused, [batch["over"], batch["under"]], self.neutral)
 
     def rate(self, moment: Moment) -> float:
         if self.recipe.decay_per_epoch == 1:

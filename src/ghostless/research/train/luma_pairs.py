@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
+from ...nn.ycbcr import luma, with_fused_chroma
 from .losses import ssim
 from .recipe import Batch
 
@@ -28,6 +28,12 @@ def lumas_of(batch: Batch) -> tuple[Tensor, Tensor]:
     return luma(batch["over"]), luma(batch["under"])
 
 
+def stacked_lumas(batch: Batch) -> Tensor:
+    """Luma of the dark and the bright frames of a batch as brackets of two: (B, 2, 1, H, W)."""
+    over, under = lumas_of(batch)
+    return torch.stack([under, over], dim=1)
+
+
 def picture_of(fused: Tensor, batch: Batch) -> Tensor:
     """RGB (B, 3, H, W), 0..1, as the methods make it by default: stretched, chroma by rule.
 
@@ -36,8 +42,7 @@ def picture_of(fused: Tensor, batch: Batch) -> Tensor:
     flat = fused.flatten(1)
     low, high = (flat.quantile(q, dim=1).view(-1, 1, 1, 1) for q in (0.01, 0.99))
     stretched = (fused - low) / (high - low).clamp_min(1e-6)
-    chroma = fuse_chroma([rgb_to_ycbcr(batch[name])[:, 1:] for name in ("over", "under")])
-    return ycbcr_to_rgb(torch.cat([stretched, chroma], dim=1)).clamp(0, 1)
+    return with_fused_chroma(stretched, [batch["over"], batch["under"]]).clamp(0, 1)
 
 
 def laplacian(planes: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...methods.mef_net import NETWORK, MefNet, MefNetArchitecture
-from ...nn.ycbcr import fuse_chroma, luma, rgb_to_ycbcr, ycbcr_to_rgb
+from ...nn.ycbcr import luma, with_fused_chroma
 from ..metrics.tensor.exposure_fusion import mef_ssim
 from .losses import mef_net_score
 from .quality import psnr
@@ -89,7 +89,7 @@ class _Learner:
         for number, batch in enumerate(data.held_out_photos()):
             lumas = lumas_of(batch)
             fused = table.run("generator", lumas).clamp(0, 1)
-            picture = with_colour(fused, batch["photos"])
+            picture = with_fused_chroma(fused, batch["photos"].unbind(1)).clamp(0, 1)
             planes = [255 * plane for plane in lumas.unbind(1)]
             scores.append(
                 {
@@ -109,12 +109,6 @@ def lumas_of(batch: Batch) -> Tensor:
     photos = batch["photos"]
     count, frames, _, height, width = photos.shape
     return luma(photos.flatten(0, 1)).view(count, frames, 1, height, width)
-
-
-def with_colour(fused: Tensor, photos: Tensor) -> Tensor:
-    """RGB (B, 3, H, W) of fused luma (B, 1, H, W) and the chroma of photos (B, K, 3, H, W)."""
-    chroma = fuse_chroma([rgb_to_ycbcr(photo)[:, 1:] for photo in photos.unbind(1)])
-    return ycbcr_to_rgb(torch.cat([fused, chroma], dim=1)).clamp(0, 1)
 
 
 def phases(recipe: MefNetRecipe) -> tuple[Phase, ...]:
