@@ -35,6 +35,14 @@ def dense_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Flow:
     return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))
 
 
+def two_way_flow(
+    first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> tuple[Flow, NDArray[np.float32]]:
+    """`dense_flow`, and by how many pixels (h, w) the flow back misses where it came from."""
+    forward, backward = dense_flow(first, second), dense_flow(second, first)
+    return forward, np.linalg.norm(forward + read_at(backward, forward), axis=2)
+
+
 def read_at(image: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
     """An image (h, w) or (h, w, C) read where a flow of its size points."""
     height, width = flow.shape[:2]
@@ -111,8 +119,7 @@ def residual_flow(reference: Gray, moving: Gray, matrix: Matrix) -> Flow | None:
     a, energy_a = local_normalise(np.clip(reference, *span.reference), _WINDOW_PIXELS, _NOISE_CODES)
     b, energy_b = local_normalise(np.clip(warped, *span.moving), _WINDOW_PIXELS, _NOISE_CODES)
     codes = [np.clip(128 + 45 * image, 0, 255).astype(np.uint8) for image in (a, b)]
-    forward, backward = dense_flow(codes[0], codes[1]), dense_flow(codes[1], codes[0])
-    miss = np.linalg.norm(forward + read_at(backward, forward), axis=2)
+    forward, miss = two_way_flow(codes[0], codes[1])
     length = np.linalg.norm(forward, axis=2)
     tolerance = _AGREE_PIXELS + 0.05 * length
     confidence = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..bracket import Frame, Mask
 from ..pixels import color
 from ..pixels.reduced import reduced, size_within
-from .flow import dense_flow, read_at, to_full_flow
+from .flow import to_full_flow, two_way_flow
 from .warp import fill_from_reference, warp_by_flow
 
 # Frames are reduced to so many pixels for the flow: those of the photos that such methods are
@@ -43,8 +43,7 @@ def follow(reference: Frame, frame: Frame) -> Frame:
     if frame is reference or min(size) < _SHORTEST_SIDE:
         return frame
     first, second = _at_one_exposure(reference, frame, size)
-    flow = dense_flow(first, second)
-    miss = np.linalg.norm(flow + read_at(dense_flow(second, first), flow), axis=2)
+    flow, miss = two_way_flow(first, second)
     agree = miss < _AGREE_PIXELS + _AGREE_SHARE * np.linalg.norm(flow, axis=2)
     shown = reduced(reference.pixels, size)
     codes = color.to_display(shown, reference.transfer).max(axis=2)
