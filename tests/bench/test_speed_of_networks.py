@@ -79,6 +79,7 @@ def test_arithmetic_is_counted_as_by_hand() -> None:
     assert flop == 2 * 6 * 40 * 9 * 16 * 16
 
 
+@pytest.mark.slow
 def test_a_small_run_measures_both_qualities() -> None:
     told: list[float] = []
     small = speed.run(

@@ -41,7 +41,7 @@ def pair(height: int, width: int) -> tuple[Codes, Codes, Flags]:
     return photograph(first, 1, 3), photograph(second, 4, 4), before | after
 
 
-@pytest.mark.parametrize("size", [(200, 300), (1100, 1300)])
+@pytest.mark.parametrize("size", [(200, 300), pytest.param((1100, 1300), marks=pytest.mark.slow)])
 def test_what_moved_is_found_at_any_size_and_what_stands_still_is_not(
     size: tuple[int, int],
 ) -> None:

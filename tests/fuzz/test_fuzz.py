@@ -35,6 +35,7 @@ worker.main()
 """
 
 
+@pytest.mark.slow
 def test_every_kind_of_find_is_seen_and_the_rest_still_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ghostless.align import AlignSettings
 from ghostless.bracket import Fused
+from ghostless.deghost import DeghostSettings
 from ghostless.errors import FileReadError
 from ghostless.io import icc
 from ghostless.io.colours import PRIMARIES_OF_H273
@@ -296,9 +298,13 @@ def test_the_cases(shared: Path) -> None:
 
 def test_the_case_of_adobe_rgb(shared: Path, tmp_path: Path) -> None:
     """Fused, its patches are those of the same photos in sRGB; green clips in the third one."""
-    # The figures are of the paper's weights.
-    weights = MertensSettings(saturation=1, well_exposedness=1)
-    options = FuseOptions(method="mertens", method_settings=weights)
+    # The figures are of the paper's weights; nothing moved, nor was the camera moved.
+    options = FuseOptions(
+        method="mertens",
+        method_settings=MertensSettings(saturation=1, well_exposedness=1),
+        align=AlignSettings(model="none"),
+        deghost=DeghostSettings(mode="off"),
+    )
     fused = []
     for name in ("adobe_rgb_by_exif", "adobe_rgb_by_exif_truth_in_srgb"):
         fuse_files(samples.case(shared, name), tmp_path / f"{name}.png", options)

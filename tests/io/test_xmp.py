@@ -13,6 +13,7 @@ from PIL import Image
 
 from ghostless.align import AlignSettings
 from ghostless.bracket import Fused, Metadata
+from ghostless.deghost import DeghostSettings
 from ghostless.io.jpeg import APP1, APP13, head_end, segment
 from ghostless.io.packets import XMP_NAME, photoshop_resources, read_packets
 from ghostless.io.read import read_facts, read_frame
@@ -404,9 +405,10 @@ def test_the_case(shared: Path, tmp_path: Path) -> None:
     folder = shared / "cases" / "equirectangular_with_xmp"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data/cases")
+    still = FuseOptions(align=AlignSettings(model="none"), deghost=DeghostSettings(mode="off"))
     for suffix in (".jpg", ".png"):
         out = tmp_path / f"out{suffix}"
-        fuse_files(sorted(folder.iterdir()), out)
+        fuse_files(sorted(folder.iterdir()), out, still)
         metadata = read_frame(out).metadata
         found = properties(metadata.xmp)
         assert found["dc:title"] == "Rooftop"

@@ -22,7 +22,7 @@ from ghostless.nn import (  # noqa: E402
     fullsize,
     hdr_gan,
 )
-from ghostless.nn.blocks import ConvBlock, count_parameters, fold_spectral_norm  # noqa: E402
+from ghostless.nn.blocks import ConvBlock, built_folded, count_parameters  # noqa: E402
 from ghostless.nn.hdr_gan import (  # noqa: E402
     Discriminator,
     Generator,
@@ -44,7 +44,7 @@ def _one_thread():
 
 def make_generator(architecture=SMALL, seed=0):
     torch.manual_seed(seed)
-    return fold_spectral_norm(Generator(architecture)).double().eval()
+    return built_folded(lambda: Generator(architecture)).double().eval()
 
 
 def inputs(height=16, width=16, seed=0):

@@ -38,7 +38,7 @@ PUBLISHED_NAMES = {
 PUBLISHED_TOLERANCE = {"Qc": 1e-2, "Qy": 2e-3, "Qcb": 5e-5}
 
 MEFB = [name for name, metric in METRICS.items() if metric.mefb]
-ICCV_03 = pytest.param("ICCV_03", marks=pytest.mark.slow)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("Memorial", "Office", "ICCV_03")]
 
 
 def read(path: Path) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_mefb_has_twenty_metrics() -> None:
 
 
 @pytest.mark.parametrize("fused", ["mean", "mertens"])
-@pytest.mark.parametrize("name", ["House", "Memorial", "Office", ICCV_03])
+@pytest.mark.parametrize("name", ["House", *SLOW])
 def test_every_figure_of_the_official_code_is_met(shared: Path, name: str, fused: str) -> None:
     wanted = {
         row["metric"]: float(row["value"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from ghostless.nn import blocks  # noqa: E402
+from ghostless.nn.attention import SelfAttention  # noqa: E402
 from ghostless.nn.patchgan import PatchGan, pix2pix_70  # noqa: E402
 
 
@@ -46,39 +45,28 @@ def test_spectral_norm_brings_the_largest_singular_value_to_one():
     assert float(largest.detach()) == pytest.approx(1, abs=1e-3)
 
 
-def test_folding_changes_neither_the_function_nor_the_parameter_count():
+def test_a_network_built_folded_does_what_the_folded_state_says():
+    def make():
+        return torch.nn.Sequential(
+            blocks.ConvBlock(3, 4, spectral=True),
+            SelfAttention(4, 2, spectral=True),
+            blocks.ConvBlock(4, 2, norm="batch"),
+        )
+
     torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        blocks.ConvBlock(3, 4, spectral=True), blocks.ConvBlock(4, 2, norm="batch")
-    ).eval()
-    x = torch.rand(1, 3, 6, 6)
-    before, count = network(x), blocks.count_parameters(network)
-    blocks.fold_spectral_norm(network)
-    torch.testing.assert_close(network(x), before)
-    assert blocks.count_parameters(network) == count
-    assert "0.conv.weight" in network.state_dict()
-    assert not network.training
-
-
-def test_folding_leaves_deep_copies_alone():
-    network = torch.nn.Sequential(blocks.ConvBlock(3, 4, spectral=True)).eval()
-    copied, x = copy.deepcopy(network), torch.rand(1, 3, 6, 6)
-    blocks.fold_spectral_norm(copied)
-    torch.testing.assert_close(network(x), copied(x))
-    assert "0.conv.parametrizations.weight.original" in network.state_dict()
-
-
-def test_folded_state_is_that_of_the_folded_network():
-    network = torch.nn.Sequential(blocks.ConvBlock(3, 4, spectral=True), blocks.ConvBlock(4, 2))
-    network[1].eval()
-    found = blocks.folded_state(network)
+    network = make()
+    network[2].eval()
+    state = blocks.folded_state(network)
     assert network.training
-    assert not network[1].training
-    expected = blocks.fold_spectral_norm(network).state_dict()
-    assert list(found) != []
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value)
+    assert not network[2].training
+    assert "0.conv.parametrizations.weight.original" in network.state_dict()
+    plain = blocks.built_folded(make)
+    assert "0.conv.weight" in plain.state_dict()
+    assert blocks.count_parameters(plain) == blocks.count_parameters(network)
+    plain.load_state_dict(state)
+    x = torch.rand(1, 3, 6, 6)
+    torch.testing.assert_close(plain.eval()(x), network.eval()(x))
+    assert "0.conv.weight" not in make().state_dict()
 
 
 def test_output_layers_compute_in_float32_under_autocast():

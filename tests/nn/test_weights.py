@@ -242,7 +242,7 @@ def damage(path, what):
         ("other network", "expected weights of 'toy', found those of 'lamp'"),
         ("unknown architecture", "an architecture of 'toy' that this version can build"),
         ("impossible architecture", "channels: expected at most 100"),
-        ("other shape", r"expected 'first.conv.bias' of shape \(6,\), found \(5,\)"),
+        ("other shape", r"expected 'first.conv.weight' of shape \(6, 3, 3, 3\), found \(5"),
         ("network by number", "one that cannot be read"),
         ("architecture of text", "one that cannot be read"),
         ("architecture of a number", "one that cannot be read"),

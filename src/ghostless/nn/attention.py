@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.utils.parametrizations import spectral_norm
+
+from .blocks import divide_by_singular_value
 
 # Attention maps up to this size are simply computed; larger ones never exist as a whole.
 SMALL_MAP_BYTES = 64 * 2**20
@@ -121,7 +122,7 @@ class SelfAttention(nn.Module):
         )
         if spectral:
             for layer in (self.query, self.key, self.value):
-                spectral_norm(layer)
+                divide_by_singular_value(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):

@@ -6,13 +6,14 @@ Sizes follow one rule for every kernel: with `padding="same"` an output side is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm as _spectral_norm
 
 Norm = Literal["none", "instance", "batch", "batch_tf"]
 Activation = Literal["none", "relu", "leaky_0.2", "leaky_0.01", "swish", "sigmoid", "tanh"]
@@ -86,7 +87,7 @@ class ConvBlock(nn.Module):
             padding_mode=padding_mode if padding else "zeros",
         )
         if spectral:
-            spectral_norm(self.conv)
+            divide_by_singular_value(self.conv)
         self.norm = make_norm(norm, channels_out)
         self.activation = make_activation(activation)
 
@@ -180,30 +181,33 @@ def in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
-def fold_spectral_norm(network: nn.Module) -> nn.Module:
-    """Replace every spectral-normed kernel by its present value, in place; return the network.
+_FOLDED: ContextVar[bool] = ContextVar("folded", default=False)
 
-    A network runs faster folded, and its weights can be stored in 16 bits without disturbing the
-    singular vectors. The number of parameters does not change.
+
+def divide_by_singular_value(layer: nn.Module) -> None:
+    """Put spectral norm on a layer's kernel, unless the network is being `built_folded`."""
+    if not _FOLDED.get():
+        _spectral_norm(layer)
+
+
+def built_folded(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network with plain kernels in place of spectral norms, for a `folded_state`.
+
+    It has as many parameters, and runs faster. Norms folded after they were made would have cost
+    their power iterations, which take longer than all else in the loading of a network.
     """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()  # in training mode every look at a kernel takes one more power iteration
-    for module in modes:
-        if parametrize.is_parametrized(module, "weight"):
-            assert isinstance(module.weight, Tensor)
-            kernel = module.weight.detach().clone()
-            # Not parametrize.remove_parametrizations, which also changes the class that deep
-            # copies of the module share, and so breaks them.
-            module.__class__ = parametrize.type_before_parametrizations(module)
-            del module.parametrizations
-            module.weight = nn.Parameter(kernel)
-    for module, mode in modes.items():
-        module.training = mode
-    return network
+    token = _FOLDED.set(True)
+    try:
+        return build()
+    finally:
+        _FOLDED.reset(token)
 
 
 def folded_state(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network as `fold_spectral_norm` would leave it, without changing it."""
+    """The state of a network, every spectral-normed kernel by its present value.
+
+    For a network `built_folded`. Stored in 16 bits it disturbs no singular vectors.
+    """
     state = dict(network.state_dict())
     modes = {module: module.training for module in network.modules()}
     network.eval()

@@ -56,7 +56,7 @@ def import_weights(
     """
     import torch
 
-    from .blocks import fold_spectral_norm
+    from .blocks import built_folded
 
     if not files:
         raise WeightsError(
@@ -65,7 +65,7 @@ def import_weights(
         )
     architecture, state = published.read(files)
     named = Path(files[0])
-    network = fold_spectral_norm(kind.build(architecture))
+    network = built_folded(lambda: kind.build(architecture))
     found = {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
     for name, value in network.state_dict().items():
         if name.endswith(_COUNT):

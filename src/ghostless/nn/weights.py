@@ -338,11 +338,11 @@ def load_weights(kind: NetworkKind, path: Path | str | None = None) -> tuple[Any
 
 
 def _build(kind: NetworkKind, info: WeightsInfo, path: Path) -> nn.Module:
-    from .blocks import fold_spectral_norm
+    from .blocks import built_folded
 
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in info.architecture.items()}
     try:
-        return fold_spectral_norm(kind.build(kind.architecture(**values)))
+        return built_folded(lambda: kind.build(kind.architecture(**values)))
     except Exception as error:  # whatever numbers of a stranger's make of the constructors
         found, why = (_short(each) for each in (dict(info.architecture), error))
         raise WeightsError(
