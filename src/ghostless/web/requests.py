@@ -209,11 +209,6 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
                 f"keep: expected a photo from 0 (darkest) to {frames - 1} (brightest), or null, "
                 f"found {kept['frame']}"
             )
-    if request["keep"] and request["align"]["crop"]:
-        raise OptionError(
-            "keep: expected a picture of the photos' size, as the masks have it, found that it "
-            "will be cropped; leave one of both out"
-        )
     fuse_options(request, pixels=1)
     return method
 
