@@ -320,11 +320,6 @@ CASES = {
     "keep a place that is not there": Case(
         [*FUSE, *OUT, "--keep", "3:mask.png"], ("keep", "'3:mask.png'"), _photo("mask.png", 48, 64)
     ),
-    "keep and crop": Case(
-        [*FUSE, *OUT, "--keep", "0:mask.png", "--crop"],
-        ("--keep", "--crop", "leave"),
-        _photo("mask.png", 48, 64),
-    ),
     "keep by a mask that is none": Case(
         [*FUSE, *OUT, "--keep", "0:none.png"], ("keep", "none.png")
     ),

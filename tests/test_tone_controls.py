@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ghostless.bracket import Frame, Fused
 from ghostless.errors import OptionError
 from ghostless.pixels import color
-from ghostless.tone.controls import ToneControls, control_tone
+from ghostless.tone.controls import ToneControls, control_part, control_tone
 
 Pixels = np.ndarray
 
@@ -49,6 +50,30 @@ def test_shadows_and_highlights_change_their_own_half() -> None:
         raised = halves(changed(highlights=value))
         assert (raised[1] - bright) * value > 1
         assert abs(raised[0] - dark) < 0.01
+
+
+EVERYTHING = ToneControls(0.5, -40, 60, 20, 15, 10, -5, 0.7)
+
+
+@pytest.mark.parametrize("controls", [EVERYTHING, ToneControls(shadows=50), ToneControls()])
+def test_a_part_is_changed_as_in_the_whole(controls: ToneControls) -> None:
+    fused = picture(240, 360)
+    photo = Frame(np.rint(fused.pixels * 200).astype(np.uint8))
+    whole = control_tone(fused, controls, photo).pixels
+    down, across = slice(30, 140), slice(150, 300)
+    size = (180, 120)  # of the small copy
+    part = control_part(
+        replace(fused, pixels=fused.pixels[down, across].copy()),
+        controls,
+        replace(photo, pixels=photo.pixels[down, across].copy()),
+        corner=(30, 150),
+        size=fused.pixels.shape[:2],
+        small=replace(fused, pixels=cv2.resize(fused.pixels, size, interpolation=cv2.INTER_AREA)),
+        small_reference=replace(
+            photo, pixels=cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA)
+        ),
+    )
+    assert np.abs(part.pixels - whole[down, across]).max() < 2 / 255
 
 
 def test_what_lies_in_the_shadows_keeps_its_contrast() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -263,6 +263,15 @@ class Registration:
     notes: tuple[str, ...] = ()
 
 
+class Crop(NamedTuple):
+    """The part of photos that a crop left, in pixels: where it begins, and the photos' size."""
+
+    left: int
+    top: int
+    photo_width: int
+    photo_height: int
+
+
 @dataclass(frozen=True)
 class Stack:
     """Frames registered to one reference, dark to bright, with a mask or two each.
@@ -278,6 +287,7 @@ class Stack:
         then use them and ignore the masks; those that want measurements of light do not.
     registrations: per frame, empty if the stack was never aligned.
     wraps: as in `Bracket`.
+    crop: which part of the photos the frames show after a crop; None for all of them.
     """
 
     frames: tuple[Frame, ...]
@@ -288,6 +298,7 @@ class Stack:
     filled: bool = False
     notes: tuple[str, ...] = ()
     wraps: bool = False
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         count = len(self.frames)

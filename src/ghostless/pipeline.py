@@ -16,7 +16,7 @@ from . import __version__
 from .align import align_bracket
 from .bracket import MAX_FRAMES, Bracket, Frame, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
-from .deghost.by_hand import check_kept, read_kept
+from .deghost.by_hand import check_kept, check_kept_of, read_kept
 from .errors import OptionError, SpaceError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
@@ -266,6 +266,7 @@ class _Line:
 
     def expose(self, bracket: Bracket) -> Bracket:
         """Find every frame's exposure, sort them dark to bright, and choose the reference."""
+        check_kept_of(self._options.keep, bracket)
         with self.journal.stage("exposure"):
             bracket = assign_stops(bracket, self.stops, self._options.stops_file)
             self._reference = _reference_of(bracket, self._options.reference)
@@ -435,6 +436,7 @@ def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
     method = choose_method(options.method, target)
     check_unused(options, method, target)
     method.check_ready(options.method_settings)
+    check_kept(options.keep)
     return method
 
 
@@ -443,11 +445,6 @@ def _check_sidelines(files: Sequence[Path], options: FuseOptions) -> None:
     if options.report is not None:
         check_output(options.report, options.write, files, suffixes=(".json",), make_folder=True)
     check_kept(options.keep)
-    if options.keep and options.align.crop:
-        raise OptionError(
-            "keep: expected frames of the photos' size, as the masks have it, found that they will "
-            "be cropped; leave one of --keep and --crop out"
-        )
     if options.save_stages is not None:
         for stage in ("aligned", "deghosted"):
             check_folder(options.save_stages / stage, options.write, files, masks=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +23,8 @@ from ghostless.batch.doubts import Doubt, doubts_of
 from ghostless.batch.journal import record_of
 from ghostless.batch.sheet import SHEET_NAME
 from ghostless.batch.thumbnails import Thumbnails, thumbnail
+from ghostless.cli.rerun import _absolute, command_again
+from ghostless.options import FuseOptions
 from ghostless.report import FrameReport, Report
 
 from ..files import save_photo
@@ -38,6 +44,7 @@ def test_every_set_stands_on_the_sheet_and_its_command_fuses_it(
     files = [shoot.bracket() for _ in range(3)]
     files[1][2].write_bytes(files[1][2].read_bytes()[:1200])
     out = tmp_path / "out"
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     words = ["batch", str(shoot.folder), "-o", str(out), "-q", *FAST, "--jpeg-quality", "80"]
     assert cli.run(words) == 1
     page = page_of(out)
@@ -55,11 +62,51 @@ def test_every_set_stands_on_the_sheet_and_its_command_fuses_it(
     commands = [shlex.split(html.unescape(c)) for c in re.findall(r"<code>(.*?)</code>", page)]
     program, *again = next(c for c in commands if any("IMG_0001" in word for word in c))
     assert program == "ghostless"
+    assert page.count("Copy the command that fuses it again") == 3
     before = (out / "IMG_0001.jpg").read_bytes()
     (out / "IMG_0001.jpg").unlink()
     monkeypatch.chdir(tmp_path)
     assert cli.run([*again, "-q"]) == 0
     assert (out / "IMG_0001.jpg").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["IMG 1.jpg", "it's $HOME.jpg", 'say "no".jpg', "größer.jpg", os.fsdecode(b"a\\\xff'\n.jpg")],
+)
+def test_a_shell_takes_the_command_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whatever photos are called, and wherever the command is given."""
+    shell = shutil.which("bash")
+    if shell is None:
+        pytest.skip("needs bash")
+    monkeypatch.chdir(tmp_path)
+    for file in (name, "mine.toml", "nets.safetensors"):
+        (tmp_path / file).touch()
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    words = ["--preset", "mine.toml", "--set", "weights=nets.safetensors", "--deghost", "on"]
+    options = FuseOptions()
+    line = command_again(
+        [tmp_path / name],
+        tmp_path / "out" / name,
+        [_absolute(word) for word in words],
+        options,
+        replace(options, reference=1, gains=(1.0, 0.5, 2.0)),
+    )
+    printed = subprocess.run(
+        [shell, "-c", f"for word in {line}; do printf '%s\\0' \"$word\"; done"],
+        capture_output=True,
+        check=True,
+        cwd="/",
+    ).stdout.split(b"\0")[:-1]
+    assert [os.fsdecode(word) for word in printed] == [
+        *(sys.executable, "-m", "ghostless", "fuse", str(tmp_path / name)),
+        *("-o", str(tmp_path / "out" / name), "--overwrite"),
+        *("--preset", str(tmp_path / "mine.toml")),
+        *("--set", f"weights={tmp_path / 'nets.safetensors'}", "--deghost", "on"),
+        *("--reference", "1", "--set", "gains=1.0,0.5,2.0"),
+    ]
 
 
 def test_a_sheet_that_is_still_true_stays_and_another_file_is_never_replaced(

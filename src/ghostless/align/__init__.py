@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from ..bracket import Bracket, Frame, Mask, Registration, Stack
+from ..bracket import Bracket, Crop, Frame, Mask, Registration, Stack
 from ..errors import BracketError
 from ..exposure.assign import assign_stops
 from ..exposure.reference import choose_reference
@@ -275,13 +275,13 @@ def _finished(
     registrations: tuple[Registration, ...],
 ) -> Stack:
     """Cut or fill what registered frames do not show, and make a stack of them."""
-    notes = bracket.notes
+    notes, crop = bracket.notes, None
     if settings.crop and any(mask is not None for mask in valid):
         cut = _cropped(frames, valid)
         if cut is not None:
-            frames, note = cut
+            frames, crop = cut
             valid = [None] * len(frames)
-            notes = (*notes, note)
+            notes = (*notes, _crop_note(frames[0], crop))
         else:
             notes = (*notes, "the frames share too little to crop; borders filled instead")
     _fill(bracket, frames, valid, reference)
@@ -294,6 +294,7 @@ def _finished(
         notes=notes,
         # A crop that took columns off took the seam with them.
         wraps=bracket.wraps and frames[0].width == bracket.frames[0].width,
+        crop=crop,
     )
 
 
@@ -314,14 +315,16 @@ def _fill(bracket: Bracket, frames: list[Frame], valid: list[Mask | None], refer
         frames[index] = fill_from_reference(frames[reference], frame, valid[index], own)
 
 
-def _cropped(frames: list[Frame], valid: list[Mask | None]) -> tuple[list[Frame], str] | None:
+def _cropped(frames: list[Frame], valid: list[Mask | None]) -> tuple[list[Frame], Crop] | None:
     """Cut all frames to the rectangle that all cover; None where too little remains."""
-    rectangle = common_rectangle(valid, frames[0].pixels.shape)
+    first = frames[0]
+    rectangle = common_rectangle(valid, first.pixels.shape)
     if rectangle is None:
         return None
     rows, columns = rectangle
-    note = (
-        f"cropped to {columns.stop - columns.start} x {rows.stop - rows.start} pixels at "
-        f"({columns.start}, {rows.start})"
-    )
-    return [crop_frame(frame, rectangle) for frame in frames], note
+    crop = Crop(columns.start, rows.start, first.width, first.height)
+    return [crop_frame(frame, rectangle) for frame in frames], crop
+
+
+def _crop_note(frame: Frame, crop: Crop) -> str:
+    return f"cropped to {frame.width} x {frame.height} pixels at ({crop.left}, {crop.top})"

@@ -47,9 +47,29 @@ p, ul { margin: .3rem 0 } ul { padding-left: 1.1rem } .doubts { color: var(--dou
 .photos { display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0 }
 figure { margin: 0; width: 6.2rem; font-size: .75rem; overflow-wrap: anywhere }
 figure img { width: 100%; height: 4.2rem; object-fit: cover; border-radius: 4px; display: block }
+button { font: inherit; font-size: .85rem; color: inherit; background: var(--soft); cursor: pointer;
+  border: 1px solid var(--line); border-radius: 6px; padding: .35rem .7rem }
 details { font-size: .85rem } summary { cursor: pointer }
 code { display: block; user-select: all; white-space: pre-wrap; overflow-wrap: anywhere;
   padding: .5rem; background: var(--soft); border-radius: 4px }
+"""
+# Pages from a disk may not be let at the clipboard; then the command is selected and copied so.
+_SCRIPT: Final = """
+for (const button of document.querySelectorAll(".again button")) {
+  const told = button.closest(".told"), code = told.querySelector("code");
+  button.hidden = false;
+  button.onclick = async () => {
+    let copied = true;
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+    } catch {
+      told.querySelector("details").open = true;
+      getSelection().selectAllChildren(code);
+      copied = document.execCommand("copy");
+    }
+    told.querySelector("[role=status]").textContent = copied ? "Copied" : "Copy it by Ctrl-C";
+  };
+}
 """
 
 
@@ -134,7 +154,7 @@ def _key(cards: Sequence[Card], folder: Folder) -> str:
         )
         for card in cards
     ]
-    text = json.dumps([_STYLE, str(folder.root), facts], default=str)
+    text = json.dumps([_STYLE, _SCRIPT, str(folder.root), facts], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -184,7 +204,7 @@ def _page(
             yield '<div class="sets">\n'
             yield from (_article(card, out, small) for card in those)
             yield "</div>\n"
-    yield "</body></html>\n"
+    yield f"<script>{_SCRIPT}</script></body></html>\n"
 
 
 def _article(card: Card, out: Path, small: Mapping[Path, bytes]) -> str:
@@ -209,8 +229,11 @@ def _article(card: Card, out: Path, small: Mapping[Path, bytes]) -> str:
         parts.append(f"<figure>{image}<figcaption>{told}</figcaption></figure>")
     parts.append("</div>")
     if card.command:
-        command = f"<code>{_plain(card.command)}</code>"
-        parts.append(f"<details><summary>Fuse it again, alone</summary>{command}</details>")
+        parts.append(
+            '<p class="again"><button type="button" hidden>Copy the command that fuses it again'
+            '</button> <span role="status"></span></p>'
+            f"<details><summary>The command</summary><code>{_plain(card.command)}</code></details>"
+        )
     parts.append("</div></article>\n")
     return "".join(parts)
 

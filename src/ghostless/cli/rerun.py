@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,8 +48,15 @@ def _words_of(parameter: Any, value: Any) -> list[str]:
 def _absolute(value: Any) -> str:
     """A file's whole path, for the command may be given in another folder."""
     text = str(value)
-    named = os.sep in text or isinstance(value, Path)
-    return os.path.abspath(text) if named and os.path.exists(text) else text
+    name, equals, path = text.partition("=")
+    if equals and _is_path(path):  # a setting's, such as weights=mine.safetensors
+        return f"{name}={os.path.abspath(path)}"
+    return os.path.abspath(text) if isinstance(value, Path) or _is_path(text) else text
+
+
+def _is_path(text: str) -> bool:
+    """Whether a word names a file that is there: a preset or a method may have a file's name."""
+    return (os.sep in text or bool(os.path.splitext(text)[1])) and os.path.exists(text)
 
 
 def command_again(
@@ -57,7 +66,7 @@ def command_again(
 
     words: `words_again`. common: the options of all brackets; own: those of this one.
     """
-    line = ["ghostless", "fuse", *map(os.path.realpath, files), "-o", os.path.abspath(out)]
+    line = [*_program(), "fuse", *map(os.path.realpath, files), "-o", os.path.abspath(out)]
     line += ["--overwrite", *words]
     if own.reference is not None and own.reference != common.reference:
         line += ["--reference", str(own.reference)]
@@ -66,7 +75,27 @@ def command_again(
     balance = own.read.white_balance
     if balance is not None and balance != common.read.white_balance:
         line += ["--set", f"read.white_balance={_numbers(balance)}"]
-    return subprocess.list2cmdline(line) if os.name == "nt" else shlex.join(line)
+    if os.name == "nt":
+        return subprocess.list2cmdline(line)
+    return " ".join(_quoted(word) for word in line)
+
+
+def _program() -> list[str]:
+    """The command's name; where a shell does not find it, this Python and the module's."""
+    known = shutil.which("ghostless") is not None
+    return ["ghostless"] if known else [sys.executable, "-m", "ghostless"]
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; bytes that are no text and control characters can be copied too."""
+    if word.isprintable() or not word:
+        return shlex.quote(word)
+    # What is none of them stays as it can be read.
+    raw = "".join(
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}"
+        for byte in os.fsencode(word)
+    )
+    return f"$'{raw}'"
 
 
 def _numbers(values: Sequence[float]) -> str:

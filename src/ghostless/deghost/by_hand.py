@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bracket import Mask, Stack
+from ..bracket import Bracket, Crop, Frame, Mask, Stack
 from ..errors import BracketError, OptionError
-from ..io.read import read_frame
+from ..io.read import read_facts, read_frame
 
 # Says that nothing is to be replaced.
 NOBODY = "none"
@@ -33,7 +33,7 @@ def read_kept(words: Sequence[str], stack: Stack) -> list[Kept]:
 
     FRAME: a photo's file name, with or without its suffix, or its place from 0, dark to bright;
     "none" for a part that is left as it is. MASK: an image of the photos' size, white where it
-    holds; what is transparent does not.
+    holds; what is transparent does not. Where the frames were cropped, so are the masks.
     Raises OptionError for other words and photos that are not there, BracketError for a mask of
     another size, FileReadError for one that cannot be read.
     """
@@ -46,6 +46,19 @@ def check_kept(words: Sequence[str]) -> None:
         _, file = _parts(word)
         if not file.is_file():
             raise OptionError(f"keep: expected a mask's file behind the colon, found {word!r}")
+
+
+def check_kept_of(words: Sequence[str], bracket: Bracket) -> None:
+    """Raise, before photos are aligned, what `read_kept` would raise after it.
+
+    Of the masks only the headers are read.
+    """
+    first = bracket.frames[0]
+    for word in words:
+        name, file = _parts(word)
+        _index(name, bracket.frames, word)
+        facts = read_facts(file)
+        _check_size((facts.height, facts.width), (first.height, first.width), f"{file}: ")
 
 
 def _parts(word: str) -> tuple[str, Path]:
@@ -65,8 +78,17 @@ def _read(word: str, stack: Stack) -> Kept:
     if painted.opaque is not None:
         shown &= painted.opaque >= 128
     mask = shown.astype(np.uint8) * np.uint8(255)
+    if stack.crop is not None:
+        mask = _cropped(mask, stack, stack.crop, f"{file}: ")
     check_mask(mask, stack, f"{file}: ")
-    return Kept(mask, None if name.lower() == NOBODY else _index(name, stack, word))
+    return Kept(mask, _index(name, stack.frames, word))
+
+
+def _cropped(mask: Mask, stack: Stack, crop: Crop, named: str) -> Mask:
+    """A mask of the photos' size, cut as they were."""
+    _check_size(mask.shape, (crop.photo_height, crop.photo_width), named)
+    bottom = crop.top + stack.frames[0].height
+    return mask[crop.top : bottom, crop.left : crop.left + stack.frames[0].width].copy()
 
 
 def check_mask(mask: Mask, stack: Stack, named: str = "") -> None:
@@ -75,15 +97,21 @@ def check_mask(mask: Mask, stack: Stack, named: str = "") -> None:
     named: what the message begins with.
     """
     first = stack.frames[0]
-    if mask.shape != (first.height, first.width):
+    _check_size(mask.shape, (first.height, first.width), named)
+
+
+def _check_size(found: tuple[int, ...], wanted: tuple[int, int], named: str) -> None:
+    if found != wanted:
         raise BracketError(
-            f"{named}expected a mask of the photos' size, {first.width} x {first.height} pixels, "
-            f"found one of {mask.shape[1]} x {mask.shape[0]}; paint it on one of the photos"
+            f"{named}expected a mask of the photos' size, {wanted[1]} x {wanted[0]} pixels, "
+            f"found one of {found[1]} x {found[0]}; paint it on one of the photos"
         )
 
 
-def _index(name: str, stack: Stack, word: str) -> int:
-    frames = stack.frames
+def _index(name: str, frames: Sequence[Frame], word: str) -> int | None:
+    """The place of a photo among the frames; None where nothing is to be replaced."""
+    if name.lower() == NOBODY:
+        return None
     if name.isdecimal() and int(name) < len(frames):
         return int(name)
     found = [i for i, f in enumerate(frames) if name in (f.name, Path(f.name).stem)]

@@ -74,6 +74,8 @@ class Method:
     weight_maps: the function that tells how much each frame counts where, if there is one.
     group: "use" for photographs, or "compare" for what papers compare themselves with.
     wraps: whether it knows pictures that go all the way round; others get them unrolled.
+    seconds: that fusing three photos takes on two cores at the defaults, whatever their size and
+        more for every megapixel; None where it was not measured.
     in_stripes: whether it holds no more than the result at full size.
 
     Of methods that are networks:
@@ -103,6 +105,7 @@ class Method:
     weight_maps: str = ""
     group: Literal["use", "compare"] = "use"
     wraps: bool = False
+    seconds: tuple[float, float] | None = None
     in_stripes: bool = True
     network: str = ""
     runs_without_torch: bool = False

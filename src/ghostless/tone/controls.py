@@ -101,13 +101,54 @@ def control_tone(fused: Fused, controls: ToneControls, reference: Frame | None =
         return fused
     if fused.space == "linear":
         check_linear(controls)
+    fused = _lit(fused, controls, reference)
+    if _shapes_tones(controls):
+        around = None
+        if controls.highlights or controls.shadows:
+            around = _Surroundings.of(fused.pixels, fused.pixels.shape[:2])
+        fused = _toned(fused, controls, around)
+    return fused
+
+
+def control_part(
+    part: Fused,
+    controls: ToneControls,
+    reference: Frame | None,
+    *,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    small: Fused,
+    small_reference: Frame | None,
+) -> Fused:
+    """Change a part of a picture as `control_tone` does the whole, at that part's cost.
+
+    part: display space, with the reference photo of the same part, for a strength other than 1.
+    corner: row and column of the picture where the part begins. size: height and width of the
+        picture. small, small_reference: all of it, reduced; what is around a pixel is seen there.
+    """
+    if controls == NEUTRAL:
+        return part
+    part = _lit(part, controls, reference)
+    if _shapes_tones(controls):
+        around = None
+        if controls.highlights or controls.shadows:
+            around = _Surroundings.of(_lit(small, controls, small_reference).pixels, size)
+        part = _toned(part, controls, around, corner)
+    return part
+
+
+def _lit(fused: Fused, controls: ToneControls, reference: Frame | None) -> Fused:
+    """The controls that know nothing of a pixel's surroundings, and come first."""
     if controls.strength != 1:
         fused = _mixed(fused, controls.strength, reference)
     if controls.exposure or controls.temperature or controls.tint:
         fused = scale_light(fused, controls.gains)
-    if controls.highlights or controls.shadows or controls.contrast or controls.saturation:
-        fused = _toned(fused, controls)
     return fused
+
+
+def _shapes_tones(controls: ToneControls) -> bool:
+    toned = (controls.highlights, controls.shadows, controls.contrast, controls.saturation)
+    return any(toned)
 
 
 def check_linear(controls: ToneControls) -> None:
@@ -139,17 +180,20 @@ def _mixed(fused: Fused, strength: float, reference: Frame | None) -> Fused:
     return replace(fused, pixels=pixels)
 
 
-def _toned(fused: Fused, controls: ToneControls) -> Fused:
+def _toned(
+    fused: Fused,
+    controls: ToneControls,
+    around: _Surroundings | None,
+    corner: tuple[int, int] = (0, 0),
+) -> Fused:
     pixels = empty(fused.pixels.shape, np.float32)
-    around = None
-    if controls.highlights or controls.shadows:
-        around = _Surroundings.of(fused.pixels)
+    top, left = corner
     saturation = np.float32(1 + controls.saturation / 100)
 
     def work(start: int, stop: int) -> None:
         rows = fused.pixels[start:stop]
         if around is not None:
-            rows = _recovered(rows, around.rows(rows, start, stop), controls)
+            rows = _recovered(rows, around.of_rows(rows, top + start, left), controls)
         if controls.contrast:
             rows = _contrasted(rows, controls.contrast / 100)
         if saturation != 1:
@@ -171,11 +215,11 @@ class _Surroundings:
     size: tuple[int, int]
 
     @staticmethod
-    def of(pixels: Array) -> _Surroundings:
-        height, width = pixels.shape[:2]
-        size = size_within(pixels.shape, pixels=_COPY_PIXELS)
-        luma = color.luma(np.asarray(reduced(pixels, size), np.float32))
-        side = 2 * max(1, round(_RADIUS_SHARE * max(size))) + 1
+    def of(pixels: Array, size: tuple[int, int]) -> _Surroundings:
+        """Those of a picture of a height and width, seen in a copy that may be smaller."""
+        copy = size_within(pixels.shape, pixels=_COPY_PIXELS)
+        luma = color.luma(np.asarray(reduced(pixels, copy), np.float32))
+        side = 2 * max(1, round(_RADIUS_SHARE * max(copy))) + 1
 
         def mean(plane: Array) -> Array:
             return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT))
@@ -184,14 +228,16 @@ class _Surroundings:
         variance = np.maximum(mean(luma * luma) - around * around, 0)
         a = np.asarray(variance / (variance + np.float32(_EDGE_VARIANCE)), np.float32)
         b = np.asarray((1 - a) * around, np.float32)
-        return _Surroundings(mean(a), mean(b), (height, width))
+        return _Surroundings(mean(a), mean(b), size)
 
-    def rows(self, pixels: Array, start: int, stop: int) -> Array:
-        """Brightness around rows of the picture, whose pixels are given, (rows, W), 0..1."""
+    def of_rows(self, pixels: Array, top: int, left: int) -> Array:
+        """Brightness around a part of the picture, whose pixels are given, (h, w), 0..1."""
         height, width = self.size
-        places = (np.arange(start, stop, dtype=np.float32) + 0.5) * (len(self.a) / height) - 0.5
-        across = (np.arange(width, dtype=np.float32) + 0.5) * (self.a.shape[1] / width) - 0.5
-        x, y = (np.asarray(grid, np.float32) for grid in np.meshgrid(across, places))
+        h, w = pixels.shape[:2]
+        down = (np.arange(top, top + h, dtype=np.float32) + 0.5) * (len(self.a) / height) - 0.5
+        scale = self.a.shape[1] / width
+        across = (np.arange(left, left + w, dtype=np.float32) + 0.5) * scale - 0.5
+        x, y = (np.asarray(grid, np.float32) for grid in np.meshgrid(across, down))
         a, b = (
             np.asarray(cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
             for plane in (self.a, self.b)

@@ -29,6 +29,7 @@ from .uploads import UPLOAD_PATH
 
 STATIC = Path(__file__).resolve().parent / "static"
 _SECONDS_TO_RETRY = "10"
+_NO_TILE = "expected a tile inside of the picture, found one outside"
 _CACHED = {"cache-control": "private, max-age=3600"}
 
 
@@ -131,6 +132,13 @@ def _done_job(request: Request, name: str) -> Job:
     job = _job(request, name)
     if job.state != "done":
         raise HTTPException(409, f"expected a job that is done, found it {job.state}")
+    return job
+
+
+def _fused_job(request: Request, name: str) -> Job:
+    job = _done_job(request, name)
+    if job.kind != "fuse":
+        raise HTTPException(409, "expected a job that fused a bracket, found an export")
     return job
 
 
@@ -272,9 +280,7 @@ def _add_jobs(app: FastAPI) -> None:
         responses=_problems(400, 404, 408, 409, 413, 429, 507),
     )
     async def export(request: Request, job: Id, wanted: ExportRequest) -> JobFacts:  # type: ignore[valid-type]
-        found = _done_job(request, job)
-        if found.kind != "fuse":
-            raise HTTPException(409, "expected a job that fused a bracket, found an export")
+        found = _fused_job(request, job)
         made = await _server(request).export(found, wanted.model_dump())  # type: ignore[attr-defined]
         return _job_facts(request, made)
 
@@ -319,11 +325,27 @@ def _add_views(app: FastAPI) -> None:
     async def toned(
         request: Request, job: Id, controls: Annotated[ToneControls, Depends(_controls)]
     ) -> Response:
-        found = _done_job(request, job)
-        if found.kind != "fuse":
-            raise HTTPException(409, "expected a job that fused a bracket, found an export")
-        picture = await _server(request).toned(found, controls)
+        picture = await _server(request).toned(_fused_job(request, job), controls)
         return Response(picture, media_type="image/jpeg", headers=_CACHED)
+
+    @app.get(
+        "/api/jobs/{job}/toned/{column}/{row}.jpg",
+        summary="A tile of the picture with its tone set by hand, every pixel of it",
+        response_class=Response,
+        responses={**_problems(404, 409), **_of_media("image/jpeg")},
+    )
+    async def toned_tile(
+        request: Request,
+        job: Id,
+        column: Number,
+        row: Number,
+        controls: Annotated[ToneControls, Depends(_controls)],
+    ) -> Response:
+        found = _fused_job(request, job)
+        tile = await _server(request).toned_tile(found, controls, column, row)
+        if tile is None:
+            raise HTTPException(404, _NO_TILE)
+        return Response(tile, media_type="image/jpeg", headers=_CACHED)
 
     @app.get(
         "/api/jobs/{job}/views/{view}/preview.jpg",
@@ -347,7 +369,7 @@ def _add_views(app: FastAPI) -> None:
         folder, facts = _view(request, job, view)
         side = facts["tile"]
         if not side or column * side >= facts["width"] or row * side >= facts["height"]:
-            raise HTTPException(404, "expected a tile inside of the picture, found one outside")
+            raise HTTPException(404, _NO_TILE)
         return FileResponse(folder / f"{column}-{row}.jpg", headers=_CACHED)
 
     @app.get(

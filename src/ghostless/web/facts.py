@@ -55,7 +55,8 @@ class View(BaseModel):
     """A picture to look at: the result ("picture"), its tone as it was before it was set by hand,
     or an aligned photo ("frame").
 
-    tile: side of its tiles in pixels; 0 where the preview has all its pixels.
+    tile: side of its tiles in pixels; 0 where the preview has all its pixels. left, top: where it
+    lies on the photos, where they were cropped.
     """
 
     name: str
@@ -64,6 +65,8 @@ class View(BaseModel):
     width: int
     height: int
     tile: int
+    left: int = 0
+    top: int = 0
 
 
 class Layer(BaseModel):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from base64 import b64decode, b64encode
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from PIL import Image
 
 from ..bracket import Frame, Fused, Metadata, Space
 from ..pixels.color import to_display
-from ..tone.controls import OF_DISPLAYS, ToneControls, control_tone
+from ..tone.controls import OF_DISPLAYS, ToneControls, control_part, control_tone
 from . import views
 
 PROOF_SIDE = 1600
@@ -75,17 +75,56 @@ def with_tone(fused: Fused, controls: ToneControls, folder: Path, *, proof: bool
         controls = ToneControls(
             **{n: value for n, value in asdict(controls).items() if n not in OF_DISPLAYS}
         )
-    photo = None
-    if controls.strength != 1:
-        transfer = json.loads((folder / f"{_REFERENCE}.json").read_text(encoding="utf-8"))
-        name = f"{_REFERENCE}-proof" if proof else _REFERENCE
-        photo = Frame(_load(folder, name), transfer="srgb" if proof else transfer)
+    photo = _reference(folder, proof=proof) if controls.strength != 1 else None
     return control_tone(fused, controls, photo)
+
+
+def _reference(folder: Path, *, proof: bool) -> Frame:
+    if proof:
+        return Frame(_load(folder, f"{_REFERENCE}-proof"), transfer="srgb")
+    transfer = json.loads((folder / f"{_REFERENCE}.json").read_text(encoding="utf-8"))
+    return Frame(_load(folder, _REFERENCE), transfer=transfer)
 
 
 def toned_proof(folder: Path, controls: ToneControls) -> bytes:
     """A JPEG of the proof with its tone set by hand, in the picture's colour profile."""
-    toned = with_tone(load_fused(folder, "display", proof=True), controls, folder, proof=True)
+    return _jpeg(with_tone(load_fused(folder, "display", proof=True), controls, folder, proof=True))
+
+
+def toned_tile(folder: Path, controls: ToneControls, column: int, row: int) -> bytes | None:
+    """A JPEG of a tile of the picture, every pixel of it, with its tone set by hand.
+
+    Returns None for a tile outside of the picture.
+    """
+    whole = load_fused(folder, "display")
+    size = whole.pixels.shape[:2]
+    top, left = row * views.TILE_PIXELS, column * views.TILE_PIXELS
+    if top >= size[0] or left >= size[1]:
+        return None
+
+    def part(pixels: Any) -> Any:
+        down, across = top + views.TILE_PIXELS, left + views.TILE_PIXELS
+        return np.ascontiguousarray(pixels[top:down, left:across])
+
+    photo = small_photo = None
+    if controls.strength != 1:
+        reference = _reference(folder, proof=False)
+        photo = Frame(part(reference.pixels), transfer=reference.transfer)
+        small_photo = _reference(folder, proof=True)
+    return _jpeg(
+        control_part(
+            replace(whole, pixels=part(whole.pixels), opaque=None),
+            controls,
+            photo,
+            corner=(top, left),
+            size=size,
+            small=load_fused(folder, "display", proof=True),
+            small_reference=small_photo,
+        )
+    )
+
+
+def _jpeg(toned: Fused) -> bytes:
     file = io.BytesIO()
     Image.fromarray(views.to_bytes(toned.pixels)).save(
         file, "JPEG", quality=_PROOF_QUALITY, subsampling=0, icc_profile=toned.metadata.icc_profile

@@ -35,6 +35,7 @@ from ..tone.controls import ToneControls
 from ..tone.operators import OPERATORS
 from ..tone.tonemap import ToneMapSettings
 from .limits import Limits
+from .views import TILE_PIXELS
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -209,11 +210,6 @@ def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
                 f"keep: expected a photo from 0 (darkest) to {frames - 1} (brightest), or null, "
                 f"found {kept['frame']}"
             )
-    if request["keep"] and request["align"]["crop"]:
-        raise OptionError(
-            "keep: expected a picture of the photos' size, as the masks have it, found that it "
-            "will be cropped; leave one of both out"
-        )
     fuse_options(request, pixels=1)
     return method
 
@@ -287,11 +283,14 @@ def in_one_line(errors: Sequence[Any]) -> str:
 class MethodFacts(BaseModel):
     """A method that can be chosen. `settings` is a JSON schema of its settings' properties.
 
-    deghosts: whether it deals with ghosts by itself where deghosting is "auto".
+    deghosts: whether it deals with ghosts by itself where deghosting is "auto". group: "use" for
+    photographs, or "compare". seconds: that it took to fuse three photos on two cores, whatever
+    their size and more for every megapixel; null where that was not measured.
     """
 
     name: str
     summary: str
+    group: str
     paper: str
     output: str
     frames: tuple[int, int]
@@ -299,6 +298,7 @@ class MethodFacts(BaseModel):
     deghosts: bool
     available: bool
     why_not: str | None
+    seconds: tuple[float, float] | None
     shows: list[str]
     settings: dict[str, Any]
 
@@ -339,7 +339,10 @@ class LimitFacts(BaseModel):
 
 
 class Offer(BaseModel):
-    """All that the page and the API offer. `tone` is a JSON schema of its controls."""
+    """All that the page and the API offer.
+
+    tone: a JSON schema of its controls. tile: side of the tiles of a toned picture, in pixels.
+    """
 
     version: str
     methods: list[MethodFacts]
@@ -348,6 +351,7 @@ class Offer(BaseModel):
     deghost: list[str]
     tone_map: list[Choice]
     tone: dict[str, Any]
+    tile: int
     presets: list[PresetFacts]
     formats: list[FormatFacts]
     photo_suffixes: list[str]
@@ -366,6 +370,7 @@ def offer(limits: Limits) -> Offer:
         deghost=list(get_args(DeghostMode)),
         tone_map=[Choice(name=each.name, summary=each.summary) for each in OPERATORS.values()],
         tone=_Tone.model_json_schema()["properties"],
+        tile=TILE_PIXELS,
         presets=_presets(),
         formats=[facts for known in OUTPUT_FORMATS for facts in _format_facts(known)],
         photo_suffixes=sorted(IMAGE_SUFFIXES),
@@ -396,6 +401,7 @@ def _method_facts(method: Method) -> MethodFacts:
     return MethodFacts(
         name=method.name,
         summary=method.summary,
+        group=method.group,
         paper=method.paper,
         output=method.output,
         frames=method.frames,
@@ -403,6 +409,7 @@ def _method_facts(method: Method) -> MethodFacts:
         deghosts=method.deghosts,
         available=why_not is None,
         why_not=why_not,
+        seconds=method.seconds,
         shows=list(method.shows),
         settings=model_of(method.settings_class).model_json_schema()["properties"],
     )

@@ -18,7 +18,7 @@ from ..tone.controls import ToneControls
 from .jobs import Job, Jobs
 from .limits import Limits, memory_of_headers, memory_of_job, memory_of_reading
 from .masks import add_mask, words_of
-from .numbers import toned_proof
+from .numbers import toned_proof, toned_tile
 from .requests import check_export_request, check_fuse_request
 from .storage import Storage, StoredBracket, new_name
 from .worker import RESULT, is_quick
@@ -198,6 +198,14 @@ class Server:
         assert job.file is not None
         async with self._proofs:
             return await asyncio.to_thread(toned_proof, job.file.parent, controls)
+
+    async def toned_tile(
+        self, job: Job, controls: ToneControls, column: int, row: int
+    ) -> bytes | None:
+        """A tile of a job's picture as a JPEG, every pixel of it, with its tone set by hand."""
+        assert job.file is not None
+        async with self._proofs:
+            return await asyncio.to_thread(toned_tile, job.file.parent, controls, column, row)
 
     def jobs_of(self, bracket: StoredBracket) -> list[Job]:
         """The jobs that fuse a bracket, in the order in which they were asked for."""

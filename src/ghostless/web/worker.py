@@ -69,10 +69,13 @@ class _Watch:
         self.layers: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self._stack: Stack | None = None
+        self._corner = {"left": 0, "top": 0}
 
     def __call__(self, moment: str, value: Stack | Fused) -> None:
         if isinstance(value, Stack):
             if moment == "aligned":
+                if value.crop is not None:
+                    self._corner = {"left": value.crop.left, "top": value.crop.top}
                 self._save_frames(value)
                 save_reference(value.frames[value.reference], self.folder)
             self._stack = value
@@ -92,7 +95,8 @@ class _Watch:
         self, name: str, kind: str, frame: int | None, image: Any, tiles: bool = True
     ) -> None:
         facts = views.save_view(image, self.folder / name, tiles=tiles)
-        self.views.append({"name": name, "kind": kind, "frame": frame, **facts})
+        told = {"name": name, "kind": kind, "frame": frame}
+        self.views.append({**told, **facts, **self._corner})
 
     def _save_layers(self, stack: Stack) -> None:
         for index, mask in enumerate(stack.confidence):

@@ -5,6 +5,7 @@ import {
   droppedFiles, getBracket, getJobs, getOptions, removeBracket, removeJob, sendMask, startExport, startFusing, untilOver, upload,
 } from "./api.js";
 import { Brush, NOBODY } from "./brush.js";
+import { Methods } from "./methods.js";
 import { Tone } from "./tone.js";
 import { Picture, Viewer } from "./viewer.js";
 
@@ -25,13 +26,15 @@ const LEGENDS = {
 };
 
 const state = {
-  offer: null, preset: {}, bracket: null, results: [], busy: false, fusing: null, uploading: null, toned: "", toning: false,
+  offer: null, preset: {}, bracket: null, results: [], busy: false, fusing: null, uploading: null,
+  asked: "", fused: "[]", toned: "", toning: false, sharp: "", sharpening: 0, before: null,
 };
 const viewer = new Viewer($("canvas"), $("divider"), (shown) => {
   $("zoom-value").textContent = shown.right ? `${Math.round(100 * shown.scale)} %` : "";
 });
 
 const brush = new Brush(viewer, () => { keepStrokes(); tellBrush(); });
+const methods = new Methods($("method"), $("method-list"), () => { showMethod(); showNext(); });
 const tone = new Tone($("sliders"), $("tone-reset"), () => showTone());
 
 // ---- small things ----
@@ -55,6 +58,15 @@ function complain(error) {
 function hush() {
   $("alert").hidden = true;
 }
+
+// Hide what may have the focus, and give it to something that is there.
+function hideAndFocus(id, next) {
+  const had = $(id).contains(document.activeElement);
+  $(id).hidden = true;
+  if (had) next.focus({ preventScroll: true });
+}
+
+const onPhone = () => window.matchMedia("(max-width: 960px)").matches;
 
 const signed = (number) => `${number > 0.005 ? "+" : number < -0.005 ? "−" : ""}${Math.abs(number).toFixed(1).replace(/\.0$/, "")}`;
 const inWords = (name) => name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
@@ -142,6 +154,7 @@ function showStart(uploading) {
   $("drop").hidden = uploading;
   $("upload").hidden = !uploading;
   $("upload-bar").value = 0;
+  (uploading ? $("upload-stop") : $("files")).focus({ preventScroll: true });
 }
 
 async function leaveBracket() {
@@ -205,9 +218,13 @@ function openBracket(bracket) {
   fill($("brush-source"), [...photos.map(([index, name]) => [index, `Keep ${name}`]), [NOBODY, "Replace nothing"], [Brush.UNDECIDED, "Rub out"]]);
   brush.source = $("brush-source").value;
   $("download").hidden = $("told").hidden = true;
+  state.fused = "[]";
+  methods.show(bracket.frames);
+  showMethod();
   refreshChoices();
   $("right").value = `frame:${bracket.reference}`;
   look();
+  showNext();
   $("fuse").focus({ preventScroll: true });
 }
 
@@ -251,14 +268,12 @@ function changedStops() {
 
 // ---- options ----
 
-const chosenMethod = () => {
-  const name = $("method").value === "auto" ? state.offer.auto_method : $("method").value;
-  return state.offer.methods.find((method) => method.name === name);
-};
+const chosenMethod = () => methods.chosen;
 
 function showMethod() {
   const method = chosenMethod();
-  $("method-text").textContent = inWords(method.summary) + (method.available ? "" : ` (${method.why_not})`);
+  methods.mark();
+  $("method-text").textContent = methods.inWords(method);
   $("tone").hidden = method.output !== "linear";
   showDeghosting();
   $("settings").replaceChildren(...Object.entries(method.settings).map(([name, schema]) => settingInput(name, schema)).filter(Boolean));
@@ -305,7 +320,7 @@ function methodSettings() {
 
 // What would do nothing is not asked for: the server refuses it.
 const findsGhosts = () => $("deghost").value === "on" || ($("deghost").value === "auto" && !chosenMethod().deghosts);
-const showDeghosting = () => { $("sensitivity").disabled = !findsGhosts(); };
+const showDeghosting = () => { $("sensitivity").parentElement.hidden = !findsGhosts(); };
 $("deghost").onchange = showDeghosting;
 
 function request() {
@@ -332,7 +347,7 @@ function applyPreset() {
   const options = preset?.options ?? {};
   state.preset = options;
   $("preset-text").textContent = preset?.summary ?? "";
-  $("method").value = options.method ?? "auto";
+  methods.choose(options.method ?? "auto");
   showMethod();
   $("align").value = options["align.model"] ?? "auto";
   $("deghost").value = options["deghost.mode"] ?? "auto";
@@ -373,11 +388,9 @@ $("options").onsubmit = async (event) => {
   setBusy(true);
   try {
     const asked = request();
-    const painted = JSON.stringify(brush.strokes);
+    const before = [asking(), painted()];
     asked.keep = await sendMasks(bracket);
-    await follow(bracket, await startFusing(bracket.id, asked));
-    state.fused = painted;
-    tellBrush();
+    await follow(bracket, await startFusing(bracket.id, asked), before);
   } catch (error) {
     if (state.bracket === bracket) complain(error);
   } finally {
@@ -395,12 +408,14 @@ async function sendMasks(bracket) {
   return kept;
 }
 
-// Wait for a job that fuses, and show its result.
-async function follow(bracket, job) {
+// Wait for a job that fuses, and show its result. asked: what the page asked for it.
+async function follow(bracket, job, [asked, strokes]) {
   state.fusing = job;
   try {
     const done = await untilOver(job, tellProgress);
-    if (state.bracket === bracket && done.state === "done") addResult(done);
+    if (state.bracket !== bracket || done.state !== "done") return;
+    Object.assign(state, { asked, fused: strokes });
+    addResult(done);
   } catch (error) {
     if (!job.stopped) throw error;
   } finally {
@@ -411,11 +426,14 @@ async function follow(bracket, job) {
 function setBusy(busy) {
   state.busy = busy;
   state.pace = null;
+  const fusing = document.activeElement === $("fuse");
   $("fuse").setAttribute("aria-disabled", String(busy)); // not disabled: the focus stays
-  $("progress").hidden = !busy;
   $("progress-bar").value = 0;
   $("progress-text").textContent = busy ? "Starting" : "";
-  if (busy) $("progress").scrollIntoView({ block: "nearest" });
+  if (!busy) return hideAndFocus("progress", $("fuse"));
+  $("progress").hidden = false;
+  if (!onPhone()) $("progress").scrollIntoView({ block: "nearest" });
+  else if (fusing) $("stop").focus({ preventScroll: true }); // it stands in the button's place
 }
 
 function tellProgress(job) {
@@ -445,6 +463,8 @@ $("stop").onclick = async () => {
 
 function addResult(job) {
   const { method } = job.report;
+  methods.learn(method, job.report.stages.find((stage) => stage.name === "fuse")?.seconds);
+  $("method-text").textContent = methods.inWords(chosenMethod());
   const same = state.results.filter((result) => result.method === method).length;
   const title = same ? `${method} ${same + 1}` : method;
   state.results.push({ job, method, title });
@@ -456,14 +476,26 @@ function addResult(job) {
   $("download").hidden = $("told").hidden = false;
   look();
   showTone();
-  setOptionsChanged(false);
+  tellBrush();
+  showNext();
   $("save-text").textContent = "";
-  if (window.matchMedia("(max-width: 960px)").matches) $("bar").scrollIntoView({ block: "start" });
+  if (onPhone()) $("bar").scrollIntoView({ block: "start" });
 }
 
 // What there is to do next stands out: fusing, or once that is done downloading.
-const setOptionsChanged = (changed) => $("fuse").classList.toggle("primary", changed || !state.results.length);
-for (const kind of ["input", "change"]) $("options").addEventListener(kind, () => setOptionsChanged(true));
+function showNext() {
+  const toFuse = !state.results.length || asking() !== state.asked || painted() !== state.fused;
+  $("fuse").classList.toggle("primary", toFuse);
+  $("save").classList.toggle("primary", !toFuse);
+  document.body.classList.toggle("finished", !toFuse);
+}
+for (const id of ["options", "frames"]) {
+  for (const kind of ["input", "change"]) $(id).addEventListener(kind, showNext);
+}
+
+// What Fuse would ask for, but the tone, which needs no fusing; and what was painted.
+const asking = () => JSON.stringify({ ...request(), tone: null });
+const painted = () => JSON.stringify(brush.strokes);
 
 const referenceOf = (job) => job.report.frames.findIndex((frame) => frame.reference);
 
@@ -491,11 +523,15 @@ function pictureOf(choice) {
   const view = result?.job.views.find((each) => each.name === name);
   if (!view) return framePicture(state.bracket.frames[index], index);
   const title = kind === "result" ? result.title : state.bracket.frames[index].name;
+  const place = { left: view.left, top: view.top };
   if (kind === "result" && state.toned) {
-    return new Picture(title, tonedAddress(result, state.toned), view.width, view.height);
+    // Every pixel of it once the sliders rest.
+    const tile = state.sharp === state.toned ? state.offer.tile : 0;
+    const tiles = { tile, tiles: `api/jobs/${result.job.id}/toned`, query: `?${state.toned}` };
+    return new Picture(title, tonedAddress(result, state.toned), view.width, view.height, { ...tiles, ...place });
   }
   const address = `api/jobs/${result.job.id}/views/${name}`;
-  return new Picture(title, `${address}/preview.jpg`, view.width, view.height, view.tile, address);
+  return new Picture(title, `${address}/preview.jpg`, view.width, view.height, { tile: view.tile, tiles: address, ...place });
 }
 
 function look() {
@@ -551,7 +587,10 @@ $("zoom-in").onclick = () => viewer.zoomBy(1.5);
 $("zoom-out").onclick = () => viewer.zoomBy(1 / 1.5);
 $("zoom-fit").onclick = () => viewer.fit();
 $("zoom-pixels").onclick = () => viewer.zoomTo(1);
-$("alert-close").onclick = hush;
+$("alert").addEventListener("focusin", (event) => {
+  if (!$("alert").contains(event.relatedTarget)) state.before = event.relatedTarget;
+});
+$("alert-close").onclick = () => hideAndFocus("alert", state.before?.isConnected ? state.before : $("main"));
 $("method").onchange = showMethod;
 $("operator").onchange = showOperator;
 
@@ -566,6 +605,8 @@ const tonedAddress = (result, query) => `api/jobs/${result.job.id}/toned.jpg?${q
 
 // Show results as the sliders say. One picture is asked for at a time, and the last is shown.
 async function showTone() {
+  clearTimeout(state.sharpening);
+  state.sharpening = setTimeout(sharpen, 300);
   if (state.toning) return;
   state.toning = true;
   try {
@@ -584,6 +625,15 @@ async function showTone() {
   }
 }
 
+// Have single pixels toned too, where somebody looks at them.
+function sharpen() {
+  if (state.toning || state.toned !== tone.query) state.sharpening = setTimeout(sharpen, 300);
+  else if (state.sharp !== state.toned) {
+    state.sharp = state.toned;
+    if (state.bracket) look();
+  }
+}
+
 // Addresses of toned pictures that are looked at and not there yet.
 function needed(query) {
   if (!query) return [];
@@ -595,16 +645,15 @@ function needed(query) {
 // ---- ghosts by hand ----
 
 // Masks have the photos' size, and are laid over the photos as they were aligned.
-function canPaint() {
-  const view = chosenResult()?.job.views.find((each) => each.name === "picture");
-  const photo = state.bracket?.frames[0];
-  return Boolean(view && view.width === photo.width && view.height === photo.height);
-}
+const canPaint = () => Boolean(chosenResult()?.job.views.some((each) => each.name === "picture"));
 
 function showBrush() {
   const can = canPaint();
-  $("brush").hidden = !can;
-  if (!can) setBrush(false);
+  if (can) $("brush").hidden = false;
+  else {
+    hideAndFocus("brush", $("right"));
+    setBrush(false);
+  }
 }
 
 function setBrush(active) {
@@ -616,18 +665,26 @@ function setBrush(active) {
 
 function tellBrush() {
   const areas = brush.sources.length;
-  const done = areas && JSON.stringify(brush.strokes) === state.fused;
-  $("brush-undo").disabled = $("brush-clear").disabled = $("brush-save").disabled = !brush.strokes.length;
+  const done = areas && painted() === state.fused;
+  for (const id of ["brush-undo", "brush-clear", "brush-save"]) {
+    if (brush.strokes.length) $(id).hidden = false;
+    else hideAndFocus(id, $("brush"));
+  }
   const what = done ? "The result is as painted." : "Press Fuse to have it so.";
   $("brush-text").textContent = areas ? what : "Paint which photo an area comes from. By keyboard: arrow keys, Space, Z.";
-  if (areas && !done) setOptionsChanged(true);
+  if (state.bracket) showNext();
 }
 
-$("brush").onclick = () => setBrush($("brush").getAttribute("aria-pressed") !== "true");
+$("brush").onclick = () => {
+  const active = $("brush").getAttribute("aria-pressed") !== "true";
+  setBrush(active);
+  if (active && onPhone()) document.querySelector(".glass").scrollIntoView({ block: "start" });
+};
+$("brush-close").onclick = () => { setBrush(false); $("brush").focus(); };
 $("brush-source").onchange = () => { brush.source = $("brush-source").value; };
 $("brush-size").oninput = () => { brush.share = numberOf("brush-size"); viewer.draw(); };
-$("brush-undo").onclick = () => { brush.undo(); if ($("brush-undo").disabled) $("brush").focus(); };
-$("brush-clear").onclick = () => { brush.clear(); $("brush").focus(); };
+$("brush-undo").onclick = () => brush.undo();
+$("brush-clear").onclick = () => brush.clear();
 $("brush-save").onclick = async () => {
   for (const { source, png } of await brush.masks()) {
     const name = source === NOBODY ? NOBODY : state.bracket.frames[Number(source)].name.replace(/\.[^.]*$/, "");
@@ -710,14 +767,16 @@ async function find(id) {
     return;
   }
   openBracket(bracket);
+  const before = [asking(), painted()];
   for (const job of jobs.filter((each) => each.state === "done")) {
     tone.set(job.request.tone);
+    Object.assign(state, { asked: before[0], fused: job.request.keep.length ? before[1] : "[]" });
     addResult(job);
   }
   const running = jobs.find((each) => each.state === "queued" || each.state === "running");
   if (!running) return;
   setBusy(true);
-  await follow(bracket, running).catch(complain).finally(() => setBusy(false));
+  await follow(bracket, running, before).catch(complain).finally(() => setBusy(false));
 }
 
 window.addEventListener("hashchange", () => {
@@ -775,8 +834,7 @@ async function start() {
   const minutes = Math.round(offer.limits.keep_seconds / 60);
   $("terms").textContent = `2 to ${offer.limits.frames} photos, up to ${Math.round(offer.limits.bracket_bytes / 1e6)} MB together: JPEG, PNG, TIFF, WebP, AVIF, HEIC, camera RAW, EXR. `
     + `They go to this server only, and are removed after ${minutes} ${minutes === 1 ? "minute" : "minutes"} without use.`;
-  fill($("method"), [["auto", `Automatic (${offer.auto_method})`], ...offer.methods.map((method) =>
-    [method.name, method.name + (method.available ? "" : " (not available)"), { disabled: !method.available }])]);
+  methods.offer(offer.methods, offer.auto_method);
   fill($("align"), offer.align.map((name) => [name, ALIGN_WORDS[name] ?? inWords(name)]));
   fill($("deghost"), offer.deghost.map((name) => [name, DEGHOST_WORDS[name] ?? inWords(name)]));
   fill($("operator"), [["auto", "Automatic"], ...offer.tone_map.map((each) => [each.name, inWords(each.name)])]);

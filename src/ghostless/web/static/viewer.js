@@ -7,13 +7,14 @@ const MOST_TILES = 120;
 const STEP = 1.25;
 
 export class Picture {
-  // address: where its preview and tiles are. tile: side of a tile, 0 if the preview has all.
-  constructor(title, preview, width, height, tile = 0, tiles = "") {
-    Object.assign(this, { title, preview, width, height, tile, tiles });
+  // preview, tiles: where they are. tile: side of a tile, 0 if the preview has all. left, top: where
+  // it lies on the photos, if they were cropped.
+  constructor(title, preview, width, height, { tile = 0, tiles = "", query = "", left = 0, top = 0 } = {}) {
+    Object.assign(this, { title, preview, width, height, tile, tiles, query, left, top });
   }
 
   tileAddress(column, row) {
-    return `${this.tiles}/${column}/${row}.jpg`;
+    return `${this.tiles}/${column}/${row}.jpg${this.query}`;
   }
 }
 
@@ -229,7 +230,9 @@ export class Viewer {
     if (this.brush?.active) {
       context.globalAlpha = 0.5;
       context.imageSmoothingEnabled = true;
-      context.drawImage(this.brush.painting, place.x, place.y, place.width, place.height);
+      const { left, top } = this.right; // what is painted has the photos' size
+      context.drawImage(this.brush.painting, place.x - left * this.scale, place.y - top * this.scale,
+        this.brush.width * this.scale, this.brush.height * this.scale);
     }
     context.restore();
   }
@@ -256,6 +259,12 @@ export class Viewer {
   inPicture(point) {
     const { width, height } = this.room;
     return { x: (point.x - width / 2) / this.scale + this.centre.x, y: (point.y - height / 2) / this.scale + this.centre.y };
+  }
+
+  // The same in pixels of the photos.
+  inPhoto(point) {
+    const { x, y } = this.inPicture(point);
+    return { x: x + this.right.left, y: y + this.right.top };
   }
 
   drawTiles(picture, place, from, to) {
@@ -300,7 +309,7 @@ export class Viewer {
       this.pointers.set(event.pointerId, point);
       if (!this.brush?.active || !this.right) return;
       if (this.pointers.size > 1) this.brush.drop();
-      else this.brush.begin(this.inPicture(point));
+      else this.brush.begin(this.inPhoto(point));
     });
     canvas.addEventListener("pointermove", (event) => {
       this.cursor = this.pointOf(event);
@@ -344,7 +353,7 @@ export class Viewer {
       this.zoomBy(apart(now) / apart(before), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
       this.moveBy((now.x - before.x) / 2, (now.y - before.y) / 2);
     } else if (this.brush?.active) {
-      this.brush.goOn(this.inPicture(now));
+      this.brush.goOn(this.inPhoto(now));
     } else {
       this.moveBy(now.x - before.x, now.y - before.y);
     }
@@ -375,7 +384,7 @@ export class Viewer {
 
   paintInTheMiddle() {
     this.cursor = null;
-    this.brush.begin(this.inPicture(this.middle));
+    this.brush.begin(this.inPhoto(this.middle));
     this.brush.end();
   }
 
