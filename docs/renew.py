@@ -35,7 +35,7 @@ _MARK = re.compile(r"^<!-- (\w+)(?:: (.+?))? -->\n.*?^<!-- /\1 -->$", re.MULTILI
 _SPEED_HEADS = [
     "quality",
     "megapixels",
-    "seconds per megapixel",
+    "seconds of one core per megapixel",
     "peak GB",
     "device",
     "its paper",
@@ -45,7 +45,14 @@ _SUITES = {
     "sice": "SICE, still scenes",
     "kalantari": "moving scenes",
     "simulated": "simulated brackets",
+    "lucky": "LuckyHDR's protocol",
     "folder": "other brackets",
+}
+# Of tables of one suite that differ in their scenes, by the name given to `collect`.
+_TITLES = {
+    "plain": "simulated brackets, plain cameras",
+    "real": "simulated brackets, real cameras",
+    "display": "simulated brackets as pictures",
 }
 
 
@@ -95,8 +102,8 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
                 main = means.get(headline)  # none where no scene has a truth for it
                 rows.append(
                     {
-                        "method": row.label,
-                        "kind": {"method": "ours"}.get(row.kind, row.kind),
+                        "method": _without_weights(row.label),
+                        "kind": _kind(row),
                         "mean_rank": _short(table.mean_ranks.get(row.label)),
                         "interval": main and [_short(main.low), _short(main.high)],
                         "scores": {
@@ -109,6 +116,7 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
             tables[f"{name}, {table.name}"] = {
                 "suite": about["suite"],
                 "protocol": table.protocol,
+                "group": table.group,
                 "frames": table.frames,
                 "scenes": len(table.scenes),
                 "headline": headline,
@@ -120,6 +128,25 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
                 "rows": rows,
             }
     return {"tables": tables, "speed": list(speeds.values())}
+
+
+def _without_weights(label: str) -> str:
+    """A method with its settings but for the file of its weights, which `_kind` tells of.
+
+    >>> _without_weights("pmgi:as-published,weights=pmgi.safetensors"), _without_weights("gff")
+    ('pmgi:as-published', 'gff')
+    """
+    return re.sub(r"[:,]weights=[^,]*", "", label)
+
+
+def _kind(row: Any) -> str:
+    """Whose a row is, and for a network whose weights."""
+    from ghostless.methods import METHODS
+
+    if row.kind == "method":
+        network = METHODS[row.label.partition(":")[0]].weights is not None
+        return "our weights" if network else "ours"
+    return {"imported": "authors' weights"}.get(row.kind, row.kind)
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -212,7 +239,7 @@ def measured(results: dict[str, Any], method: str) -> list[str]:
     heads = ["scenes", "settings", "metric", "this method", "first there", "place", "by all"]
     rows: dict[tuple[str, str], list[str]] = {}
     # A later run of the same settings on the same scenes takes the place of an earlier one.
-    for table in sorted(results["tables"].values(), key=lambda table: table["began"]):
+    for name, table in sorted(results["tables"].items(), key=lambda entry: entry[1]["began"]):
         for place, row in enumerate(table["rows"], start=1):
             label, _, settings = row["method"].partition(":")
             if label != method:
@@ -221,9 +248,11 @@ def measured(results: dict[str, Any], method: str) -> list[str]:
             metric = next(m for m in (table["headline"], *row["scores"]) if m in row["scores"])
             others = [other for other in table["rows"] if metric in other["scores"]]
             first = min(others, key=lambda other: other["scores"][metric][1])
-            rows[_scenes(table), settings] = [
-                _scenes(table),
-                f"`{settings}`" if settings else "default",
+            told = f"`{settings}`" if settings else "default"
+            theirs = ", authors' weights" if row["kind"] == "authors' weights" else ""
+            rows[_scenes(name, table), settings + theirs] = [
+                _scenes(name, table),
+                told + theirs,
                 _arrow(table, metric),
                 _with_interval(table, row, metric),
                 "this" if first is row else f"{_name(first)} {_value(first, metric)}",
@@ -261,11 +290,17 @@ def _speed(speed: dict[str, Any]) -> list[str]:
     return [
         (speed["quality"] or "-") + (" (random weights)" if speed["random_weights"] else ""),
         f"{speed['megapixels']:g}",
-        f"{speed['seconds_per_megapixel']:.3g}",
+        _core_seconds(speed),
         f"{speed['peak_bytes'] / 1e9:.2f}",
         speed["device"],
         speed["published"] or "-",
     ]
+
+
+def _core_seconds(speed: dict[str, Any]) -> str:
+    """What the cores gave, all together, whatever else they did; older files have the wall's."""
+    cores = speed.get("core_seconds_per_megapixel")
+    return f"{speed['seconds_per_megapixel']:.3g} by the clock" if cores is None else f"{cores:.3g}"
 
 
 def whole_table(results: dict[str, Any], name: str) -> list[str]:
@@ -343,8 +378,9 @@ def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def _scenes(table: dict[str, Any]) -> str:
-    words = [_SUITES[table["suite"]], str(table["scenes"])]
+def _scenes(name: str, table: dict[str, Any]) -> str:
+    words = [_TITLES.get(name.partition(", ")[0]) or _SUITES[table["suite"]], str(table["scenes"])]
+    words += [table["group"]] if table.get("group") else []
     if table["frames"] == "two":
         words.append("darkest and brightest photo")
     if table["protocol"] == "as-published":
