@@ -2,7 +2,8 @@
 
     python docs/renew.py                              fill the pages from results.json
     python docs/renew.py collect mefb=DIR sice=DIR    make results.json from folders that
-                                                      'ghostless bench' wrote, then fill
+                                                      'ghostless bench' wrote, then fill;
+                                                      --keep: other names' tables stay
 
 A page says where figures go by comments that stand alone on a line, closed by `<!-- /... -->`:
 
@@ -63,10 +64,16 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command")
     collecting = commands.add_parser("collect", help="make results.json from benchmark folders")
     collecting.add_argument("folders", nargs="+", metavar="NAME=DIR")
+    collecting.add_argument(
+        "--keep", action="store_true", help="keep what other folders gave before, but for speeds"
+    )
     given = parser.parse_args()
     if given.command == "collect":
         folders = dict(word.split("=", 1) for word in given.folders)
-        RESULTS.write_text(as_json(collect(folders)), encoding="utf-8")
+        found = collect(folders)
+        if given.keep:
+            found = joined(json.loads(RESULTS.read_text(encoding="utf-8")), found)
+        RESULTS.write_text(as_json(found), encoding="utf-8")
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for page in sorted(DOCS.rglob("*.md")):
         before = page.read_text(encoding="utf-8")
@@ -128,6 +135,17 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
                 "rows": rows,
             }
     return {"tables": tables, "speed": list(speeds.values())}
+
+
+def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What was collected now, and of before the tables of other names, and speeds if none is new."""
+    renewed = {key.partition(", ")[0] for key in now["tables"]}
+    kept = {
+        key: table
+        for key, table in before["tables"].items()
+        if key.partition(", ")[0] not in renewed
+    }
+    return {"tables": {**kept, **now["tables"]}, "speed": now["speed"] or before["speed"]}
 
 
 def _without_weights(label: str) -> str:

@@ -205,6 +205,15 @@ def test_speeds_are_taken_from_a_folder_of_their_own(tmp_path: Path) -> None:
     assert row["core_seconds_per_megapixel"] == pytest.approx(0.14)
 
 
+def test_tables_of_other_names_stay_where_that_is_asked_for(results: dict[str, Any]) -> None:
+    other = {"tables": {"other, lossless": results["tables"]["some, lossless"]}, "speed": []}
+    before = {"tables": {**results["tables"], "some, lost": {}}, "speed": [1]}
+    assert set(renew.joined(before, other)["tables"]) == {*before["tables"], "other, lossless"}
+    both = renew.joined(before, results)
+    assert set(both["tables"]) == set(results["tables"])
+    assert both["speed"] == [1]
+
+
 def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:
     with pytest.raises(KeyError):
         renew.filled("<!-- tabel: some, lossless -->\n<!-- /tabel -->\n", results)
