@@ -1,11 +1,13 @@
 """Make the pictures of docs/images/fails/: each method where it fails, on the demo's photos.
 
-    python docs/failures.py [--weights FOLDER] [METHOD ...]
+    python docs/failures.py [--weights FOLDER] [--fused FOLDER] [METHOD ...]
 
-Beside each stands what another method makes of the same photos. FOLDER has weights that
+Beside each stands what another method makes of the same photos. --weights: where weights lie that
 `ghostless weights import` wrote, METHOD.safetensors each, for networks of which none ship; without
-it they are left as they are. The photos are the package's own: three from a tripod, the darkest and
-the brightest of these, or three by hand while someone walks by.
+them their pictures stay as they are. --fused: keep what is fused there, to go on with.
+
+The photos are the package's own: three from a tripod, the darkest and the brightest of these, or
+three by hand while someone walks by.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from ghostless.nn.weights import has_weights
 Picture = NDArray[np.uint8]
 FAILS = Path(__file__).resolve().parent / "images" / "fails"
 _STILL = ("--align", "none", "--deghost", "off")
-_QUALITY, _GAP = 78, 4
+_QUALITY, _GAP, _WIDTH = 80, 6, 420
 
 Photos = Literal["still", "two", "moving"]
 _PHOTOS: dict[Photos, tuple[str, ...]] = {
@@ -43,22 +45,45 @@ _PHOTOS: dict[Photos, tuple[str, ...]] = {
 class Failure:
     """Where a method fails, and what stands beside it.
 
-    photos: which of the demo's. box: left, top, right, lower of what is shown, pixels of 1200 x 800.
-    beside: another method. words, beside_words: further words of `ghostless fuse` for each.
+    photos: which of the demo's. box: what is shown, left, top, right, lower, of 1200 x 800 pixels.
+    seen: what there is to see, for its page. beside: another method. words: further ones of
+    `ghostless fuse`.
     """
 
     photos: Photos
     box: tuple[int, int, int, int]
+    seen: str
     beside: str = "mertens"
     words: tuple[str, ...] = ()
-    beside_words: tuple[str, ...] = ()
 
 
-_WINDOW = (330, 130, 930, 500)
-_ROOM = (400, 190, 900, 490)
-_WALKER = (420, 230, 920, 780)
-_LAMP = (60, 60, 460, 360)
-FAILURES: dict[str, Failure] = {}
+_WINDOW = (330, 180, 930, 520)
+_CORNER = (0, 40, 600, 380)
+FAILURES: dict[str, Failure] = {
+    "mertens": Failure("two", _WINDOW, "Of two photos far apart the view comes out pale", "fmmef"),
+    "fmmef": Failure(
+        "two", _WINDOW, "Who stands before the window stays dark, and the sky clips again"
+    ),
+    "spd-mef": Failure(
+        "still", _CORNER, "Bands as wide as a patch inside the panes, and the lamp is a white slab"
+    ),
+    "mespd": Failure("two", _WINDOW, "Haze of the window over whoever stands before it"),
+    "dem": Failure("two", _WINDOW, "The sky is as white as in the bright photo, the head black"),
+    "kou": Failure("two", _WINDOW, "Who stands before the window is nearly black"),
+    "fler": Failure("two", _WINDOW, "The head and the window's bars are black, the sky is grey"),
+    "gff": Failure("two", _WINDOW, "Dark clouds over the panes, as wide as the filter"),
+    "dsift-ef": Failure("two", _WINDOW, "The window is chosen dark, with black bars"),
+    "gd": Failure("still", _CORNER, "No black and no white is left, and light creeps round edges"),
+    "li": Failure("two", _WINDOW, "Leaves and cloth with far more texture than they have"),
+    "eef": Failure("still", _CORNER, "Colours of each range by itself: walls olive, wood purple"),
+    "debevec": Failure(
+        "moving",
+        (380, 200, 980, 790),
+        "Without deghosting whoever walks by stands there twice, in pieces",
+        "debevec",
+        ("--deghost", "off"),
+    ),
+}
 
 
 def main() -> None:
@@ -67,6 +92,7 @@ def main() -> None:
     )
     parser.add_argument("methods", nargs="*", metavar="METHOD", default=[])
     parser.add_argument("--weights", type=Path, metavar="FOLDER")
+    parser.add_argument("--fused", type=Path, metavar="FOLDER")
     given = parser.parse_args()
     FAILS.mkdir(parents=True, exist_ok=True)
     for method in given.methods or FAILURES:
@@ -74,32 +100,42 @@ def main() -> None:
             print(f"{method}: no weights here; its picture stays as it is")
             continue
         with tempfile.TemporaryDirectory() as folder:
-            save(method, make(method, given.weights, Path(folder)))
+            save(method, make(method, given.weights, given.fused or Path(folder)))
 
 
 def make(method: str, weights: Path | None, folder: Path) -> Picture:
     """Two crops side by side: another method's, and this one's."""
     failure = FAILURES[method]
-    beside = fuse(failure, failure.beside, failure.beside_words, weights, folder)
-    own = fuse(failure, method, failure.words, weights, folder)
-    crops = []
-    left, top, right, lower = failure.box
-    for picture, label in ((beside, failure.beside), (own, method)):
-        crops.append(_labelled(picture[top:lower, left:right], label))
-    return np.concatenate([crops[0], np.full_like(crops[0][:, :_GAP], 255), crops[1]], axis=1)
+    beside = fuse(failure.photos, failure.beside, (), weights, folder)
+    own = fuse(failure.photos, method, failure.words, weights, folder)
+    first, second = (
+        _labelled(_crop(picture, failure.box), label)
+        for picture, label in (
+            (beside, failure.beside),
+            (own, " ".join([method, *failure.words])),
+        )
+    )
+    return np.concatenate([first, np.full_like(first[:, :_GAP], 255), second], axis=1)
+
+
+def _crop(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+    left, top, right, lower = box
+    height = round(_WIDTH * (lower - top) / (right - left))
+    crop = Image.fromarray(picture[top:lower, left:right])
+    return np.asarray(crop.resize((_WIDTH, height), Image.Resampling.LANCZOS))
 
 
 def fuse(
-    failure: Failure, method: str, words: tuple[str, ...], weights: Path | None, folder: Path
+    photos: Photos, method: str, words: tuple[str, ...], weights: Path | None, folder: Path
 ) -> Picture:
-    """Fuse the demo's photos as a reader would; (800, 1200, 3) uint8."""
-    out = folder / f"{method}.png"
-    still = _STILL if failure.photos != "moving" else ()
+    """Fuse the demo's photos as a reader would, unless that lies there; (800, 1200, 3) uint8."""
+    out = folder / f"{'_'.join([method, photos, *words])}.png"
+    still = _STILL if photos != "moving" else ()
     own = weights_of(method, weights) if METHODS[method].weights else None
     given = [] if own is None or has_weights(method) else ["--weights", str(own)]
-    files = [str(BRACKET / name) for name in _PHOTOS[failure.photos]]
+    files = [str(BRACKET / name) for name in _PHOTOS[photos]]
     command = ["fuse", *files, "-o", str(out), "--quiet", "--method", method]
-    if cli.run([*command, *still, *given, *words]) != 0:
+    if not out.exists() and cli.run([*command, *still, *given, *words]) != 0:
         sys.exit(1)
     with Image.open(out) as image:
         return np.asarray(image.convert("RGB"))

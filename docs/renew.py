@@ -138,14 +138,54 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
 
 
 def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """What was collected now, and of before the tables of other names, and speeds if none is new."""
-    renewed = {key.partition(", ")[0] for key in now["tables"]}
-    kept = {
-        key: table
-        for key, table in before["tables"].items()
-        if key.partition(", ")[0] not in renewed
-    }
-    return {"tables": {**kept, **now["tables"]}, "speed": now["speed"] or before["speed"]}
+    """What was collected now, and what it does not have of what was there before.
+
+    Of tables of the same name and as many scenes, rows that did not run now stay, told by `made`,
+    with the metrics that ran now; all are ranked anew.
+    """
+    tables = dict(before["tables"])
+    for key, table in now["tables"].items():
+        old = before["tables"].get(key)
+        tables[key] = table if old is None else _with_earlier_rows(table, old)
+    return {"tables": tables, "speed": now["speed"] or before["speed"]}
+
+
+def _with_earlier_rows(table: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    names = {row["method"] for row in table["rows"]}
+    if table["scenes"] != old["scenes"] or table["headline"] != old["headline"]:
+        return table
+    kept = []
+    for row in old["rows"]:
+        scores = {m: list(score) for m, score in row["scores"].items() if m in table["better"]}
+        if row["method"] not in names and scores:
+            kept.append({**row, "scores": scores})
+    if not kept:
+        return table
+    told = {key: old[key] for key in ("began", "commits", "device", "threads")}
+    earlier = {**told, "methods": [row["method"] for row in kept]}
+    joint = {**table, "rows": [*table["rows"], *kept], "earlier": earlier}
+    return _ranked(joint)
+
+
+def _ranked(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with the ranks of all its rows, best mean rank first; equal values share ranks."""
+    rows = json.loads(json.dumps(table["rows"]))
+    everywhere = []
+    for metric, better in table["better"].items():
+        having = [row["scores"][metric] for row in rows if metric in row["scores"]]
+        if not any(score[1] for score in having):
+            continue  # one whose means cannot be compared
+        sign = -1 if better == "higher" else 1
+        values = [sign * score[0] for score in having]
+        for score, value in zip(having, values, strict=True):
+            score[1] = sum(v < value for v in values) + (values.count(value) + 1) / 2
+        if len(having) == len(rows):
+            everywhere.append(metric)
+    for row in rows:
+        ranks = [row["scores"][metric][1] for metric in everywhere]
+        row["mean_rank"] = sum(ranks) / len(ranks) if ranks else None
+    rows.sort(key=lambda row: float("inf") if row["mean_rank"] is None else row["mean_rank"])
+    return {**table, "rows": rows}
 
 
 def _without_weights(label: str) -> str:
@@ -372,11 +412,21 @@ def places(results: dict[str, Any], name: str) -> list[str]:
 
 def made(results: dict[str, Any]) -> list[str]:
     """When, where and at which commit the tables were made."""
-    return [
-        f"- {name}: commit {', '.join(table['commits'])}, begun {table['began']}, "
-        f"{table['device']}, {table['threads']} thread each"
-        for name, table in results["tables"].items()
-    ]
+
+    def when(told: dict[str, Any]) -> str:
+        return (
+            f"commit {', '.join(told['commits'])}, begun {told['began']}, {told['device']}, "
+            f"{told['threads']} thread each"
+        )
+
+    lines = []
+    for name, table in results["tables"].items():
+        lines.append(f"- {name}: {when(table)}")
+        earlier = table.get("earlier")
+        if earlier:
+            rows = ", ".join(f"`{method}`" for method in earlier["methods"])
+            lines.append(f"    - of it {rows}: {when(earlier)}")
+    return lines
 
 
 _MAKERS: dict[str, Callable[..., list[str]]] = {

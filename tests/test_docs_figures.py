@@ -205,13 +205,22 @@ def test_speeds_are_taken_from_a_folder_of_their_own(tmp_path: Path) -> None:
     assert row["core_seconds_per_megapixel"] == pytest.approx(0.14)
 
 
-def test_tables_of_other_names_stay_where_that_is_asked_for(results: dict[str, Any]) -> None:
-    other = {"tables": {"other, lossless": results["tables"]["some, lossless"]}, "speed": []}
-    before = {"tables": {**results["tables"], "some, lost": {}}, "speed": [1]}
-    assert set(renew.joined(before, other)["tables"]) == {*before["tables"], "other, lossless"}
-    both = renew.joined(before, results)
-    assert set(both["tables"]) == set(results["tables"])
+def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str, Any]) -> None:
+    table = results["tables"]["some, lossless"]
+    rows = [row for row in table["rows"] if row["method"] != "enfuse"]
+    now = {"tables": {"some, lossless": {**table, "rows": rows}}, "speed": []}
+    before = {"tables": {**results["tables"], "other, lossless": {}}, "speed": [1]}
+    both = renew.joined(before, now)
+    assert set(both["tables"]) == set(before["tables"])
     assert both["speed"] == [1]
+    found = both["tables"]["some, lossless"]
+    assert found["rows"] == table["rows"]
+    assert found["earlier"]["methods"] == ["enfuse"]
+    lines = fill("<!-- made -->\n<!-- /made -->\n", {"tables": {"some, lossless": found}})
+    assert lines[2].startswith("    - of it `enfuse`: commit abc, begun 2030-01-02")
+    fewer = {**now["tables"]["some, lossless"], "scenes": 1}
+    both = renew.joined(before, {"tables": {"some, lossless": fewer}, "speed": []})
+    assert both["tables"]["some, lossless"]["rows"] == rows
 
 
 def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:
