@@ -59,6 +59,7 @@ class Failure:
 
 _WINDOW = (330, 180, 930, 520)
 _CORNER = (0, 40, 600, 380)
+_SOFA = (600, 380, 1200, 720)
 FAILURES: dict[str, Failure] = {
     "mertens": Failure("two", _WINDOW, "Of two photos far apart the view comes out pale", "fmmef"),
     "fmmef": Failure(
@@ -76,6 +77,13 @@ FAILURES: dict[str, Failure] = {
     "gd": Failure("still", _CORNER, "No black and no white is left, and light creeps round edges"),
     "li": Failure("two", _WINDOW, "Leaves and cloth with far more texture than they have"),
     "eef": Failure("still", _CORNER, "Colours of each range by itself: walls olive, wood purple"),
+    "mef-net": Failure("two", _WINDOW, "Seams: clouds of dark and bright over the view"),
+    "meflut": Failure("two", _WINDOW, "A window darker than the wall, and light round its edges"),
+    "ifcnn": Failure("two", _WINDOW, "The view keeps half of its contrast: a grey veil"),
+    "refusion": Failure("two", _WINDOW, "Milky trees, and a rim of light round who stands there"),
+    "deepfuse": Failure("two", _SOFA, "The stretch makes black what both photos can show"),
+    "pmgi": Failure("two", _SOFA, "The room goes dark, leaves and sofa black"),
+    "sdnet": Failure("two", _SOFA, "Shadows go black, the lamp pale"),
     "debevec": Failure(
         "moving",
         (380, 200, 980, 790),

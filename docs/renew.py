@@ -147,7 +147,8 @@ def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     for key, table in now["tables"].items():
         old = before["tables"].get(key)
         tables[key] = table if old is None else _with_earlier_rows(table, old)
-    return {"tables": tables, "speed": now["speed"] or before["speed"]}
+    speeds = {(row["name"], row["quality"]): row for row in [*before["speed"], *now["speed"]]}
+    return {"tables": tables, "speed": list(speeds.values())}
 
 
 def _with_earlier_rows(table: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

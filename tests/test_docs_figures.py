@@ -208,11 +208,14 @@ def test_speeds_are_taken_from_a_folder_of_their_own(tmp_path: Path) -> None:
 def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str, Any]) -> None:
     table = results["tables"]["some, lossless"]
     rows = [row for row in table["rows"] if row["method"] != "enfuse"]
-    now = {"tables": {"some, lossless": {**table, "rows": rows}}, "speed": []}
-    before = {"tables": {**results["tables"], "other, lossless": {}}, "speed": [1]}
+    now: dict[str, Any] = {"tables": {"some, lossless": {**table, "rows": rows}}}
+    slow, fast = ({"name": "mertens", "quality": "", "seconds": n} for n in (2, 1))
+    other = {"name": "gff", "quality": ""}
+    before = {"tables": {**results["tables"], "other, lossless": {}}, "speed": [slow, other]}
+    now["speed"] = [fast]
     both = renew.joined(before, now)
     assert set(both["tables"]) == set(before["tables"])
-    assert both["speed"] == [1]
+    assert both["speed"] == [fast, other]
     found = both["tables"]["some, lossless"]
     assert found["rows"] == table["rows"]
     assert found["earlier"]["methods"] == ["enfuse"]
