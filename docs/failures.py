@@ -59,9 +59,14 @@ class Failure:
 
 _WINDOW = (330, 180, 930, 520)
 _CORNER = (0, 40, 600, 380)
+_FLOOR = (100, 440, 700, 780)
 _SOFA = (600, 380, 1200, 720)
 FAILURES: dict[str, Failure] = {
     "mertens": Failure("two", _WINDOW, "Of two photos far apart the view comes out pale", "fmmef"),
+    "learned-fusion": Failure(
+        "still", _CORNER, "The lamp is a white slab, and a white patch lies on the ceiling"
+    ),
+    "chen-chuang": Failure("still", _FLOOR, "Colours drift: dark cloth turns blue and purple"),
     "fmmef": Failure(
         "two", _WINDOW, "Who stands before the window stays dark, and the sky clips again"
     ),
