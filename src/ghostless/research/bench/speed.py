@@ -124,6 +124,9 @@ def _check(
         for name in names:
             if name not in known:
                 raise unknown_name(kind, name, known)
+    for name in methods:
+        if not METHODS[name].needs_extra and (why := METHODS[name].why_not_here()):
+            raise OptionError(why)
 
 
 def _versions() -> dict[str, str]:
@@ -200,10 +203,11 @@ def _contenders(
 ) -> list[_Contender]:
     files = photo_files(folder, frames)
     in_memory = [sys.executable, "-m", _MODULE]
-    contenders = [
-        _Contender(name, __version__, "in memory", [*in_memory, "method", name, *map(str, files)])
-        for name in methods
-    ]
+    contenders = []
+    for name in methods:
+        taken = files[: METHODS[name].frames[1]]
+        arguments = [*in_memory, "method", name, *map(str, taken)]
+        contenders.append(_Contender(name, __version__, "in memory", arguments))
     for name in peers:
         peer = PEERS[name]
         version = peer.version()
