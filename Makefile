@@ -46,6 +46,7 @@ picture: demo
 
 docs: picture $(VENV)/dev.stamp
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/failures.py
 	$(BIN)/python docs/renew.py
 
 test: $(VENV)/dev.stamp

@@ -2,7 +2,8 @@
 
     python docs/renew.py                              fill the pages from results.json
     python docs/renew.py collect mefb=DIR sice=DIR    make results.json from folders that
-                                                      'ghostless bench' wrote, then fill
+                                                      'ghostless bench' wrote, then fill;
+                                                      --keep: other names' tables stay
 
 A page says where figures go by comments that stand alone on a line, closed by `<!-- /... -->`:
 
@@ -35,7 +36,7 @@ _MARK = re.compile(r"^<!-- (\w+)(?:: (.+?))? -->\n.*?^<!-- /\1 -->$", re.MULTILI
 _SPEED_HEADS = [
     "quality",
     "megapixels",
-    "seconds per megapixel",
+    "seconds of one core per megapixel",
     "peak GB",
     "device",
     "its paper",
@@ -45,7 +46,14 @@ _SUITES = {
     "sice": "SICE, still scenes",
     "kalantari": "moving scenes",
     "simulated": "simulated brackets",
+    "lucky": "LuckyHDR's protocol",
     "folder": "other brackets",
+}
+# Of tables of one suite that differ in their scenes, by the name given to `collect`.
+_TITLES = {
+    "plain": "simulated brackets, plain cameras",
+    "real": "simulated brackets, real cameras",
+    "display": "simulated brackets as pictures",
 }
 
 
@@ -56,10 +64,16 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command")
     collecting = commands.add_parser("collect", help="make results.json from benchmark folders")
     collecting.add_argument("folders", nargs="+", metavar="NAME=DIR")
+    collecting.add_argument(
+        "--keep", action="store_true", help="keep what other folders gave before, but for speeds"
+    )
     given = parser.parse_args()
     if given.command == "collect":
         folders = dict(word.split("=", 1) for word in given.folders)
-        RESULTS.write_text(as_json(collect(folders)), encoding="utf-8")
+        found = collect(folders)
+        if given.keep:
+            found = joined(json.loads(RESULTS.read_text(encoding="utf-8")), found)
+        RESULTS.write_text(as_json(found), encoding="utf-8")
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for page in sorted(DOCS.rglob("*.md")):
         before = page.read_text(encoding="utf-8")
@@ -95,8 +109,8 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
                 main = means.get(headline)  # none where no scene has a truth for it
                 rows.append(
                     {
-                        "method": row.label,
-                        "kind": {"method": "ours"}.get(row.kind, row.kind),
+                        "method": _without_weights(row.label),
+                        "kind": _kind(row),
                         "mean_rank": _short(table.mean_ranks.get(row.label)),
                         "interval": main and [_short(main.low), _short(main.high)],
                         "scores": {
@@ -109,6 +123,7 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
             tables[f"{name}, {table.name}"] = {
                 "suite": about["suite"],
                 "protocol": table.protocol,
+                "group": table.group,
                 "frames": table.frames,
                 "scenes": len(table.scenes),
                 "headline": headline,
@@ -120,6 +135,77 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
                 "rows": rows,
             }
     return {"tables": tables, "speed": list(speeds.values())}
+
+
+def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What was collected now, and what it does not have of what was there before.
+
+    Of tables of the same name and as many scenes, rows that did not run now stay, told by `made`,
+    with the metrics that ran now; all are ranked anew.
+    """
+    tables = dict(before["tables"])
+    for key, table in now["tables"].items():
+        old = before["tables"].get(key)
+        tables[key] = table if old is None else _with_earlier_rows(table, old)
+    speeds = {(row["name"], row["quality"]): row for row in [*before["speed"], *now["speed"]]}
+    return {"tables": tables, "speed": list(speeds.values())}
+
+
+def _with_earlier_rows(table: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    names = {row["method"] for row in table["rows"]}
+    if table["scenes"] != old["scenes"] or table["headline"] != old["headline"]:
+        return table
+    kept = []
+    for row in old["rows"]:
+        scores = {m: list(score) for m, score in row["scores"].items() if m in table["better"]}
+        if row["method"] not in names and scores:
+            kept.append({**row, "scores": scores})
+    if not kept:
+        return table
+    told = {key: old[key] for key in ("began", "commits", "device", "threads")}
+    earlier = {**told, "methods": [row["method"] for row in kept]}
+    joint = {**table, "rows": [*table["rows"], *kept], "earlier": earlier}
+    return _ranked(joint)
+
+
+def _ranked(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with the ranks of all its rows, best mean rank first; equal values share ranks."""
+    rows = json.loads(json.dumps(table["rows"]))
+    everywhere = []
+    for metric, better in table["better"].items():
+        having = [row["scores"][metric] for row in rows if metric in row["scores"]]
+        if not any(score[1] for score in having):
+            continue  # one whose means cannot be compared
+        sign = -1 if better == "higher" else 1
+        values = [sign * score[0] for score in having]
+        for score, value in zip(having, values, strict=True):
+            score[1] = sum(v < value for v in values) + (values.count(value) + 1) / 2
+        if len(having) == len(rows):
+            everywhere.append(metric)
+    for row in rows:
+        ranks = [row["scores"][metric][1] for metric in everywhere]
+        row["mean_rank"] = sum(ranks) / len(ranks) if ranks else None
+    rows.sort(key=lambda row: float("inf") if row["mean_rank"] is None else row["mean_rank"])
+    return {**table, "rows": rows}
+
+
+def _without_weights(label: str) -> str:
+    """A method with its settings but for the file of its weights, which `_kind` tells of.
+
+    >>> _without_weights("pmgi:as-published,weights=pmgi.safetensors"), _without_weights("gff")
+    ('pmgi:as-published', 'gff')
+    """
+    return re.sub(r"[:,]weights=[^,]*", "", label)
+
+
+def _kind(row: Any) -> str:
+    """Whose a row is, and for a network whose weights."""
+    from ghostless.methods import METHODS
+
+    if row.kind == "method":
+        network = METHODS[row.label.partition(":")[0]].weights is not None
+        return "our weights" if network else "ours"
+    return {"imported": "authors' weights"}.get(row.kind, row.kind)
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -212,7 +298,7 @@ def measured(results: dict[str, Any], method: str) -> list[str]:
     heads = ["scenes", "settings", "metric", "this method", "first there", "place", "by all"]
     rows: dict[tuple[str, str], list[str]] = {}
     # A later run of the same settings on the same scenes takes the place of an earlier one.
-    for table in sorted(results["tables"].values(), key=lambda table: table["began"]):
+    for name, table in sorted(results["tables"].items(), key=lambda entry: entry[1]["began"]):
         for place, row in enumerate(table["rows"], start=1):
             label, _, settings = row["method"].partition(":")
             if label != method:
@@ -221,9 +307,11 @@ def measured(results: dict[str, Any], method: str) -> list[str]:
             metric = next(m for m in (table["headline"], *row["scores"]) if m in row["scores"])
             others = [other for other in table["rows"] if metric in other["scores"]]
             first = min(others, key=lambda other: other["scores"][metric][1])
-            rows[_scenes(table), settings] = [
-                _scenes(table),
-                f"`{settings}`" if settings else "default",
+            told = f"`{settings}`" if settings else "default"
+            theirs = ", authors' weights" if row["kind"] == "authors' weights" else ""
+            rows[_scenes(name, table), settings + theirs] = [
+                _scenes(name, table),
+                told + theirs,
                 _arrow(table, metric),
                 _with_interval(table, row, metric),
                 "this" if first is row else f"{_name(first)} {_value(first, metric)}",
@@ -261,11 +349,17 @@ def _speed(speed: dict[str, Any]) -> list[str]:
     return [
         (speed["quality"] or "-") + (" (random weights)" if speed["random_weights"] else ""),
         f"{speed['megapixels']:g}",
-        f"{speed['seconds_per_megapixel']:.3g}",
+        _core_seconds(speed),
         f"{speed['peak_bytes'] / 1e9:.2f}",
         speed["device"],
         speed["published"] or "-",
     ]
+
+
+def _core_seconds(speed: dict[str, Any]) -> str:
+    """What the cores gave, all together, whatever else they did; older files have the wall's."""
+    cores = speed.get("core_seconds_per_megapixel")
+    return f"{speed['seconds_per_megapixel']:.3g} by the clock" if cores is None else f"{cores:.3g}"
 
 
 def whole_table(results: dict[str, Any], name: str) -> list[str]:
@@ -319,11 +413,21 @@ def places(results: dict[str, Any], name: str) -> list[str]:
 
 def made(results: dict[str, Any]) -> list[str]:
     """When, where and at which commit the tables were made."""
-    return [
-        f"- {name}: commit {', '.join(table['commits'])}, begun {table['began']}, "
-        f"{table['device']}, {table['threads']} thread each"
-        for name, table in results["tables"].items()
-    ]
+
+    def when(told: dict[str, Any]) -> str:
+        return (
+            f"commit {', '.join(told['commits'])}, begun {told['began']}, {told['device']}, "
+            f"{told['threads']} thread each"
+        )
+
+    lines = []
+    for name, table in results["tables"].items():
+        lines.append(f"- {name}: {when(table)}")
+        earlier = table.get("earlier")
+        if earlier:
+            rows = ", ".join(f"`{method}`" for method in earlier["methods"])
+            lines.append(f"    - of it {rows}: {when(earlier)}")
+    return lines
 
 
 _MAKERS: dict[str, Callable[..., list[str]]] = {
@@ -343,8 +447,9 @@ def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def _scenes(table: dict[str, Any]) -> str:
-    words = [_SUITES[table["suite"]], str(table["scenes"])]
+def _scenes(name: str, table: dict[str, Any]) -> str:
+    words = [_TITLES.get(name.partition(", ")[0]) or _SUITES[table["suite"]], str(table["scenes"])]
+    words += [table["group"]] if table.get("group") else []
     if table["frames"] == "two":
         words.append("darkest and brightest photo")
     if table["protocol"] == "as-published":

@@ -109,6 +109,27 @@ def test_a_table_is_what_was_measured(results: dict[str, Any]) -> None:
     ]
 
 
+def test_whose_weights_ran_is_told_in_every_row(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    for number, label in enumerate(("dpgn", "pmgi:as-published,weights=/a/b.safetensors")):
+        about["contenders"][number] |= {
+            "label": label,
+            "kind": ("method", "imported")[number],
+        }
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    found = renew.collect({"plain": str(tmp_path / "run")})
+    rows = fill("<!-- table: plain, lossless -->\n<!-- /table -->\n", found)
+    assert rows[3].startswith("| `dpgn` | our weights |")
+    assert rows[4].startswith("| `pmgi:as-published` | authors' weights |")
+    (row,) = [
+        line
+        for line in fill("<!-- measured: pmgi -->\n<!-- /measured -->\n", found)
+        if line.startswith("| simulated brackets, plain cameras, 2 |")
+    ]
+    assert "| `as-published`, authors' weights | MEF_SSIM" in row
+
+
 def test_a_method_s_lines_are_its_own(results: dict[str, Any]) -> None:
     lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", results)
     rows = [line for line in lines if line.startswith("| MEFB")]
@@ -153,6 +174,7 @@ def test_speed_is_told_where_it_was_measured(results: dict[str, Any]) -> None:
         "quality": "",
         "megapixels": 24.0,
         "seconds_per_megapixel": 0.0581,
+        "core_seconds_per_megapixel": 0.112,
         "share": None,
         "peak_bytes": 1_040_000_000,
         "device": "CPU, 2 cores",
@@ -160,22 +182,48 @@ def test_speed_is_told_where_it_was_measured(results: dict[str, Any]) -> None:
         "random_weights": False,
     }
     lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", {**results, "speed": [speed]})
-    assert "| - | 24 | 0.0581 | 1.04 | CPU, 2 cores | - |" in lines
+    assert "| - | 24 | 0.112 | 1.04 | CPU, 2 cores | - |" in lines
     lines = fill("<!-- speed -->\n<!-- /speed -->\n", {**results, "speed": [speed]})
-    assert "| `mertens` | - | 24 | 0.0581 | 1.04 | CPU, 2 cores | - |" in lines
+    assert "| `mertens` | - | 24 | 0.112 | 1.04 | CPU, 2 cores | - |" in lines
+    del speed["core_seconds_per_megapixel"]
+    lines = fill("<!-- speed -->\n<!-- /speed -->\n", {**results, "speed": [speed]})
+    assert "| `mertens` | - | 24 | 0.0581 by the clock | 1.04 | CPU, 2 cores | - |" in lines
 
 
 def test_speeds_are_taken_from_a_folder_of_their_own(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     (tmp_path / "speed").mkdir()
-    cost = {"name": "mertens", "median_seconds": 1.4, "peak_bytes": 1_040_000_000}
-    told = {"megapixels": 20.0, "cores": 2, "costs": [cost], "networks": []}
+    cost: dict[str, Any] = {"name": "mertens", "median_seconds": 1.4, "peak_bytes": 1_040_000_000}
+    cost["core_seconds"] = [2.0, 4.0, 2.8]
+    told: dict[str, Any] = {"megapixels": 20.0, "cores": 2, "costs": [cost], "networks": []}
     (tmp_path / "speed" / "speed.json").write_text(json.dumps(told))
     folders = {name: str(tmp_path / name) for name in ("speed", "run")}
     found = renew.collect(folders)
     assert list(found["tables"]) == ["run, lossless", "run, as-published"]
     (row,) = found["speed"]
     assert row["seconds_per_megapixel"] == pytest.approx(0.07)
+    assert row["core_seconds_per_megapixel"] == pytest.approx(0.14)
+
+
+def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str, Any]) -> None:
+    table = results["tables"]["some, lossless"]
+    rows = [row for row in table["rows"] if row["method"] != "enfuse"]
+    now: dict[str, Any] = {"tables": {"some, lossless": {**table, "rows": rows}}}
+    slow, fast = ({"name": "mertens", "quality": "", "seconds": n} for n in (2, 1))
+    other = {"name": "gff", "quality": ""}
+    before = {"tables": {**results["tables"], "other, lossless": {}}, "speed": [slow, other]}
+    now["speed"] = [fast]
+    both = renew.joined(before, now)
+    assert set(both["tables"]) == set(before["tables"])
+    assert both["speed"] == [fast, other]
+    found = both["tables"]["some, lossless"]
+    assert found["rows"] == table["rows"]
+    assert found["earlier"]["methods"] == ["enfuse"]
+    lines = fill("<!-- made -->\n<!-- /made -->\n", {"tables": {"some, lossless": found}})
+    assert lines[2].startswith("    - of it `enfuse`: commit abc, begun 2030-01-02")
+    fewer = {**now["tables"]["some, lossless"], "scenes": 1}
+    both = renew.joined(before, {"tables": {"some, lossless": fewer}, "speed": []})
+    assert both["tables"]["some, lossless"]["rows"] == rows
 
 
 def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:

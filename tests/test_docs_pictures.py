@@ -16,8 +16,8 @@ from ghostless.methods import METHODS
 from .files import save_bracket
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-# Made by the demo, and by docs/web_picture.py in a browser.
-OF_OTHERS = {"demo.jpg", "web.jpg"}
+# Made by the demo, by docs/web_picture.py in a browser, and by docs/failures.py.
+OF_OTHERS = {"demo.jpg", "web.jpg", "fails"}
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from ghostless.errors import FileReadError, OptionError
 from ghostless.methods import METHODS
 from ghostless.research.bench.ablations import ablation_of
-from ghostless.research.bench.papers.place import PaperSettings, folders_of, with_peak
+from ghostless.research.bench.papers.place import PaperSettings, folders_of, rivals_of, with_peak
 from ghostless.research.bench.papers.printed import papers, tables_of
 from ghostless.research.bench.papers.run import run
 from ghostless.research.metrics.table import METRICS
@@ -101,6 +101,27 @@ def test_scores_stand_beside_printed_ones_and_rivals_that_are_not_here_say_so(
     assert truth.mean != ours.mean
     assert rows["MEF-GAN"].printed == {"MEF_SSIM": 0.895}
     assert "0.895" in found.as_text()
+
+
+@pytest.mark.slow
+def test_a_rival_runs_with_its_authors_weights_and_that_is_said(tmp_path: Path) -> None:
+    from ghostless.nn.weights import WeightsInfo, save_weights
+
+    kind, theirs = METHODS["pmgi"].kind, tmp_path / "pmgi.safetensors"
+    network = kind.build(kind.architecture()).eval()
+    save_weights(network, theirs, WeightsInfo(kind.name, published={"source": "its authors"}))
+    folder = make_scenes(tmp_path / "sice")
+    settings = PaperSettings({"sice": folder}, scenes=1, rivals=rivals_of([f"pmgi={theirs}"]))
+    (found,) = run("lcndr", tmp_path / "out", settings, ["1"]).tables
+    rows = {row.name: row for row in found.rows}
+    assert "MEF_SSIM" in rows["PMGI"].values
+    assert "weights that their authors published: pmgi." in found.as_text()
+
+
+@pytest.mark.parametrize("words", ["pmgi", "nobody=file", "mertens=file"])
+def test_a_rival_needs_a_network_and_a_file(words: str) -> None:
+    with pytest.raises(OptionError, match=r"METHOD=FILE|unknown method with weights"):
+        rivals_of([words])
 
 
 def test_the_losses_of_both_outputs_come_from_a_runs_log(tmp_path: Path) -> None:

@@ -81,6 +81,16 @@ def test_a_small_run_measures_each_in_its_own_process() -> None:
     assert told == [0.5, 1.0]
 
 
+def test_a_method_gets_as_many_photos_as_it_takes() -> None:
+    small = speed.run(0.05, 3, ["fler"], (), whole_command=False, repeats=1)
+    assert small.cost("fler").core_seconds[0] > 0
+
+
+def test_a_method_without_its_weights_is_refused_in_a_line() -> None:
+    with pytest.raises(OptionError, match="expected the weights of 'meflut'"):
+        speed.run(0.05, methods=["meflut"])
+
+
 def test_wrong_words_and_failing_programs_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="did you mean 'mertens'"):
         speed.run(methods=["mertns"])

@@ -244,20 +244,6 @@ def reduced(frames: Tensor, scale: int) -> Tensor:
     return small.clamp(0, 1)
 
 
-NETWORK = NetworkKind(
-    name="cf-net",
-    architecture=CfNetArchitecture,
-    build=CfNet,
-    train_command="ghostless train cf-net",
-    sides=lambda architecture: Sides(architecture.scale),
-)
-
-
-def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
-    """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
-    return fuse_pairs(stack, settings, NETWORK, _run, progress=progress)
-
-
 def _run(
     loaded: LoadedNetwork, read: PairReader, write: WriteTile, progress: Progress | None
 ) -> None:
@@ -274,3 +260,18 @@ def _run(
     pixels = tile_budget(loaded.device, pixel_bytes)
     tiles = make_tiles(*read.size, how.halo_pixels, how.scale, pixels)
     run_in_tiles(fuse_tile, write, tiles, progress=progress)
+
+
+NETWORK = NetworkKind(
+    name="cf-net",
+    architecture=CfNetArchitecture,
+    build=CfNet,
+    train_command="ghostless train cf-net",
+    sides=lambda architecture: Sides(architecture.scale),
+    run=_run,
+)
+
+
+def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
+    """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
+    return fuse_pairs(stack, settings, "cf-net", progress=progress)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..bracket import Frame, Fused, Pixels, Stack
 from ..nn.regions import check_finite
 from ..pixels.stripes import Progress
-from .pairs import fuse_with_network
+from .pairs import fuse_pairs
 from .settings import ChenChuangSettings
 
 
@@ -26,7 +26,7 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     """
     check_finite(stack.frames)
     frames, notes = _registered(stack, settings)
-    return fuse_with_network(
+    return fuse_pairs(
         replace(stack, frames=tuple(frames)),
         settings,
         "chen-chuang",

@@ -9,7 +9,7 @@ from ..bracket import Frame, Fused, Stack
 from ..pixels import color
 from ..pixels.stripes import Progress, for_each_stripe
 from . import mertens
-from .pairs import fuse_with_network
+from .pairs import fuse_pairs
 from .settings import DpgnSettings
 
 
@@ -19,7 +19,7 @@ def fuse(stack: Stack, settings: DpgnSettings, progress: Progress | None = None)
     def finish(pixels: NDArray[np.float32], under: Frame, over: Frame) -> None:
         take_chroma(pixels, mertens.fuse(Stack((under, over), reference=0)).pixels)
 
-    return fuse_with_network(
+    return fuse_pairs(
         stack,
         settings,
         "dpgn",

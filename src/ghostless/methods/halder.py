@@ -156,13 +156,13 @@ NETWORK = NetworkKind(
     build=Halder,
     train_command="ghostless train halder",
     sides=lambda architecture: Sides(SIZE_MULTIPLE, border="replicate"),
+    run=in_tiles(HALO_PIXELS, _BYTES_PER_PIXEL, SIZE_MULTIPLE),
 )
 
 
 def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
-    run = in_tiles(HALO_PIXELS, _BYTES_PER_PIXEL, SIZE_MULTIPLE)
-    return fuse_pairs(stack, settings, NETWORK, run, progress=progress)
+    return fuse_pairs(stack, settings, "halder", progress=progress)
 
 
 # What the authors' files call the layers of ours.

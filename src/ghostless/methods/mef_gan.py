@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..bracket import Fused, Stack
 from ..pixels.stripes import Progress
-from .pairs import fuse_with_network
+from .pairs import fuse_pairs
 from .settings import PairSettings
 
 
 def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
-    return fuse_with_network(stack, settings, "mef-gan", progress=progress)
+    return fuse_pairs(stack, settings, "mef-gan", progress=progress)

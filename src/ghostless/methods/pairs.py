@@ -49,11 +49,8 @@ FinishPair = Callable[[NDArray[np.float32], Frame, Frame], None]
 def fuse_pairs(
     stack: Stack,
     settings: PairSettings,
-    kind: NetworkKind,
-    run: RunPair,
+    method: str,
     *,
-    map_bytes_per_pixel: int = 0,
-    most_pixels: int | None = None,
     finish: FinishPair | None = None,
     notes: tuple[str, ...] = (),
     progress: Progress | None = None,
@@ -62,29 +59,12 @@ def fuse_pairs(
 
     Masks are not used: the pixels replaced in a deghosted or warped stack agree with its reference.
 
-    run: the network on a pair. map_bytes_per_pixel, most_pixels: as of `nn.fast.fuse_at_quality`.
+    method: its name in the table; its NetworkKind says how the network runs on a pair with torch.
+    Where torch is not installed it runs as graphs, if it ships as such.
     finish: changes a pair's result. notes: to give with the result.
-    Raises BracketError for pixels that are not finite, and WeightsError while there are no weights,
-    naming the command that makes them.
-    """
-    check_finite(stack.frames)
-    network = _WithTorch(load_network(kind, settings), kind, run, map_bytes_per_pixel, most_pixels)
-    return _fuse(stack, settings, network, finish, notes, progress)
-
-
-def fuse_with_network(
-    stack: Stack,
-    settings: PairSettings,
-    method: str,
-    *,
-    finish: FinishPair | None = None,
-    notes: tuple[str, ...] = (),
-    progress: Progress | None = None,
-) -> Fused:
-    """`fuse_pairs` with the network of a method of the table, which runs with torch or as graphs.
-
-    How it runs with torch is said by its NetworkKind. Raises MissingPackageError where neither
-    torch nor onnxruntime is installed, too.
+    Raises BracketError for pixels that are not finite, WeightsError while there are no weights,
+    naming the command that makes them, and MissingPackageError where nothing is installed that
+    runs it.
     """
     check_finite(stack.frames)
     network: _Network

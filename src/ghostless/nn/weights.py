@@ -78,8 +78,8 @@ class NetworkKind:
     sides: of the images that a network of an architecture takes.
     onnx: for a network that the core runs without torch: makes the ONNX file that ships beside the
         weights.
-    run, map_bytes_per_pixel, most_pixels: of a network of two frames, as of
-        `methods.pairs.fuse_pairs`.
+    run: of a network of two frames, how it runs on a pair with torch, see `methods.pairs.RunPair`.
+    map_bytes_per_pixel, most_pixels: of one, as of `nn.fast.fuse_at_quality`.
     """
 
     name: str

@@ -21,6 +21,7 @@ import numpy as np
 from ...bracket import Frame, Stack
 from ...methods import METHODS, PaperRuntime, get_method
 from ...nn.settings import choose_device, needs_torch_extra
+from .clocks import Clocks
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,7 @@ class NetworkCost:
     gflop: arithmetic of the convolutions and matrices for one megapixel, overlaps of tiles
         included; 0 for "fast", which mostly does other things.
     matrix_gflops: rate of a large matrix product here, by type; precision: the network's type.
+    core_seconds: of each run, of all cores together.
     """
 
     name: str
@@ -63,6 +65,7 @@ class NetworkCost:
     random_weights: bool
     gflop: float
     matrix_gflops: dict[str, float]
+    core_seconds: tuple[float, ...] = ()
 
     @property
     def median_seconds(self) -> float:
@@ -104,6 +107,7 @@ class NetworkCost:
         return {
             **vars(self),
             "seconds": list(self.seconds),
+            "core_seconds": list(self.core_seconds),
             "median_seconds": self.median_seconds,
             "seconds_per_megapixel": self.seconds_per_megapixel,
             "share_of_matrix_rate": self.share_of_matrix_rate,
@@ -181,12 +185,12 @@ def measure(
         }
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        start = time.perf_counter()
+        started = Clocks()
         fuse(stack, settings)
-        seconds = time.perf_counter() - start
+        passed = started.passed()
     device_peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     return {
-        "seconds": seconds,
+        **passed,
         "device": device.type,
         "device_peak_bytes": device_peak,
         "precision": str(choose_dtype("auto", device)).removeprefix("torch."),

@@ -166,6 +166,7 @@ _SPEED_HEADS = (
     "quality",
     "MP",
     "seconds per MP",
+    "of one core",
     "share of matrix rate",
     "peak GB",
     "device",
@@ -179,6 +180,9 @@ def _speed_cells(speed: SpeedRow) -> list[str]:
         speed.quality or "-",
         f"{speed.megapixels:g}",
         f"{speed.seconds_per_megapixel:.3g}",
+        "-"
+        if speed.core_seconds_per_megapixel is None
+        else f"{speed.core_seconds_per_megapixel:.3g}",
         "-" if speed.share is None else f"{speed.share:.0%}",
         f"{speed.peak_bytes / 1e9:.2f}",
         speed.device,

@@ -51,6 +51,15 @@ class _Contender:
     quality: NetworkQuality | None = None
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What a contender took once; core_seconds: None of a whole command."""
+
+    seconds: float
+    core_seconds: float | None
+    peak_bytes: int
+
+
 def run(
     megapixels: float = 24,
     frames: int = 3,
@@ -80,11 +89,11 @@ def run(
             _run_python("make", str(folder), str(megapixels), str(frames))
         learned = _network_contenders(Path(folder), megapixels, of_networks)
         everyone = [*contenders, *learned]
-        runs: dict[str, list[tuple[float, int]]] = {c.name: [] for c in everyone}
+        runs: dict[str, list[_Run]] = {c.name: [] for c in everyone}
         for round_number in range(repeats):
             for position, contender in enumerate(everyone):
-                seconds, peak, answers[contender.name] = _measure(contender)
-                runs[contender.name].append((seconds, peak))
+                made, answers[contender.name] = _measure(contender)
+                runs[contender.name].append(made)
                 if progress is not None:
                     done = round_number * len(everyone) + position + 1
                     progress(done / (repeats * len(everyone)))
@@ -115,6 +124,9 @@ def _check(
         for name in names:
             if name not in known:
                 raise unknown_name(kind, name, known)
+    for name in methods:
+        if not METHODS[name].needs_extra and (why := METHODS[name].why_not_here()):
+            raise OptionError(why)
 
 
 def _versions() -> dict[str, str]:
@@ -126,9 +138,15 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _cost(contender: _Contender, runs: Sequence[tuple[float, int]]) -> Cost:
-    seconds, peaks = zip(*runs, strict=True)
-    return Cost(contender.name, contender.version, contender.kind, seconds, max(peaks))
+def _cost(contender: _Contender, runs: Sequence[_Run]) -> Cost:
+    return Cost(
+        contender.name,
+        contender.version,
+        contender.kind,
+        tuple(run.seconds for run in runs),
+        max(run.peak_bytes for run in runs),
+        tuple(run.core_seconds for run in runs if run.core_seconds is not None),
+    )
 
 
 def _network_contenders(folder: Path, megapixels: float, names: Sequence[str]) -> list[_Contender]:
@@ -157,19 +175,21 @@ def _network_megapixels(quality: NetworkQuality, megapixels: float) -> float:
 def _network_cost(
     contender: _Contender,
     megapixels: float,
-    runs: Sequence[tuple[float, int]],
+    runs: Sequence[_Run],
     answer: dict[str, Any],
 ) -> NetworkCost:
     assert contender.quality is not None
     name = contender.name.removesuffix(f" {contender.quality}")
-    facts = {key: value for key, value in answer.items() if key not in ("seconds", "peak_bytes")}
+    of_runs = ("seconds", "core_seconds", "peak_bytes")
+    facts = {key: value for key, value in answer.items() if key not in of_runs}
     return NetworkCost(
         name=name,
         quality=contender.quality,
         megapixels=_network_megapixels(contender.quality, megapixels),
         frames=networks.frames_of(name),
-        seconds=tuple(seconds for seconds, _ in runs),
-        peak_bytes=max(peak for _, peak in runs),
+        seconds=tuple(run.seconds for run in runs),
+        core_seconds=tuple(run.core_seconds for run in runs if run.core_seconds is not None),
+        peak_bytes=max(run.peak_bytes for run in runs),
         **facts,
     )
 
@@ -183,10 +203,11 @@ def _contenders(
 ) -> list[_Contender]:
     files = photo_files(folder, frames)
     in_memory = [sys.executable, "-m", _MODULE]
-    contenders = [
-        _Contender(name, __version__, "in memory", [*in_memory, "method", name, *map(str, files)])
-        for name in methods
-    ]
+    contenders = []
+    for name in methods:
+        taken = files[: METHODS[name].frames[1]]
+        arguments = [*in_memory, "method", name, *map(str, taken)]
+        contenders.append(_Contender(name, __version__, "in memory", arguments))
     for name in peers:
         peer = PEERS[name]
         version = peer.version()
@@ -267,12 +288,13 @@ def _wait_for(process: subprocess.Popen[bytes]) -> int:
         pause = min(pause * 1.5, 0.02)
 
 
-def _measure(contender: _Contender) -> tuple[float, int, dict[str, Any]]:
-    """Run a contender once; return its seconds, its peak memory and all that it told."""
+def _measure(contender: _Contender) -> tuple[_Run, dict[str, Any]]:
+    """Run a contender once; return what it took and all that it told."""
     if contender.out is not None:
         contender.out.unlink(missing_ok=True)
     printed, seconds, peak = _run(contender.arguments)
     if contender.kind == "whole command":
-        return seconds, peak, {}
+        return _Run(seconds, None, peak), {}
     answer: dict[str, Any] = json.loads(printed)
-    return float(answer["seconds"]), int(answer["peak_bytes"]) or peak, answer
+    peak = int(answer["peak_bytes"]) or peak
+    return _Run(float(answer["seconds"]), float(answer["core_seconds"]), peak), answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ...methods import METHODS
 from ...work.memory import peak_resident_bytes
 from . import networks
+from .clocks import Clocks
 from .speed_results import PEERS
 
 _STEP_STOPS = 2.0
@@ -103,7 +103,7 @@ def _fuse_in_memory(kind: str, name: str, files: Sequence[str]) -> dict[str, flo
     if kind == "peer":
         peer = PEERS[name].fuse
         assert peer is not None
-        start = time.perf_counter()
+        started = Clocks()
         peer(photos, stops)
     else:
         from ...bracket import Frame, Stack
@@ -113,10 +113,9 @@ def _fuse_in_memory(kind: str, name: str, files: Sequence[str]) -> dict[str, flo
         )
         stack = Stack(frames, reference=len(frames) // 2)
         fuse, settings_class = METHODS[name].load()
-        start = time.perf_counter()
+        started = Clocks()
         fuse(stack, settings_class())
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_bytes": peak_resident_bytes()}
+    return {**started.passed(), "peak_bytes": peak_resident_bytes()}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ class Cost:
     """What one contender took: seconds of each run, and the highest peak memory of them.
 
     peak_bytes: highest resident memory of the process, 0 where the system cannot tell.
+    core_seconds: of each run, of all cores together; none of whole commands.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Cost:
     kind: Literal["in memory", "whole command"]
     seconds: tuple[float, ...]
     peak_bytes: int
+    core_seconds: tuple[float, ...] = ()
 
     @property
     def median_seconds(self) -> float:
@@ -117,6 +119,7 @@ class SpeedResult:
                 {
                     **vars(cost),
                     "seconds": list(cost.seconds),
+                    "core_seconds": list(cost.core_seconds),
                     "median_seconds": cost.median_seconds,
                 }
                 for cost in self.costs
@@ -174,6 +177,7 @@ class SpeedRow:
     """One line of the table of speeds in a report.
 
     quality: of a network, "" for other methods. megapixels: of the photos measured on.
+    core_seconds_per_megapixel: of all cores together, whatever else they did; None if not measured.
     share: of the machine's matrix rate, None where it does not apply. published: in words.
     """
 
@@ -186,6 +190,7 @@ class SpeedRow:
     device: str
     published: str
     random_weights: bool
+    core_seconds_per_megapixel: float | None = None
 
 
 def load_rows(folder: Path) -> tuple[SpeedRow, ...]:
@@ -210,6 +215,7 @@ def load_rows(folder: Path) -> tuple[SpeedRow, ...]:
                 f"CPU, {cores} cores",
                 "",
                 False,
+                _median_for(cost.get("core_seconds"), size),
             )
             for cost in found["costs"]
         ]
@@ -227,6 +233,7 @@ def load_rows(folder: Path) -> tuple[SpeedRow, ...]:
                     f"CPU, {cores} cores" if on_cpu else "GPU",
                     "" if runtime is None else runtime.in_words(),
                     bool(cost["random_weights"]),
+                    _median_for(cost.get("core_seconds"), float(cost["megapixels"])),
                 )
             )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -235,6 +242,10 @@ def load_rows(folder: Path) -> tuple[SpeedRow, ...]:
             f"({type(error).__name__}); measure again, or remove it"
         ) from None
     return tuple(rows)
+
+
+def _median_for(seconds: Sequence[float] | None, megapixels: float) -> float | None:
+    return statistics.median(seconds) / megapixels if seconds else None
 
 
 @dataclass(frozen=True)

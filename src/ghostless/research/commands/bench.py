@@ -351,7 +351,14 @@ def bench_speed(
         result = run_bench(
             megapixels,
             frames,
-            list(METHODS) if every_method else method,
+            # Networks without weights run with random ones; tables of weights cannot.
+            [
+                name
+                for name, entry in METHODS.items()
+                if entry.needs_extra or not entry.why_not_here()
+            ]
+            if every_method
+            else method,
             peer,
             whole_command,
             repeats,

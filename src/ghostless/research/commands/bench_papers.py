@@ -88,6 +88,14 @@ TableIds = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="ID", help="Only this table, such as 1 or fig5; repeatable."),
 ]
+Rivals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rival",
+        metavar="METHOD=FILE",
+        help="Weights of a method of the paper's tables, such as its authors'; repeatable.",
+    ),
+]
 PaperName = Annotated[
     str, typer.Argument(metavar="NAME", help="chen-chuang, mef-gan, lcndr, hdr-gan or dpgn.")
 ]
@@ -103,6 +111,7 @@ def paper(
     tables: TableIds = None,
     data: DataFolders = None,
     weights: Weights = None,
+    rivals: Rivals = None,
     as_published: AllAsPublished = True,
     steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2000,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples a step.")] = None,
@@ -120,12 +129,13 @@ def paper(
     as_json: Json = False,
 ) -> None:
     """Work out a paper's tables and figures, ours beside what is printed, and what differs."""
-    from ..bench.papers.place import PaperSettings, folders_of
+    from ..bench.papers.place import PaperSettings, folders_of, rivals_of
     from ..bench.papers.run import run
 
     settings = PaperSettings(
         folders=folders_of(data or ()),
         weights=weights,
+        rivals=rivals_of(rivals or ()),
         as_published=as_published,
         steps=steps,
         batch=batch,

@@ -135,13 +135,13 @@ NETWORK = NetworkKind(
     architecture=${camel}Architecture,
     build=${camel},
     train_command="ghostless train $name",
+    run=in_tiles(HALO_PIXELS, _BYTES_PER_PIXEL),
 )
 
 
 def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
-    run = in_tiles(HALO_PIXELS, _BYTES_PER_PIXEL)
-    return fuse_pairs(stack, settings, NETWORK, run, progress=progress)
+    return fuse_pairs(stack, settings, "$name", progress=progress)
 '''
 
 _ENTRY = """\

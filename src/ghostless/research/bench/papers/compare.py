@@ -89,6 +89,7 @@ class _Bench:
         self.labels = {method: label for method, label in labels.items() if label is not None}
         self.scenes = self._scenes()
         self.rows: dict[str, Row] = {}
+        self.kinds: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         if self.labels and self.scenes:
             self._run()
@@ -123,6 +124,8 @@ class _Bench:
         run(self.suite.name, ",".join(self.labels.values()), self.out, self.folder, settings)
         results = load_results(self.out)
         self.rows = {row.label: row for row in results.tables[0].rows}
+        kinds = {row.label: row.kind for row in results.tables[0].rows}
+        self.kinds = {name: kinds.get(label, "") for name, label in self.labels.items()}
         self.skipped = dict(results.about["skipped"])
         self.failures = results.failures
 
@@ -132,6 +135,9 @@ class _Bench:
         how = "as their papers have them" if self.place.settings.as_published else "as they are"
         notes = [f"{counted(count, 'scene')} of {self.folder.name}; methods run {how}, fully."]
         notes += [self.place.about_weights()] if "own" in self.labels else []
+        theirs = [name for name in self.labels if self.kinds.get(name) == "imported"]
+        if theirs:
+            notes.append(f"With the weights that their authors published: {', '.join(theirs)}.")
         if not self.scenes:
             notes[0] = f"{self.folder.name} has none of the paper's scenes."
         notes += [f"Failed: {m} on {s} ({w})." for m, s, w in getattr(self, "failures", ())][:3]

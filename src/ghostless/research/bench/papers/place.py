@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,28 @@ def folders_of(words: Iterable[str]) -> dict[str, Path]:
     return found
 
 
+def rivals_of(words: Iterable[str]) -> dict[str, Path]:
+    """METHOD=FILE as weights by method; raises OptionError for another form or method."""
+    found = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not equals or not file:
+            raise OptionError(f"--rival: expected METHOD=FILE such as pmgi=FILE, found {word!r}")
+        if METHODS.get(name) is None or METHODS[name].weights is None:
+            networks = [method for method, entry in METHODS.items() if entry.weights is not None]
+            raise unknown_name("method with weights", name, networks)
+        found[name] = Path(file)
+    return found
+
+
 @dataclass(frozen=True)
 class PaperSettings:
     """How a paper's experiments are run.
 
     folders: of data, by the names in `WHAT`; those beside the checkout where none is named.
-    weights: of the paper's own network; None for those that ship. as_published: run it, and the
-    other methods of the table, as their papers do (`options.as_published`).
+    weights: of the paper's own network; None for those that ship. rivals: of others, by method.
+    as_published: run it, and the other methods of the table, as their papers do
+    (`options.as_published`).
     steps, batch, patch, minutes, changes: of the brief trainings, see `ablation.AblationSettings`.
     scenes: at most so many of each folder. side: longer side that photos are reduced to where they
     are fused in memory; 0 for none. workers, device, seed, quiet: as everywhere.
@@ -67,6 +82,7 @@ class PaperSettings:
 
     folders: dict[str, Path] = field(default_factory=dict)
     weights: Path | None = None
+    rivals: Mapping[str, Path] = field(default_factory=dict)
     as_published: bool = True
     steps: int = 2000
     batch: int | None = None
@@ -115,8 +131,11 @@ class Place:
         if name not in METHODS:
             return None
         words = [AS_PUBLISHED] if self.settings.as_published else []
+        weights = self.settings.rivals.get(name)
         if name == self.paper and self.settings.weights is not None:
-            words.append(f"weights={self.settings.weights}")
+            weights = self.settings.weights
+        if weights is not None:
+            words.append(f"weights={weights}")
         return ":".join(filter(None, [name, ",".join(words)]))
 
     def method_settings(self, **changes: Any) -> Any:
