@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 pytestmark = pytest.mark.web
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs make test-web")
 
+from ..files import save_shaken_bracket  # noqa: E402
 from .test_browser import Visit, different, moving, server  # noqa: E402, F401
 
 
@@ -132,14 +134,37 @@ def test_the_brush_decides_where_an_area_comes_from(
     assert report
     # Rubbed out, nothing is asked for.
     page.click("#brush-clear")
-    assert page.locator("#brush-undo").is_disabled()
+    assert page.locator("#brush-undo").is_hidden()
     with page.expect_request("**/jobs") as told:
         visit.fuse()
     assert told.value.post_data_json["keep"] == []
-    # Of a cropped result nothing can be painted.
+    page.click("#brush-close")
+    assert page.locator("#brush-bar").is_hidden()
+    assert page.evaluate("() => document.activeElement.id") == "brush"
+
+
+def test_on_a_cropped_result_masks_are_painted_in_the_photos_places(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit.page
+    visit.upload([str(file) for file in save_shaken_bracket(tmp_path)])
     page.locator("#more summary").click()
     page.check("#crop")
-    assert page.locator("#brush-bar").is_visible()
+    visit.fuse()
+    page.select_option("#mode", "one")
+    page.click("#brush")
+    page.focus("#canvas")
+    page.keyboard.press("Space")  # in the middle of the picture, which begins 12 pixels right
+    with page.expect_request("**/masks") as sent, page.expect_request("**/jobs") as told:
+        visit.fuse()
+    body = sent.value.post_data_buffer
+    assert body is not None
+    with Image.open(io.BytesIO(body)) as mask:
+        assert mask.size == (220, 200)
+        places = np.argwhere(np.asarray(mask.convert("L")) > 127)
+    assert abs(places[:, 1].mean() - (220 + 13) / 2) < 2
+    assert told.value.post_data_json["align"]["crop"]
+    assert len(told.value.post_data_json["keep"]) == 1
 
 
 def test_the_brush_by_keyboard(visit: Visit, moving: list[str]) -> None:  # noqa: F811
@@ -151,14 +176,14 @@ def test_the_brush_by_keyboard(visit: Visit, moving: list[str]) -> None:  # noqa
     page.select_option("#brush-source", "none")
     page.focus("#canvas")
     page.keyboard.press("Space")
-    assert page.locator("#brush-undo").is_enabled()
+    assert page.locator("#brush-undo").is_visible()
     with page.expect_request("**/jobs") as told:
         visit.fuse()
     (kept,) = told.value.post_data_json["keep"]
     assert kept["frame"] is None
     page.focus("#canvas")
     page.keyboard.press("z")
-    assert page.locator("#brush-undo").is_disabled()
+    assert page.locator("#brush-undo").is_hidden()
 
 
 def test_a_reload_finds_all_again(visit: Visit, moving: list[str]) -> None:  # noqa: F811
@@ -176,7 +201,7 @@ def test_a_reload_finds_all_again(visit: Visit, moving: list[str]) -> None:  # n
     assert page.locator("#frames li").count() == 3
     assert page.input_value("#by-hand-shadows") == "50"
     page.click("#brush")
-    assert page.locator("#brush-undo").is_enabled()
+    assert page.locator("#brush-undo").is_visible()
     # What runs is gone on with.
     page.select_option("#align", "flow")
     page.click("#fuse")
@@ -225,6 +250,97 @@ def test_focus_stays_and_what_is_next_stands_out(
     assert "primary" not in (page.get_attribute("#fuse", "class") or "")
     page.select_option("#deghost", "off")
     assert "primary" in page.get_attribute("#fuse", "class")
+    assert "primary" not in (page.get_attribute("#save", "class") or "")
+    page.select_option("#deghost", "auto")  # as it was when the result was made
+    assert "primary" in page.get_attribute("#save", "class")
+    page.fill("#frames input", "-1.5")
+    assert "primary" in page.get_attribute("#fuse", "class")
+    # What goes away gives the focus to what is there.
+    page.focus("#fuse")
+    page.keyboard.press("Enter")
+    page.focus("#stop")
+    page.wait_for_selector("#progress", state="hidden", timeout=120_000)
+    assert page.evaluate("() => document.activeElement.id") == "fuse"
+    page.fill("#frames input", "999")
+    page.click("#fuse")
+    page.wait_for_selector("#alert:not([hidden])")
+    page.keyboard.press("Shift+Tab")
+    before = page.evaluate("() => document.activeElement.id")
+    page.click("#alert-close")
+    assert page.evaluate("() => document.activeElement.id") == before
+    page.focus("#again")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#drop", state="visible")
+    assert page.evaluate("() => document.activeElement.id") == "files"
+
+
+def test_each_method_says_what_it_is_good_for_and_how_long_it_takes(
+    visit: Visit,
+    moving: list[str],  # noqa: F811
+) -> None:
+    page = visit.page
+    visit.upload(moving)
+    assert re.search(r"Fuses these photos in about a second\.$", page.inner_text("#method-text"))
+    offer = page.evaluate("() => fetch('api/options').then((answer) => answer.json())")
+    methods = {method["name"]: method for method in offer["methods"]}
+    usable = {
+        name
+        for name, method in methods.items()
+        if method["available"] and method["frames"][0] <= 3 <= method["frames"][1]
+    }
+    chosen = page.evaluate(
+        "() => [...document.getElementById('method').options].map((o) => o.value)"
+    )
+    assert set(chosen) == {"auto", *usable}
+    page.locator("#methods > summary").click()
+    lines = page.locator("#method-list button")
+    assert lines.count() == len(usable)
+    line = page.locator("#method-list button[data-method=debevec]")
+    assert methods["debevec"]["summary"][1:] in line.inner_text()
+    assert re.search(r"about (a second|\d+ s)", line.inner_text())
+    line.click()
+    assert page.input_value("#method") == "debevec"
+    assert page.locator("#tone").is_visible()
+    assert line.get_attribute("aria-pressed") == "true"
+    page.locator("#method-list details summary").click()
+    absent = page.locator("#method-list .absent")
+    assert absent.count() == len(methods) - len(usable)
+    told = absent.all_inner_texts()
+    assert any("safnet" in text and "ghostless train safnet" in text for text in told)
+    assert any("fler" in text and "it takes 2 photos, and here are 3" in text for text in told)
+    # What a run took here counts for the next.
+    visit.fuse()
+    assert "Fuses these photos in about" in page.inner_text("#method-text")
+
+
+def test_a_toned_picture_shows_single_pixels(
+    visit: Visit,
+    moving: list[str],  # noqa: F811
+) -> None:
+    page = visit.page
+    visit.upload(moving)
+    visit.fuse()
+    page.select_option("#mode", "one")
+    with page.expect_response(re.compile(r"/views/picture/\d/\d\.jpg")):
+        page.click("#zoom-pixels")
+    for _ in range(5):
+        page.click("#zoom-in")
+    middle = (300, 200, 700, 500)
+
+    def blocks() -> float:
+        """Share of places that look like their right neighbour: pixels are large by now."""
+        pixels = np.asarray(visit.shot().convert("RGB").crop(middle), np.int32)
+        return float((np.abs(np.diff(pixels, axis=1)).sum(axis=2) <= 3).mean())
+
+    assert blocks() > 0.7
+    with page.expect_response(re.compile(r"/toned/\d/\d\.jpg\?.*shadows=60")) as tile:
+        page.fill("#by-hand-shadows", "60")
+    assert tile.value.ok
+    page.wait_for_timeout(500)
+    assert blocks() > 0.7
+    # The whole picture needs no tiles.
+    page.click("#zoom-fit")
+    tone_is_shown(page, "shadows", "61")
 
 
 def test_painting_with_a_finger(
@@ -242,11 +358,24 @@ def test_painting_with_a_finger(
     assert fuse is not None
     assert fuse["y"] + fuse["height"] <= 844  # in sight without scrolling
     visit.fuse()
+
+    def top(selector: str) -> float:
+        box = page.locator(selector).bounding_box()
+        assert box is not None
+        return box["y"]
+
+    # Photos, comparing, options; and what is next in sight: downloading, or with paint fusing.
+    assert top("#frames") < top("#bar") < top("#canvas") < top("#options")
+    assert top("#save") < 844
     page.click("#brush")
     box = page.locator("#canvas").bounding_box()
     assert box is not None
+    assert box["y"] < 60
+    assert box["y"] + box["height"] < top("#brush-bar") < 844
     page.touchscreen.tap(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    assert page.locator("#brush-undo").is_enabled()
+    assert page.locator("#brush-undo").is_visible()
+    assert box["y"] + box["height"] < top("#fuse") < 844
+    assert top("#save") > 844
     wide = page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
     assert wide
     assert visit.troubles == []

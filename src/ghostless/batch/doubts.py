@@ -10,9 +10,13 @@ from ..report import FrameReport, Report
 
 # Of a photo's pixels replaced: so many that it hardly counts, and so many that it may be a mistake.
 _NEARLY_WHOLE, _LARGE = 0.6, 0.25
-# How far matched points lie apart in a photo that was left where it was, and in one that was moved,
-# as a share of the picture's longer side. Things that walk through the picture give some of it.
-_FAR_IF_LEFT, _FAR = 0.001, 0.0025
+# How far matched points lie apart, as a share of the picture's longer side, or of so many pixels
+# where it has fewer. Noise, many stops between photos and what walks through the picture give up to
+# 0.0024 where nothing is wrong; photos that are off by 0.003 and were left so give 0.0033.
+_FAR, _SHORTEST_PIXELS = 0.0025, 1000
+# Share of the matched points that lie near each other, of so many at least: below it a photo that
+# was left where it was does not belong there. Where that was right, 0.78 and more did.
+_FEW_NEAR, _MATCHES = 0.4, 20
 _OTHER_SCENE: Final = re.compile(r"shows something else than the (?:reference|other photos)")
 _EXPOSURES: Final = re.compile(
     r"contradicts? the pixels|but the pixels look like|no usable exposure in EXIF"
@@ -56,7 +60,7 @@ def doubts_of(report: Report) -> tuple[Doubt, ...]:
             found.append(Doubt(2, f"exposures: {note}"))
         elif _USELESS.search(note):
             found.append(Doubt(2, note))
-    longest = max(report.width, report.height)
+    longest = max(report.width, report.height, _SHORTEST_PIXELS)
     for frame in report.frames:
         if frame.file not in strangers and not frame.reference:
             found += _doubts_of_frame(frame, longest)
@@ -72,7 +76,8 @@ def _doubts_of_frame(frame: FrameReport, longest: int) -> list[Doubt]:
         found.append(Doubt(2, f"{100 * share:.0f} % of {frame.file} was replaced"))
     residual = frame.residual_pixels
     unsure = any(_NOT_LAID.search(note) for note in frame.notes)
-    if unsure and (residual is None or residual > _FAR_IF_LEFT * longest):
+    strays = frame.matches >= _MATCHES and frame.inliers < _FEW_NEAR * frame.matches
+    if unsure and (residual is None or strays or residual > _FAR * longest):
         found.append(Doubt(1, f"{frame.file} could not be laid on the others with certainty"))
     elif residual is not None and residual > _FAR * longest:
         found.append(Doubt(1, f"{frame.file} lies on the others only to {residual:.1f} pixels"))

@@ -19,6 +19,7 @@ METHODS: dict[str, Method] = {
             summary="exposure fusion: the best-exposed, sharpest parts, blended over scales",
             settings=".mertens:MertensSettings",
             output="display",
+            seconds=(0.1, 0.06),
             as_published={
                 "saturation": 1.0,
                 "well_exposedness": 1.0,
@@ -34,6 +35,7 @@ METHODS: dict[str, Method] = {
             summary="exposure fusion with weights that a small network corrects, without torch",
             settings=".learned_fusion:LearnedFusionSettings",
             output="display",
+            seconds=(0.1, 0.1),
             wraps=True,
             network="..nn.learned_fusion:NETWORK",
             runs_without_torch=True,
@@ -44,6 +46,7 @@ METHODS: dict[str, Method] = {
             summary="radiance merge: one linear HDR image of the scene",
             settings=".debevec:DebevecSettings",
             output="linear",
+            seconds=(0.1, 0.07),
             as_published={"weighting": "hat", "response": "estimate"},
             needs_stops=True,
             wraps=True,
@@ -56,6 +59,7 @@ METHODS: dict[str, Method] = {
             "a U-Net merges",
             settings=".settings:ChenChuangSettings",
             output="display",
+            seconds=(3.5, 0.2),
             as_published={
                 "homography": "on",
                 "homography_passes": 1,
@@ -86,6 +90,7 @@ METHODS: dict[str, Method] = {
             summary="network: one linear HDR image from three frames of a moving scene",
             settings=".settings:HdrGanSettings",
             output="linear",
+            seconds=(5.5, 0.2),
             as_published={"more_frames": "nearest", "response": "srgb", "quality": "full"},
             paper="Niu, Wu, Liu, Guo, Lau: HDR-GAN: HDR Image Reconstruction from Multi-Exposed "
             "LDR Images with Large Motions, IEEE TIP 2021",
@@ -106,6 +111,7 @@ METHODS: dict[str, Method] = {
             name="mef-gan",
             summary="network: local detail and self-attention over the whole image, merged",
             output="display",
+            seconds=(5.5, 0.2),
             as_published={"order": "sequential", "quality": "full"},
             paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
             "Adversarial Networks, IEEE TIP 2020",
@@ -128,6 +134,7 @@ METHODS: dict[str, Method] = {
             name="lcndr",
             summary="network: weight maps for the luma by coordinate attention and self-attention",
             output="display",
+            seconds=(5.5, 0.2),
             as_published={"order": "sequential", "quality": "full"},
             paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
             "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
@@ -148,6 +155,7 @@ METHODS: dict[str, Method] = {
             summary="network: a U-Net guided at every scale by the pyramids of exposure fusion",
             settings=".settings:DpgnSettings",
             output="display",
+            seconds=(2.8, 0.2),
             as_published={"order": "extremes", "chroma": "prior", "quality": "full"},
             paper="Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image "
             "Fusion, ICME 2020",
@@ -165,6 +173,7 @@ METHODS: dict[str, Method] = {
             summary="small patches of most contrast, over scales: quick, much detail",
             settings=".fmmef:FmmefSettings",
             output="display",
+            seconds=(0, 0.45),
             paper="Li, Ma, Yong, Zhang: Fast Multi-Scale Structural Patch Decomposition for "
             "Multi-Exposure Image Fusion, IEEE TIP 2020",
         ),
@@ -173,6 +182,7 @@ METHODS: dict[str, Method] = {
             summary="large patches of most contrast, averaged: local contrast everywhere",
             settings=".spd_mef:SpdMefSettings",
             output="display",
+            seconds=(0, 0.47),
             paper="Ma, Li, Yong, Wang, Meng, Zhang: Robust Multi-Exposure Image Fusion: A "
             "Structural Patch Decomposition Approach, IEEE TIP 2017",
         ),
@@ -183,6 +193,7 @@ METHODS: dict[str, Method] = {
             settings=".mespd:MespdSettings",
             as_published={"as_published": True},
             output="display",
+            seconds=(0, 0.55),
             paper="Li, Chan, Qi, Xie: Detail-Preserving Multi-Exposure Fusion with "
             "Edge-Preserving Structural Patch Decomposition, IEEE TCSVT 2021",
         ),
@@ -192,6 +203,7 @@ METHODS: dict[str, Method] = {
             group="compare",
             settings=".dem:DemSettings",
             output="display",
+            seconds=(0, 0.09),
             wraps=True,
             paper="Wang, Chen, Wu, Li: Detail-Enhanced Multi-Scale Exposure Fusion in YUV Color "
             "Space, IEEE TCSVT 2020",
@@ -202,6 +214,7 @@ METHODS: dict[str, Method] = {
             group="compare",
             settings=".kou:KouSettings",
             output="display",
+            seconds=(0, 0.4),
             paper="Kou, Li, Wen, Chen: Multi-Scale Exposure Fusion via Gradient Domain Guided "
             "Image Filtering, IEEE ICME 2017",
         ),
