@@ -214,7 +214,7 @@ METHODS: dict[str, Method] = {
             group="compare",
             settings=".kou:KouSettings",
             output="display",
-            seconds=(0, 0.4),
+            seconds=(0, 0.52),
             paper="Kou, Li, Wen, Chen: Multi-Scale Exposure Fusion via Gradient Domain Guided "
             "Image Filtering, IEEE ICME 2017",
         ),
@@ -225,6 +225,7 @@ METHODS: dict[str, Method] = {
             settings=".fler:FlerSettings",
             as_published={"as_published": True},
             output="display",
+            seconds=(0, 1.5),
             frames=(2, 2),
             paper="Yang, Cao, Wu, Li: Multi-Scale Fusion of Two Large-Exposure-Ratio Images, "
             "IEEE Signal Processing Letters 2018",
@@ -236,6 +237,7 @@ METHODS: dict[str, Method] = {
             settings=".gff:GffSettings",
             as_published={"as_published": True},
             output="display",
+            seconds=(0, 0.61),
             paper="Li, Kang, Hu: Image Fusion with Guided Filtering, IEEE TIP 2013",
         ),
         Method(
@@ -245,6 +247,7 @@ METHODS: dict[str, Method] = {
             settings=".dsift_ef:DsiftEfSettings",
             as_published={"as_published": True},
             output="display",
+            seconds=(0.025, 0.64),
             in_stripes=False,
             paper="Liu, Wang: Dense SIFT for Ghost-Free Multi-Exposure Fusion, Journal of Visual "
             "Communication and Image Representation 2015",
@@ -256,6 +259,7 @@ METHODS: dict[str, Method] = {
             settings=".gd:GdSettings",
             as_published={"as_published": True},
             output="display",
+            seconds=(0.01, 0.16),
             in_stripes=False,
             paper="Paul, Sevcenco, Agathoklis: Multi-Exposure and Multi-Focus Image Fusion in "
             "Gradient Domain, Journal of Circuits, Systems and Computers 2016",
@@ -267,6 +271,7 @@ METHODS: dict[str, Method] = {
             settings=".li:LiSettings",
             as_published={"detail": 1.0, "smoothness": 1.0},
             output="display",
+            seconds=(0, 2),
             in_stripes=False,
             paper="Li, Wei, Wen, Zheng: Detail-Enhanced Multi-Scale Exposure Fusion, IEEE TIP 2017",
         ),
@@ -277,6 +282,7 @@ METHODS: dict[str, Method] = {
             settings=".eef:EefSettings",
             as_published={"slope_weight": True},
             output="display",
+            seconds=(0, 0.7),
             wraps=True,
             paper="Hessel, Morel: An Extended Exposure Fusion and its Application to Single Image "
             "Contrast Enhancement, WACV 2020",
@@ -288,6 +294,7 @@ METHODS: dict[str, Method] = {
             group="compare",
             settings=".sen:SenSettings",
             output="linear",
+            seconds=(0, 4.2),
             as_published={"response": "srgb"},
             needs_stops=True,
             deghosts=True,
@@ -302,6 +309,7 @@ METHODS: dict[str, Method] = {
             group="compare",
             settings=".hu:HuSettings",
             output="linear",
+            seconds=(0, 4.8),
             as_published={"response": "srgb"},
             needs_stops=True,
             deghosts=True,
