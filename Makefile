@@ -65,9 +65,10 @@ test-install: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow tests/test_packaging.py
 
 # Both files are built from a copy of what git knows, so that nothing else can come along.
+# The page on an index links to make wheel REPOSITORY=https://..., or to git's remote.
 wheel: $(VENV)/dev.stamp
 	$(PIP) install --quiet 'build>=1.2' 'twine>=6'
-	$(BIN)/python -m tests.packages dist
+	REPOSITORY="$(REPOSITORY)" $(BIN)/python -m tests.packages dist
 
 # One case again: make fuzz ROUNDS=1 FUZZ="--from 1234". What it finds is kept in .fuzz/.
 ROUNDS ?= 10000

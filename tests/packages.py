@@ -1,10 +1,17 @@
 """Builds the files for a package index, looks at what is in them, and installs each clean.
 
 `make wheel` runs it: python -m tests.packages dist. It needs git, `build` and `twine`.
+
+The address of the project is in one place, that of whoever hands it out: `REPOSITORY`, as in
+`make wheel REPOSITORY=https://example.org/owner/ghostless`, or git's remote `origin`. The page that
+an index shows has nothing beside it: there the README's links become whole ones to that address,
+and the names of files where there is none.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -32,6 +39,42 @@ def known_files() -> set[str]:
     return set(run("git", "ls-files", "-z").split("\0")) - {""}
 
 
+def repository() -> str | None:
+    """The project's address, without a slash at its end; None where nobody told one."""
+    told = os.environ.get("REPOSITORY", "")
+    if not told:
+        remote = ("git", "remote", "get-url", "origin")
+        told = subprocess.run(remote, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    address = told.strip().removesuffix("/").removesuffix(".git")
+    return address if re.fullmatch(r"https://[^\s@]+", address) else None
+
+
+def for_an_index(readme: str, address: str | None) -> str:
+    """The README without relative links: whole ones below an address, or the names of files."""
+
+    def link(match: re.Match[str]) -> str:
+        picture, text, target = match.groups()
+        if target.startswith(("https://", "http://")):
+            return match[0]
+        if address is None:
+            return "" if picture else f"{text} (`{target}`)"
+        kind = "raw" if picture else "tree" if target.endswith("/") else "blob"
+        return f"{picture}[{text}]({address}/{kind}/main/{target})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, readme)
+
+
+def urls(address: str) -> str:
+    """What pyproject.toml says of an address."""
+    return f"""
+[project.urls]
+Repository = "{address}"
+Documentation = "{address}/blob/main/docs/README.md"
+Changelog = "{address}/blob/main/CHANGELOG.md"
+Issues = "{address}/issues"
+"""
+
+
 def build(out: Path) -> tuple[Path, Path]:
     """Build the source archive, and the wheel from it, out of a copy of the known files."""
     for old in out.glob("ghostless-*"):
@@ -41,6 +84,13 @@ def build(out: Path) -> tuple[Path, Path]:
             copy = Path(scratch, name)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes((ROOT / name).read_bytes())
+        address, readme = repository(), Path(scratch, "README.md")
+        readme.write_text(for_an_index(readme.read_text("utf-8"), address), "utf-8")
+        if address is None:
+            print("no address of the project: the page on an index links nothing (REPOSITORY=...)")
+        else:
+            with Path(scratch, "pyproject.toml").open("a", encoding="utf-8") as facts:
+                facts.write(urls(address))
         run(sys.executable, "-m", "build", "--outdir", out, scratch)
     (source,), (wheel,) = out.glob("ghostless-*.tar.gz"), out.glob("ghostless-*.whl")
     return source, wheel

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import sys
@@ -29,7 +28,7 @@ from ghostless import cli, methods
 from ghostless.bracket import Frame, Stack
 from ghostless.methods import METHODS, Method, fuse_stack
 
-from . import scenes
+from . import packages, scenes
 from .files import STOPS, save_photo
 from .methods import test_every_method as contract
 
@@ -339,26 +338,39 @@ def anchors(page: Path) -> set[str]:
 
 
 def targets_of(page: Path, text: str | None = None) -> list[str]:
-    """What a page links to in this checkout; the README's links are whole, as an index needs."""
-    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
-    raw = urls["Repository"].replace("github.com", "raw.githubusercontent.com")
-    heads = (f"{urls['Repository']}/blob/main/", f"{urls['Repository']}/tree/main/", f"{raw}/main/")
-    found = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page) if text is None else text):
-        head = next((head for head in heads if target.startswith(head)), None)
-        if head is not None:
-            target = Path(os.path.relpath(ROOT, page.parent), target.removeprefix(head)).as_posix()
-        if not target.startswith(("https://", "http://")):
-            found.append(target)
-    return found
+    """What a page links to in this checkout."""
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(page) if text is None else text)
+    return [target for target in found if not target.startswith(("https://", "http://"))]
 
 
 def test_the_readme_holds_on_a_package_index() -> None:
-    """No link of it is relative, for there is nothing beside it there."""
-    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    """No link of it is relative there, for there is nothing beside it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(targets_of(ROOT / "README.md")) > 20
+    address = "https://example.org/owner/ghostless"
+    shown = packages.for_an_index(readme, address)
+    links = re.findall(r"\]\(([^)\s]+)\)", shown)
     assert len(links) > 20
     assert [link for link in links if not link.startswith("https://")] == []
-    assert len(targets_of(ROOT / "README.md")) > 20
+    assert f"({address}/blob/main/docs/quickstart.md)" in shown
+    assert f"({address}/raw/main/docs/images/demo.jpg)" in shown
+    assert f"({address}/tree/main/docs/methods/)" in shown
+    alone = packages.for_an_index(readme, None)
+    assert targets_of(ROOT / "README.md", alone) == []
+    assert "Your first bracket (`docs/quickstart.md`)" in alone
+    assert "![" not in alone
+
+
+def test_the_projects_address_is_told_by_who_hands_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert "urls" not in facts["project"]
+    monkeypatch.setenv("REPOSITORY", "https://example.org/owner/ghostless.git")
+    address = packages.repository()
+    assert address == "https://example.org/owner/ghostless"
+    more = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8") + packages.urls(address))
+    assert set(more["project"]["urls"]) == {"Repository", "Documentation", "Changelog", "Issues"}
+    monkeypatch.setenv("REPOSITORY", "git@example.org:owner/ghostless")
+    assert packages.repository() is None
 
 
 @pages(lambda page: True)
