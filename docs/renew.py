@@ -9,7 +9,8 @@ A page says where figures go by comments that stand alone on a line, closed by `
 
     <!-- facts: METHOD -->                 its entry in the table of methods
     <!-- measured: METHOD -->              what the tables say about one method, and its speed
-    <!-- table: NAME, PROTOCOL -->         a whole table
+    <!-- table: NAME, PROTOCOL -->         a whole table, best mean rank first
+    <!-- table: NAME, PROTOCOL: METRIC -->    the same, the best of a metric first
     <!-- duels: NAME, PROTOCOL: A, B -->   on which metrics A is better than B, and on which worse
     <!-- places: NAME, PROTOCOL -->        where ours and the outside programs stand in a long table
     <!-- speed -->                         the speeds of all methods
@@ -159,7 +160,8 @@ def _with_earlier_rows(table: dict[str, Any], old: dict[str, Any]) -> dict[str, 
     for row in old["rows"]:
         scores = {m: list(score) for m, score in row["scores"].items() if m in table["better"]}
         if row["method"] not in names and scores:
-            kept.append({**row, "scores": scores})
+            kind = _kind_of(row["method"], row["kind"])
+            kept.append({**row, "kind": kind, "scores": scores})
     if not kept:
         return table
     told = {key: old[key] for key in ("began", "commits", "device", "threads")}
@@ -200,12 +202,18 @@ def _without_weights(label: str) -> str:
 
 def _kind(row: Any) -> str:
     """Whose a row is, and for a network whose weights."""
+    return _kind_of(
+        row.label, {"method": "ours", "imported": "authors' weights"}.get(row.kind, row.kind)
+    )
+
+
+def _kind_of(label: str, kind: str) -> str:
+    """A network of ours runs with our weights."""
     from ghostless.methods import METHODS
 
-    if row.kind == "method":
-        network = METHODS[row.label.partition(":")[0]].weights is not None
-        return "our weights" if network else "ours"
-    return {"imported": "authors' weights"}.get(row.kind, row.kind)
+    if kind == "ours" and METHODS[label.partition(":")[0]].weights is not None:
+        return "our weights"
+    return kind
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -362,12 +370,18 @@ def _core_seconds(speed: dict[str, Any]) -> str:
     return f"{speed['seconds_per_megapixel']:.3g} by the clock" if cores is None else f"{cores:.3g}"
 
 
-def whole_table(results: dict[str, Any], name: str) -> list[str]:
-    """A whole table: the best of each column bold."""
+def whole_table(results: dict[str, Any], name: str, first: str | None = None) -> list[str]:
+    """A whole table: the best of each column bold. first: the metric that orders the rows."""
     table = results["tables"][name]
     metrics = list(table["better"])
+    in_order = table["rows"]
+    if first is not None:
+        metrics.remove(first)
+        metrics.insert(0, first)
+        last = float("inf")
+        in_order = sorted(in_order, key=lambda row: row["scores"].get(first, (0, last))[1])
     rows = []
-    for row in table["rows"]:
+    for row in in_order:
         rank = row["mean_rank"]
         cells = [_name(row), row["kind"], "-" if rank is None else f"{rank:.2f}"]
         for metric in metrics:

@@ -109,6 +109,13 @@ def test_a_table_is_what_was_measured(results: dict[str, Any]) -> None:
     ]
 
 
+def test_a_table_can_be_in_the_order_of_a_metric(results: dict[str, Any]) -> None:
+    lines = fill("<!-- table: some, lossless: Qcv -->\n<!-- /table -->\n", results)
+    assert lines[1] == "| method | kind | mean rank | Qcv ↓ | MEF_SSIM ↑ |"
+    names = [line.split("|")[1].strip() for line in lines[3:-1]]
+    assert names == ["`enfuse`", "`mertens:levels=3`", "`mertens`"]
+
+
 def test_whose_weights_ran_is_told_in_every_row(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     about = json.loads((tmp_path / "run" / "run.json").read_text())
