@@ -3,7 +3,8 @@
     python docs/renew.py                              fill the pages from results.json
     python docs/renew.py collect mefb=DIR sice=DIR    make results.json from folders that
                                                       'ghostless bench' wrote, then fill;
-                                                      --keep: other names' tables stay
+                                                      --keep: other names' tables stay;
+                                                      --keep A,B: and rows of these methods
 
 A page says where figures go by comments that stand alone on a line, closed by `<!-- /... -->`:
 
@@ -27,7 +28,7 @@ import argparse
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -66,14 +67,19 @@ def main() -> None:
     collecting = commands.add_parser("collect", help="make results.json from benchmark folders")
     collecting.add_argument("folders", nargs="+", metavar="NAME=DIR")
     collecting.add_argument(
-        "--keep", action="store_true", help="keep what other folders gave before, but for speeds"
+        "--keep",
+        nargs="?",
+        const="",
+        metavar="A,B,...",
+        help="keep tables of other names, and in those of the same names rows of these methods",
     )
     given = parser.parse_args()
     if given.command == "collect":
         folders = dict(word.split("=", 1) for word in given.folders)
         found = collect(folders)
-        if given.keep:
-            found = joined(json.loads(RESULTS.read_text(encoding="utf-8")), found)
+        if given.keep is not None:
+            before = json.loads(RESULTS.read_text(encoding="utf-8"))
+            found = joined(before, found, given.keep.split(","))
         RESULTS.write_text(as_json(found), encoding="utf-8")
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for page in sorted(DOCS.rglob("*.md")):
@@ -138,28 +144,30 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
     return {"tables": tables, "speed": list(speeds.values())}
 
 
-def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+def joined(before: dict[str, Any], now: dict[str, Any], rows: Sequence[str]) -> dict[str, Any]:
     """What was collected now, and what it does not have of what was there before.
 
-    Of tables of the same name and as many scenes, rows that did not run now stay, told by `made`,
-    with the metrics that ran now; all are ranked anew.
+    Of tables of the same name and as many scenes, `rows` of methods that did not run now stay, told
+    by `made`, with the metrics that ran now; all are ranked anew.
     """
     tables = dict(before["tables"])
     for key, table in now["tables"].items():
         old = before["tables"].get(key)
-        tables[key] = table if old is None else _with_earlier_rows(table, old)
+        tables[key] = table if old is None else _with_earlier_rows(table, old, rows)
     speeds = {(row["name"], row["quality"]): row for row in [*before["speed"], *now["speed"]]}
     return {"tables": tables, "speed": list(speeds.values())}
 
 
-def _with_earlier_rows(table: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+def _with_earlier_rows(
+    table: dict[str, Any], old: dict[str, Any], wanted: Sequence[str]
+) -> dict[str, Any]:
     names = {row["method"] for row in table["rows"]}
     if table["scenes"] != old["scenes"] or table["headline"] != old["headline"]:
         return table
     kept = []
     for row in old["rows"]:
         scores = {m: list(score) for m, score in row["scores"].items() if m in table["better"]}
-        if row["method"] not in names and scores:
+        if row["method"] in wanted and row["method"] not in names and scores:
             kind = _kind_of(row["method"], row["kind"])
             kept.append({**row, "kind": kind, "scores": scores})
     if not kept:

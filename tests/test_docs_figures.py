@@ -220,7 +220,7 @@ def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str,
     other = {"name": "gff", "quality": ""}
     before = {"tables": {**results["tables"], "other, lossless": {}}, "speed": [slow, other]}
     now["speed"] = [fast]
-    both = renew.joined(before, now)
+    both = renew.joined(before, now, ["enfuse"])
     assert set(both["tables"]) == set(before["tables"])
     assert both["speed"] == [fast, other]
     found = both["tables"]["some, lossless"]
@@ -229,8 +229,9 @@ def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str,
     lines = fill("<!-- made -->\n<!-- /made -->\n", {"tables": {"some, lossless": found}})
     assert lines[2].startswith("    - of it `enfuse`: commit abc, begun 2030-01-02")
     fewer = {**now["tables"]["some, lossless"], "scenes": 1}
-    both = renew.joined(before, {"tables": {"some, lossless": fewer}, "speed": []})
-    assert both["tables"]["some, lossless"]["rows"] == rows
+    for tables, kept in (({"some, lossless": fewer}, ["enfuse"]), (now["tables"], [])):
+        both = renew.joined(before, {"tables": tables, "speed": []}, kept)
+        assert both["tables"]["some, lossless"]["rows"] == rows
 
 
 def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:
