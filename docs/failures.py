@@ -60,6 +60,9 @@ class Failure:
 _WINDOW = (330, 180, 930, 520)
 _CORNER = (0, 40, 600, 380)
 _FLOOR = (100, 440, 700, 780)
+_SEAT = (640, 470, 940, 640)
+_BULB = (60, 90, 360, 260)
+_PANES = (430, 200, 730, 370)
 _SOFA = (600, 380, 1200, 720)
 FAILURES: dict[str, Failure] = {
     "mertens": Failure("two", _WINDOW, "Of two photos far apart the view comes out pale", "fmmef"),
@@ -90,6 +93,11 @@ FAILURES: dict[str, Failure] = {
         _WINDOW,
         "What the reference clips is not found again: sky and trees stay white",
         "debevec",
+    ),
+    "sen": Failure("moving", _PANES, "Patches that do not fit hatch the sky", "debevec"),
+    "hdr-gan": Failure("moving", _SEAT, "A leg of another photo shines through on the sofa", "sen"),
+    "safnet": Failure(
+        "moving", _BULB, "The bulb melts into its shade, and what is dark is noisy", "debevec"
     ),
     "mef-net": Failure("two", _WINDOW, "Seams: clouds of dark and bright over the view"),
     "meflut": Failure("two", _WINDOW, "A window darker than the wall, and light round its edges"),

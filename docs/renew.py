@@ -150,7 +150,12 @@ def joined(before: dict[str, Any], now: dict[str, Any], rows: Sequence[str]) -> 
     Of tables of the same name and as many scenes, `rows` of methods that did not run now stay, told
     by `made`, with the metrics that ran now; all are ranked anew.
     """
-    tables = dict(before["tables"])
+    renewed = {key.partition(", ")[0] for key in now["tables"]}
+    tables = {
+        key: table
+        for key, table in before["tables"].items()
+        if key.partition(", ")[0] not in renewed
+    }
     for key, table in now["tables"].items():
         old = before["tables"].get(key)
         tables[key] = table if old is None else _with_earlier_rows(table, old, rows)
