@@ -105,6 +105,8 @@ FAILURES: dict[str, Failure] = {
     "refusion": Failure("two", _WINDOW, "Milky trees, and a rim of light round who stands there"),
     "deepfuse": Failure("two", _SOFA, "The stretch makes black what both photos can show"),
     "pmgi": Failure("two", _SOFA, "The room goes dark, leaves and sofa black"),
+    "u2fusion": Failure("two", _SOFA, "The stretch leaves the room black and red"),
+    "halder": Failure("two", _CORNER, "White goes dull and yellow, in the lamp as in the sky"),
     "sdnet": Failure("two", _SOFA, "Shadows go black, the lamp pale"),
     "debevec": Failure(
         "moving",
