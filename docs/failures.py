@@ -60,6 +60,9 @@ class Failure:
 _WINDOW = (330, 180, 930, 520)
 _CORNER = (0, 40, 600, 380)
 _FLOOR = (100, 440, 700, 780)
+_SEAT = (640, 470, 940, 640)
+_BULB = (60, 90, 360, 260)
+_PANES = (430, 200, 730, 370)
 _SOFA = (600, 380, 1200, 720)
 FAILURES: dict[str, Failure] = {
     "mertens": Failure("two", _WINDOW, "Of two photos far apart the view comes out pale", "fmmef"),
@@ -82,12 +85,28 @@ FAILURES: dict[str, Failure] = {
     "gd": Failure("still", _CORNER, "No black and no white is left, and light creeps round edges"),
     "li": Failure("two", _WINDOW, "Leaves and cloth with far more texture than they have"),
     "eef": Failure("still", _CORNER, "Colours of each range by itself: walls olive, wood purple"),
+    "mef-gan": Failure("two", _CORNER, "Colours drift: a warm room turns a dull pink"),
+    "lcndr": Failure("two", _WINDOW, "A hard contour in the sky, where one photo ends"),
+    "dpgn": Failure("two", _CORNER, "The room goes dark and red, the shelf nearly black"),
+    "hu": Failure(
+        "moving",
+        _WINDOW,
+        "What the reference clips is not found again: sky and trees stay white",
+        "debevec",
+    ),
+    "sen": Failure("moving", _PANES, "Patches that do not fit hatch the sky", "debevec"),
+    "hdr-gan": Failure("moving", _SEAT, "A leg of another photo shines through on the sofa", "sen"),
+    "safnet": Failure(
+        "moving", _BULB, "The bulb melts into its shade, and what is dark is noisy", "debevec"
+    ),
     "mef-net": Failure("two", _WINDOW, "Seams: clouds of dark and bright over the view"),
     "meflut": Failure("two", _WINDOW, "A window darker than the wall, and light round its edges"),
     "ifcnn": Failure("two", _WINDOW, "The view keeps half of its contrast: a grey veil"),
     "refusion": Failure("two", _WINDOW, "Milky trees, and a rim of light round who stands there"),
     "deepfuse": Failure("two", _SOFA, "The stretch makes black what both photos can show"),
     "pmgi": Failure("two", _SOFA, "The room goes dark, leaves and sofa black"),
+    "u2fusion": Failure("two", _SOFA, "The stretch leaves the room black and red"),
+    "halder": Failure("two", _CORNER, "White goes dull and yellow, in the lamp as in the sky"),
     "sdnet": Failure("two", _SOFA, "Shadows go black, the lamp pale"),
     "debevec": Failure(
         "moving",

@@ -3,13 +3,15 @@
     python docs/renew.py                              fill the pages from results.json
     python docs/renew.py collect mefb=DIR sice=DIR    make results.json from folders that
                                                       'ghostless bench' wrote, then fill;
-                                                      --keep: other names' tables stay
+                                                      --keep: other names' tables stay;
+                                                      --keep A,B: and rows of these methods
 
 A page says where figures go by comments that stand alone on a line, closed by `<!-- /... -->`:
 
     <!-- facts: METHOD -->                 its entry in the table of methods
     <!-- measured: METHOD -->              what the tables say about one method, and its speed
-    <!-- table: NAME, PROTOCOL -->         a whole table
+    <!-- table: NAME, PROTOCOL -->         a whole table, best mean rank first
+    <!-- table: NAME, PROTOCOL: METRIC -->    the same, the best of a metric first
     <!-- duels: NAME, PROTOCOL: A, B -->   on which metrics A is better than B, and on which worse
     <!-- places: NAME, PROTOCOL -->        where ours and the outside programs stand in a long table
     <!-- speed -->                         the speeds of all methods
@@ -26,7 +28,7 @@ import argparse
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -65,14 +67,19 @@ def main() -> None:
     collecting = commands.add_parser("collect", help="make results.json from benchmark folders")
     collecting.add_argument("folders", nargs="+", metavar="NAME=DIR")
     collecting.add_argument(
-        "--keep", action="store_true", help="keep what other folders gave before, but for speeds"
+        "--keep",
+        nargs="?",
+        const="",
+        metavar="A,B,...",
+        help="keep tables of other names, and in those of the same names rows of these methods",
     )
     given = parser.parse_args()
     if given.command == "collect":
         folders = dict(word.split("=", 1) for word in given.folders)
         found = collect(folders)
-        if given.keep:
-            found = joined(json.loads(RESULTS.read_text(encoding="utf-8")), found)
+        if given.keep is not None:
+            before = json.loads(RESULTS.read_text(encoding="utf-8"))
+            found = joined(before, found, given.keep.split(","))
         RESULTS.write_text(as_json(found), encoding="utf-8")
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for page in sorted(DOCS.rglob("*.md")):
@@ -137,29 +144,37 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
     return {"tables": tables, "speed": list(speeds.values())}
 
 
-def joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+def joined(before: dict[str, Any], now: dict[str, Any], rows: Sequence[str]) -> dict[str, Any]:
     """What was collected now, and what it does not have of what was there before.
 
-    Of tables of the same name and as many scenes, rows that did not run now stay, told by `made`,
-    with the metrics that ran now; all are ranked anew.
+    Of tables of the same name and as many scenes, `rows` of methods that did not run now stay, told
+    by `made`, with the metrics that ran now; all are ranked anew.
     """
-    tables = dict(before["tables"])
+    renewed = {key.partition(", ")[0] for key in now["tables"]}
+    tables = {
+        key: table
+        for key, table in before["tables"].items()
+        if key.partition(", ")[0] not in renewed
+    }
     for key, table in now["tables"].items():
         old = before["tables"].get(key)
-        tables[key] = table if old is None else _with_earlier_rows(table, old)
+        tables[key] = table if old is None else _with_earlier_rows(table, old, rows)
     speeds = {(row["name"], row["quality"]): row for row in [*before["speed"], *now["speed"]]}
     return {"tables": tables, "speed": list(speeds.values())}
 
 
-def _with_earlier_rows(table: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+def _with_earlier_rows(
+    table: dict[str, Any], old: dict[str, Any], wanted: Sequence[str]
+) -> dict[str, Any]:
     names = {row["method"] for row in table["rows"]}
     if table["scenes"] != old["scenes"] or table["headline"] != old["headline"]:
         return table
     kept = []
     for row in old["rows"]:
         scores = {m: list(score) for m, score in row["scores"].items() if m in table["better"]}
-        if row["method"] not in names and scores:
-            kept.append({**row, "scores": scores})
+        if row["method"] in wanted and row["method"] not in names and scores:
+            kind = _kind_of(row["method"], row["kind"])
+            kept.append({**row, "kind": kind, "scores": scores})
     if not kept:
         return table
     told = {key: old[key] for key in ("began", "commits", "device", "threads")}
@@ -200,12 +215,18 @@ def _without_weights(label: str) -> str:
 
 def _kind(row: Any) -> str:
     """Whose a row is, and for a network whose weights."""
+    return _kind_of(
+        row.label, {"method": "ours", "imported": "authors' weights"}.get(row.kind, row.kind)
+    )
+
+
+def _kind_of(label: str, kind: str) -> str:
+    """A network of ours runs with our weights."""
     from ghostless.methods import METHODS
 
-    if row.kind == "method":
-        network = METHODS[row.label.partition(":")[0]].weights is not None
-        return "our weights" if network else "ours"
-    return {"imported": "authors' weights"}.get(row.kind, row.kind)
+    if kind == "ours" and METHODS[label.partition(":")[0]].weights is not None:
+        return "our weights"
+    return kind
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -362,12 +383,18 @@ def _core_seconds(speed: dict[str, Any]) -> str:
     return f"{speed['seconds_per_megapixel']:.3g} by the clock" if cores is None else f"{cores:.3g}"
 
 
-def whole_table(results: dict[str, Any], name: str) -> list[str]:
-    """A whole table: the best of each column bold."""
+def whole_table(results: dict[str, Any], name: str, first: str | None = None) -> list[str]:
+    """A whole table: the best of each column bold. first: the metric that orders the rows."""
     table = results["tables"][name]
     metrics = list(table["better"])
+    in_order = table["rows"]
+    if first is not None:
+        metrics.remove(first)
+        metrics.insert(0, first)
+        last = float("inf")
+        in_order = sorted(in_order, key=lambda row: row["scores"].get(first, (0, last))[1])
     rows = []
-    for row in table["rows"]:
+    for row in in_order:
         rank = row["mean_rank"]
         cells = [_name(row), row["kind"], "-" if rank is None else f"{rank:.2f}"]
         for metric in metrics:

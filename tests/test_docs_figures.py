@@ -109,6 +109,13 @@ def test_a_table_is_what_was_measured(results: dict[str, Any]) -> None:
     ]
 
 
+def test_a_table_can_be_in_the_order_of_a_metric(results: dict[str, Any]) -> None:
+    lines = fill("<!-- table: some, lossless: Qcv -->\n<!-- /table -->\n", results)
+    assert lines[1] == "| method | kind | mean rank | Qcv ↓ | MEF_SSIM ↑ |"
+    names = [line.split("|")[1].strip() for line in lines[3:-1]]
+    assert names == ["`enfuse`", "`mertens:levels=3`", "`mertens`"]
+
+
 def test_whose_weights_ran_is_told_in_every_row(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     about = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -213,8 +220,8 @@ def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str,
     other = {"name": "gff", "quality": ""}
     before = {"tables": {**results["tables"], "other, lossless": {}}, "speed": [slow, other]}
     now["speed"] = [fast]
-    both = renew.joined(before, now)
-    assert set(both["tables"]) == set(before["tables"])
+    both = renew.joined(before, now, ["enfuse"])
+    assert set(both["tables"]) == {"some, lossless", "other, lossless"}
     assert both["speed"] == [fast, other]
     found = both["tables"]["some, lossless"]
     assert found["rows"] == table["rows"]
@@ -222,8 +229,9 @@ def test_what_did_not_run_again_stays_where_that_is_asked_for(results: dict[str,
     lines = fill("<!-- made -->\n<!-- /made -->\n", {"tables": {"some, lossless": found}})
     assert lines[2].startswith("    - of it `enfuse`: commit abc, begun 2030-01-02")
     fewer = {**now["tables"]["some, lossless"], "scenes": 1}
-    both = renew.joined(before, {"tables": {"some, lossless": fewer}, "speed": []})
-    assert both["tables"]["some, lossless"]["rows"] == rows
+    for tables, kept in (({"some, lossless": fewer}, ["enfuse"]), (now["tables"], [])):
+        both = renew.joined(before, {"tables": tables, "speed": []}, kept)
+        assert both["tables"]["some, lossless"]["rows"] == rows
 
 
 def test_a_comment_that_nobody_fills_is_an_error(results: dict[str, Any]) -> None:
