@@ -141,6 +141,7 @@ def batch(
     start_server()  # it loads its libraries while this process loads what it needs
     from ..batch.naming import Naming
     from ..batch.run import RunSettings
+    from ..options.chosen import method_of
     from .folders import Asked, suffix_of, whole_folder
     from .rerun import words_again
 
@@ -152,7 +153,11 @@ def batch(
         plan=plan,
         size=size,
         pairs=pairs,
-        naming=Naming(suffix, name or "", told.method.name if told.method else ""),
+        naming=Naming(
+            suffix,
+            name or "",
+            lambda photos: method_of(told.options, Path(f"name{suffix}"), photos).name,
+        ),
         consistent=consistent,
         watch=watch,
         options=told.options,

@@ -192,6 +192,7 @@ const framePicture = (frame, index) =>
 
 function openBracket(bracket) {
   state.bracket = bracket;
+  if ($("method").value === "auto") showMethod(); // which it is depends on how many photos there are
   visitAddress(bracket.id);
   remember(bracket.id);
   brush.reset(bracket.frames[0].width, bracket.frames[0].height, keptStrokes(bracket.id));
@@ -251,13 +252,16 @@ function changedStops() {
 
 // ---- options ----
 
+const autoMethod = () => state.offer.auto_methods[state.bracket?.frames.length] ?? state.offer.auto_method;
+
 const chosenMethod = () => {
-  const name = $("method").value === "auto" ? state.offer.auto_method : $("method").value;
+  const name = $("method").value === "auto" ? autoMethod() : $("method").value;
   return state.offer.methods.find((method) => method.name === name);
 };
 
 function showMethod() {
   const method = chosenMethod();
+  $("method").options[0].textContent = `Automatic (${autoMethod()})`;
   $("method-text").textContent = inWords(method.summary) + (method.available ? "" : ` (${method.why_not})`);
   $("tone").hidden = method.output !== "linear";
   showDeghosting();
@@ -775,7 +779,7 @@ async function start() {
   const minutes = Math.round(offer.limits.keep_seconds / 60);
   $("terms").textContent = `2 to ${offer.limits.frames} photos, up to ${Math.round(offer.limits.bracket_bytes / 1e6)} MB together: JPEG, PNG, TIFF, WebP, AVIF, HEIC, camera RAW, EXR. `
     + `They go to this server only, and are removed after ${minutes} ${minutes === 1 ? "minute" : "minutes"} without use.`;
-  fill($("method"), [["auto", `Automatic (${offer.auto_method})`], ...offer.methods.map((method) =>
+  fill($("method"), [["auto", `Automatic (${autoMethod()})`], ...offer.methods.map((method) =>
     [method.name, method.name + (method.available ? "" : " (not available)"), { disabled: !method.available }])]);
   fill($("align"), offer.align.map((name) => [name, ALIGN_WORDS[name] ?? inWords(name)]));
   fill($("deghost"), offer.deghost.map((name) => [name, DEGHOST_WORDS[name] ?? inWords(name)]));
