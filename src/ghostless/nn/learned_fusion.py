@@ -78,7 +78,8 @@ class LearnedFusionNetwork(nn.Module):
         self.last = nn.Conv2d(widths[1], MAPS * BANDS, 3, padding=1)
         self.gist = nn.Linear(2 * widths[-1] + len(TONES) + 1, architecture.curve_channels)
         self.curve = nn.Linear(architecture.curve_channels, 2)
-        for layer in (self.last, self.curve):
+        self.share = nn.Linear(2 * widths[-1] + 1, 1)
+        for layer in (self.last, self.curve, self.share):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
@@ -103,7 +104,10 @@ class LearnedFusionNetwork(nn.Module):
             height, width = skipped.shape[-2:]
             wide = F.interpolate(found, scale_factor=2, mode="nearest")[..., :height, :width]
             found = layer(torch.cat([wide, skipped], dim=1), count)
-        maps = self.last(found)
+        # The more of the scene's range the photos cover, the less there is to correct.
+        told = torch.cat([common, torch.full_like(common[:, :1], crowd(count))], dim=1)
+        share = 2 * torch.sigmoid(self.share(told))
+        maps = self.last(found) * share.repeat_interleave(count, dim=0).view(-1, 1, 1, 1)
         maps = maps.view(batch, count, MAPS, BANDS, *maps.shape[-2:])
         return maps, common
 
