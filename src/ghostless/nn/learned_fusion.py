@@ -114,10 +114,14 @@ class LearnedFusionNetwork(nn.Module):
     def choose_curve(self, common: Tensor, fused: Tensor, count: int) -> Tensor:
         """The curve's two numbers [B x 2] for a fusion [B x 3 x H x W] of so many photos."""
         counts = torch.full_like(common[:, :1], crowd(count))
-        told = torch.cat([common, tones(fused.detach()), counts], dim=1)
+        return self.numbers_of(torch.cat([common, tones(fused.detach()), counts], dim=1))
+
+    def numbers_of(self, told: Tensor) -> Tensor:
+        """The curve's two numbers [B x 2] from what is in common, the tones and the count."""
         numbers = self.curve(F.relu(self.gist(told)))
         # |a| + |b| < 1 keeps the curve from falling anywhere.
-        return CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
+        limited: Tensor = CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
+        return limited
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos [B x N x 3 x H x W], display values 0..1, to their fusion [B x 3 x H x W].
