@@ -6,7 +6,7 @@ line asks when it has read them; before that faces ask with what they know.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,11 @@ def method_of(options: FuseOptions, out: Path, photos: int | None = None) -> Met
     own = options.method_settings
     names = () if own is None or isinstance(own, tuple) else settings_of(type(own))
     return choose_method(options.method, out, photos, names)
+
+
+def names_by_photos(options: FuseOptions, out: Path) -> Callable[[int], str]:
+    """What gives the name of the method for a number of photos."""
+    return lambda photos: method_of(options, out, photos).name
 
 
 def settings_for(options: FuseOptions, method: Method) -> Any:
