@@ -37,7 +37,6 @@ def test_what_is_fitted_is_what_the_network_gives() -> None:
     for layer in (net.last, net.curve, net.gist):
         torch.nn.init.normal_(layer.weight, std=0.1)
     batch = Brackets().photos(1, 64, torch.Generator().manual_seed(2))
-    maps, common = net.guide(batch["photos"])
     fused = net(batch["photos"])[0]
     flat = learned_curve._fused(
         net, batch["photos"], batch["target"], torch.Generator().manual_seed(5)
