@@ -12,6 +12,7 @@ Needs no torch: the network is a dozen small convolutions in NumPy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +179,8 @@ class _Network:
         """
         logs = np.log(weights + np.float32(WEIGHT_FLOOR)) * np.float32(1 / LOG_SCALE)
         counts = np.full_like(logs, crowd(len(copies)))
-        levels = [np.concatenate([copies - 0.5, logs[:, None], counts[:, None]], axis=1)]
+        seen = [copies - np.float32(0.5), logs[:, None], counts[:, None]]
+        levels = [np.concatenate(seen, axis=1)]
         for number in range(self._scales):
             levels.append(self._among(levels[-1], f"down.{number}", stride=2))
         found = levels.pop()
@@ -190,10 +192,10 @@ class _Network:
             wide = found.repeat(2, axis=2).repeat(2, axis=3)[..., :height, :width]
             found = self._among(np.concatenate([wide, skipped], axis=1), f"up.{number}")
         told = np.append(common, np.float32(crowd(len(copies))))
-        share = 2 / (1 + np.exp(-self._dense(told, "share")))
-        maps = np.stack([self._convolve(photo, "last") * share for photo in found])
+        share = np.float32(2 / (1 + math.exp(-float(self._dense(told, "share")[0]))))
+        maps = np.stack([self._convolve(photo, "last") for photo in found]) * share
         maps = maps.reshape(len(maps), MAPS, BANDS, *maps.shape[-2:])
-        return maps, common
+        return np.asarray(maps, np.float32), np.asarray(common, np.float32)
 
     def choose_curve(self, common: Array, fused: Array, count: int) -> tuple[float, float]:
         """The curve's two numbers for a fusion (H, W, 3), 0..1, of so many photos."""

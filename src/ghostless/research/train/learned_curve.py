@@ -145,9 +145,9 @@ def fit(
     for number in range(rounds):
         for group in optimiser.param_groups:
             group["lr"] = _RATE * (1 - number / rounds)
-        for chosen in torch.randperm(first).split(_BATCH):
+        for chosen in torch.split(torch.randperm(first), _BATCH):
             optimiser.zero_grad()
-            loss_of(network, fusions.some(chosen)).backward()
+            loss_of(network, fusions.some(chosen)).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         if (number + 1) % _LOOK_EVERY == 0:
             with torch.no_grad():
