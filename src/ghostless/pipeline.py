@@ -17,7 +17,7 @@ from .align import align_bracket
 from .bracket import MAX_FRAMES, Bracket, Frame, Fused, Space, Stack, check_frame_count
 from .deghost import DeghostSettings, deghost_stack
 from .deghost.by_hand import check_kept, check_kept_of, read_kept
-from .errors import OptionError, SpaceError, unknown_name
+from .errors import OptionError, unknown_name
 from .exposure.assign import assign_stops
 from .exposure.reference import choose_reference, strangers_in
 from .io.arrays import Channels, Photos, as_bracket, paths_in
@@ -34,8 +34,10 @@ from .io.write import (
     write_image,
     write_text,
 )
-from .methods import Method, fuse_stack, get_method
+from .methods import Method, fuse_stack
 from .options import FuseOptions as FuseOptions
+from .options.chosen import choose_method as choose_method
+from .options.chosen import method_of, settings_for
 from .options.unused import check_unused
 from .pixels.color import Transfer
 from .report import Journal, Observer, Progress, Report, describe_frames, plain, with_strangers
@@ -73,9 +75,9 @@ def fuse_files(
     would do nothing, such as a tone mapping of a display image, is an OptionError too.
     """
     options, files, target = options or FuseOptions(), [Path(p) for p in paths], Path(out)
-    method = _check_fusing(files, target, options)
+    _check_fusing(files, target, options)
     keeps = format_of(target).sensor_colours
-    line = _Line(options, method, Journal(progress), observe, files, sensor_colours=keeps)
+    line = _Line(options, target, Journal(progress), observe, files, sensor_colours=keeps)
     display = space_of(target) == "display"
 
     # Photos, frames and radiance are let go of as soon as the next step has been: memory is dear.
@@ -122,8 +124,8 @@ def fuse(
     options = _changed(options or FuseOptions(), changes)
     paths = paths_in(photos)
     mapped = "tone_map" in changes or options.tone_map != ToneMapSettings()
-    method = _check_fusing_in_memory(options, arrays=not paths)
-    line = _Line(options, method, Journal(progress), observe)
+    target = _check_fusing_in_memory(options, arrays=not paths)
+    line = _Line(options, target, Journal(progress), observe)
 
     if paths:
         stack = line.align(line.expose(line.read(paths)))
@@ -193,20 +195,6 @@ def prepare_files(
     return assign_stops(bracket, line.stops, options.stops_file)
 
 
-def choose_method(name: str, out: Path) -> Method:
-    """Pick the method for an output file; raise SpaceError where the two do not fit."""
-    space = space_of(out)
-    if name == "auto":
-        return get_method("mertens" if space == "display" else "debevec")
-    method = get_method(name)
-    if space == "linear" and method.output == "display":
-        raise SpaceError(
-            f"{out.name}: expected a method with a linear result for a {out.suffix} file, found "
-            f"{name!r} which gives a display image; use --method debevec or write a .jpg or .png"
-        )
-    return method
-
-
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     return {
@@ -223,7 +211,8 @@ def versions() -> dict[str, str]:
 class _Line:
     """The steps of one run. Each is timed, tells how far it is, and shows what it made.
 
-    method: that will fuse; None where the frames themselves are wanted.
+    target: the file that will be written, by which the method is chosen when the photos are known;
+        None where the frames themselves are wanted.
     stops: those that were told of the frames that were read, in their order.
     observe: called with (moment, value). files: the photos, which saved stages are named after.
     sensor_colours: whether RAW photos stay in their sensor's colours, for a result that does; saved
@@ -233,7 +222,7 @@ class _Line:
     def __init__(
         self,
         options: FuseOptions,
-        method: Method | None,
+        target: Path | None,
         journal: Journal,
         observe: Observer | None = None,
         files: Sequence[Path] = (),
@@ -243,7 +232,8 @@ class _Line:
         self.journal = journal
         self._sensor_colours = sensor_colours and options.save_stages is None
         self._options = options
-        self._method = method
+        self._target = target
+        self._method: Method | None = None
         self.stops = options.stops
         self._reference = 0
         self._strangers: list[str] = []
@@ -265,8 +255,10 @@ class _Line:
         return replace(bracket, notes=(*remarks, *chosen.notes, *bracket.notes))
 
     def expose(self, bracket: Bracket) -> Bracket:
-        """Find every frame's exposure, sort them dark to bright, and choose the reference."""
+        """Find every frame's exposure, sort them, and choose the reference and the method."""
         check_kept_of(self._options.keep, bracket)
+        if self._target is not None:
+            self._method = method_of(self._options, self._target, len(bracket.frames))
         with self.journal.stage("exposure"):
             bracket = assign_stops(bracket, self.stops, self._options.stops_file)
             self._reference = _reference_of(bracket, self._options.reference)
@@ -299,9 +291,8 @@ class _Line:
         """Fuse the frames by the method."""
         assert self._method is not None
         with self.journal.stage("fuse") as tell:
-            fused = fuse_stack(
-                stack, self._method.name, self._options.method_settings, progress=tell
-            )
+            settings = settings_for(self._options, self._method)
+            fused = fuse_stack(stack, self._method.name, settings, progress=tell)
         self.journal.note(*fused.notes)
         self._show("fused", fused)
         return fused
@@ -367,7 +358,7 @@ class _Line:
             height=shape[0],
             frames=self.journal.frames,
             stages=tuple(self.journal.stages),
-            settings=plain(asdict(self._options)),
+            settings=plain(asdict(self._used())),
             versions=versions(),
             notes=tuple(self.journal.notes),
         )
@@ -376,6 +367,13 @@ class _Line:
             make_folder_of(self._options.report)
             write_text(text, self._options.report, self._options.write)
         return report
+
+    def _used(self) -> FuseOptions:
+        """The options with what the method runs with alone."""
+        if self._method is None:
+            return self._options
+        own = settings_for(self._options, self._method)
+        return replace(self._options, method_settings=own)
 
     def _deghosts_itself(self) -> bool:
         method = self._method
@@ -389,15 +387,19 @@ class _Line:
 # ---- the checks before it ----
 
 
-def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> Method:
-    """Raise, before any work, what would keep the result from being written; choose the method."""
+def _check_fusing(files: Sequence[Path], target: Path, options: FuseOptions) -> None:
+    """Raise, before any work, what would keep the result from being written."""
     check_frame_count(min(len(files), MAX_FRAMES))
-    method = choose_method(options.method, target)
-    check_unused(options, method, target)
-    method.check_ready(options.method_settings)
+    _check_method(options, target, len(files))
     check_output(target, options.write, files, make_folder=True, hdr=options.hdr)
     _check_sidelines(files, options)
-    return method
+
+
+def _check_method(options: FuseOptions, target: Path, photos: int | None) -> None:
+    """Raise what would keep the method from running, as far as its photos are known."""
+    method = method_of(options, target, photos)
+    check_unused(options, method, target)
+    method.check_ready(settings_for(options, method))
 
 
 # What is about the file of a result; and about files of photos.
@@ -421,8 +423,8 @@ def _changed(options: FuseOptions, changes: Mapping[str, Any]) -> FuseOptions:
     return replace(options, **values)
 
 
-def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
-    """Raise what cannot be done without a file; choose the method."""
+def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Path:
+    """Raise what cannot be done without a file; give the name that the method is chosen by."""
     target = Path("array.tif")
     plain = FuseOptions()
     about_files = _ABOUT_RESULT + (_ABOUT_PHOTOS if arrays else ())
@@ -433,11 +435,9 @@ def _check_fusing_in_memory(options: FuseOptions, *, arrays: bool) -> Method:
                 f"{name}: expected files, found that the {whose} is in memory only; leave the "
                 "option out or use fuse_files"
             )
-    method = choose_method(options.method, target)
-    check_unused(options, method, target)
-    method.check_ready(options.method_settings)
+    _check_method(options, target, None)
     check_kept(options.keep)
-    return method
+    return target
 
 
 def _check_sidelines(files: Sequence[Path], options: FuseOptions) -> None:

@@ -32,12 +32,12 @@ FOLDER = Folder(
         ("{first}_hdr", ["hall/IMG_1_hdr.jpg", "IMG_4_hdr.jpg"]),
         ("{first}-{last}", ["hall/IMG_1-IMG_3.jpg", "IMG_4-IMG_6.jpg"]),
         ("{folder} {number}", ["hall/hall 001.jpg", "night 002.jpg"]),
-        ("{date}/{method}_{number}", ["2026-06-21/gff_001.jpg", "undated/gff_002.jpg"]),
+        ("{date}/{method}_{number}", ["2026-06-21/of2_001.jpg", "undated/of2_002.jpg"]),
         ("{first}.v1", ["hall/IMG_1.v1.jpg", "IMG_4.v1.jpg"]),
     ],
 )
 def test_patterns_name_results(pattern: str, expected: list[str]) -> None:
-    assert Naming(".jpg", pattern, "gff").outputs(SETS, FOLDER) == expected
+    assert Naming(".jpg", pattern, lambda photos: f"of{photos}").outputs(SETS, FOLDER) == expected
 
 
 @pytest.mark.parametrize(

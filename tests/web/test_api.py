@@ -83,6 +83,18 @@ def test_the_result_is_that_of_the_command(
     assert done["fraction"] == 1
 
 
+def test_auto_goes_by_the_number_of_photos(client: TestClient, photos: list[Path]) -> None:
+    offer = client.get("/api/options").json()
+    assert (offer["auto_method"], offer["auto_methods"]) == ("mertens", {"2": "learned-fusion"})
+    two = upload(client, photos[:2]).json()
+    asked = {"deghost": {"mode": "off"}}
+    job = wait(client, start(client, two, **asked))
+    assert job["report"]["method"] == "learned-fusion"
+    own = {"levels": 3}  # a setting of mertens
+    job = wait(client, start(client, two, **asked, method_settings=own))
+    assert job["report"]["method"] == "mertens"
+
+
 def test_pictures_and_layers_to_look_at(client: TestClient, done: dict[str, Any]) -> None:
     assert {view["name"] for view in done["views"]} == {"picture", "frame-0", "frame-1", "frame-2"}
     for view in done["views"]:

@@ -28,7 +28,8 @@ from ..exposure.assign import assign_stops
 from ..exposure.reference import choose_reference
 from ..io.write import space_of
 from ..methods import fuse_stack
-from ..pipeline import FuseOptions, choose_method
+from ..options import FuseOptions
+from ..options.chosen import method_of, settings_for
 from ..pixels import color
 from ..tone.light import Gains
 from ..tone.tonemap import tone_map
@@ -152,8 +153,8 @@ def measure(planned: Planned, folder: Folder, target: Path, options: FuseOptions
         reference = choose_reference(bracket)
     stack = Stack(bracket.frames, reference)
     reference_stops = None if absolute is None else bracket.stops[reference]
-    method = choose_method(options.method, target)
-    fused = fuse_stack(stack, method.name, options.method_settings)
+    method = method_of(options, target, len(stack.frames))
+    fused = fuse_stack(stack, method.name, settings_for(options, method))
     is_hdr = space_of(target) == "linear"
     picture = tone_map(fused, options.tone_map) if fused.space == "linear" else fused
     light = color.srgb_to_linear(picture.pixels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -29,13 +29,13 @@ class Naming:
     photo), `number` (its place among all brackets, 001), `folder` (the name of the folder that it
     lies in), `method`; "" for `{first}`. A pattern without "/" names files in the subfolder of the
     photos, one with "/" below the folder of results.
-    method: the name of what fuses.
+    method: gives the name of what fuses so many photos.
     Raises OptionError for a pattern that names no file.
     """
 
     suffix: str
     pattern: str = ""
-    method: str = ""
+    method: Callable[[int], str] = lambda photos: ""
 
     def __post_init__(self) -> None:
         if self.pattern:
@@ -64,7 +64,7 @@ class Naming:
             "date": _date_of(folder, files),
             "number": number,
             "folder": first.parent.name or folder.root.resolve().name or "photos",
-            "method": self.method,
+            "method": self.method(len(files)),
         }
         # What comes from names of files stays one part of a path.
         plain = {name: value.replace("/", "_") for name, value in values.items()}

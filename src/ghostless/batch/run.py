@@ -13,7 +13,8 @@ from typing import Annotated, Final, Literal
 from ..errors import GhostlessError, OutputError
 from ..io.write import check_output
 from ..methods import METHODS
-from ..pipeline import FuseOptions, choose_method
+from ..options import FuseOptions
+from ..options.chosen import method_of
 from ..pixels.stripes import core_count
 from ..settings import Range, check_settings
 from ..work.memory import available_bytes, fusing_bytes
@@ -177,7 +178,7 @@ def _check_before(plan: Plan, folder: Folder, out: Path, options: FuseOptions) -
     check_folders(folder.root, out)
     for suffix in {Path(planned.output).suffix for planned in plan.brackets}:
         target = out / f"name{suffix}"
-        choose_method(options.method, target)
+        method_of(options, target)
         check_output(target, replace(options.write, overwrite=True), make_folder=True)
 
 

@@ -141,6 +141,7 @@ def batch(
     start_server()  # it loads its libraries while this process loads what it needs
     from ..batch.naming import Naming
     from ..batch.run import RunSettings
+    from ..options.chosen import names_by_photos
     from .folders import Asked, suffix_of, whole_folder
     from .rerun import words_again
 
@@ -152,7 +153,7 @@ def batch(
         plan=plan,
         size=size,
         pairs=pairs,
-        naming=Naming(suffix, name or "", told.method.name if told.method else ""),
+        naming=Naming(suffix, name or "", names_by_photos(told.options, Path(f"name{suffix}"))),
         consistent=consistent,
         watch=watch,
         options=told.options,

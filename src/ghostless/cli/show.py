@@ -218,7 +218,20 @@ def print_methods(methods: Sequence[Method]) -> None:
                 if why is not None:
                     print(f"  {'':<{width}}  not here: {why}")
         print()
+    print(f"auto: {_auto_in_words()}.")
     print("'ghostless methods NAME' tells all about one; --json, all about all.")
+
+
+def _auto_in_words() -> str:
+    """What "auto" takes, by file and number of photos."""
+    from ..methods.table import AUTO
+
+    said = []
+    for space, takes in AUTO.items():
+        words = [f"{name} of {count} photos" for count, name in takes.items() if count is not None]
+        words.append(f"{takes[None]}{' of any other number' if words else ''}")
+        said.append(f"for {'pictures' if space == 'display' else 'HDR files'} {', '.join(words)}")
+    return "; ".join(said)
 
 
 def print_facts(method: Method) -> None:

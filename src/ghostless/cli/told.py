@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Told:
     """What a command was told, by dotted names.
 
-    options: to run with. method: that will fuse, None where nothing is fused.
+    options: to run with. method: that will fuse, as far as can be told before the photos are
+        counted; None where nothing is fused.
     """
 
     options: FuseOptions
@@ -54,7 +55,7 @@ def options_of(
     Raises OptionError for wrong values, for what is given twice, and for what would do nothing.
     """
     from ..options import FuseOptions, as_published, is_own, with_values
-    from ..pipeline import choose_method
+    from ..options.chosen import choose_method, method_of
 
     def taken(name: str) -> bool:
         groups = (name, name.partition(".")[0])
@@ -75,13 +76,27 @@ def options_of(
     options = with_values(base, values)
     if out is None:
         return Told(options, None)
-    method = choose_method(options.method, out)
+    asked = {name: word for name, word in given.items() if is_own(name)}
+    method = choose_method(options.method, out, own=[n.partition(".")[2] for n in asked])
     if ctx.params.get("as_published"):
         options = with_values(as_published(options, method), values)  # what is given still wins
+    elif options.method == "auto" and preset is not None and not asked:
+        options = replace(options, method_settings=_of_methods(preset, out))
+        method = method_of(options, out)
+        return Told(_settle(given, options, method, out), method)
     own = {} if preset is None else preset.for_method(method)
-    own.update(_own_settings(method, {n: w for n, w in given.items() if is_own(n)}))
+    own.update(_own_settings(method, asked))
     options = with_values(options, {f"method.{n}": value for n, value in own.items()}, method)
     return Told(_settle(given, options, method, out), method)
+
+
+def _of_methods(preset: Preset, out: Path) -> Any:
+    """What a preset says of methods that "auto" may take; of one alone: it then takes that."""
+    from ..options.chosen import auto_methods
+
+    found = [(method, preset.for_method(method)) for method in auto_methods(out)]
+    made = tuple(method.settings_class(**own) for method, own in found if own)
+    return made if len(made) > 1 else next(iter(made), None)
 
 
 def _of_preset(

@@ -12,6 +12,7 @@ Needs no torch: the network is a dozen small convolutions in NumPy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,10 @@ from ..nn.learned_bands import (
     DETAIL_WINDOW,
     LOG_SCALE,
     MAPS,
+    TONES,
     WEIGHT_FLOOR,
     band_of,
+    crowd,
 )
 from ..nn.weights import load_arrays
 from ..pixels import color
@@ -83,7 +86,7 @@ def fuse(
     photos = Photos(stack)
     copies = _Copies.of(stack)
     weights = mean_weights(copies, exponents, 1, wraps=stack.wraps)
-    maps, numbers = network.guide(copies.pictures, np.stack(weights))
+    maps, common = network.guide(copies.pictures, np.stack(weights))
     pixels = fuse_exposures(
         photos,
         exponents,
@@ -94,7 +97,7 @@ def fuse(
     )
     fit_range(pixels)
     if settings.curve:
-        bend(pixels, *numbers)
+        bend(pixels, *network.choose_curve(common, pixels, len(stack.frames)))
     return Fused(pixels, "display", stack.frames[stack.reference].metadata)
 
 
@@ -159,7 +162,9 @@ class _Network:
         arrays, _ = load_arrays(NAME, _TRAIN_COMMAND, path)
         network = cls(arrays)
         try:
-            network.guide(np.zeros((2, 3, 32, 32), np.float32), np.full((2, 32, 32), 0.5))
+            copies = np.zeros((2, 3, 32, 32), np.float32)
+            _, common = network.guide(copies, np.full((2, 32, 32), np.float32(0.5)))
+            network.choose_curve(common, copies[0].transpose(1, 2, 0), len(copies))
         except (KeyError, ValueError) as error:
             raise WeightsError(
                 f"{path or NAME}: expected weights of {NAME!r} that this version can run, found "
@@ -167,28 +172,37 @@ class _Network:
             ) from None
         return network
 
-    def guide(self, copies: Array, weights: Array) -> tuple[Array, tuple[float, float]]:
-        """Maps (N, 3, 9, h/4, w/4) and the curve's two numbers.
+    def guide(self, copies: Array, weights: Array) -> tuple[Array, Array]:
+        """Maps (N, 3, 9, h/4, w/4) and what all photos have in common (C,), for `choose_curve`.
 
         copies: (N, 3, h, w), 0..1. weights: those of exposure fusion, (N, h, w).
         """
         logs = np.log(weights + np.float32(WEIGHT_FLOOR)) * np.float32(1 / LOG_SCALE)
-        levels = [np.concatenate([copies - np.float32(0.5), logs[:, None]], axis=1)]
+        counts = np.full_like(logs, crowd(len(copies)))
+        seen = [copies - np.float32(0.5), logs[:, None], counts[:, None]]
+        levels = [np.concatenate(seen, axis=1)]
         for number in range(self._scales):
             levels.append(self._among(levels[-1], f"down.{number}", stride=2))
         found = levels.pop()
         means = found.mean(axis=(2, 3))
-        gist = self._dense(np.concatenate([means.mean(axis=0), means.max(axis=0)]), "gist")
-        numbers = self._dense(np.maximum(gist, 0), "curve")
+        common = np.concatenate([means.mean(axis=0), means.max(axis=0)])
         for number in reversed(range(self._scales - 2)):
             skipped = levels.pop()
             height, width = skipped.shape[-2:]
             wide = found.repeat(2, axis=2).repeat(2, axis=3)[..., :height, :width]
             found = self._among(np.concatenate([wide, skipped], axis=1), f"up.{number}")
-        maps = np.stack([self._convolve(photo, "last") for photo in found])
+        told = np.append(common, np.float32(crowd(len(copies))))
+        share = np.float32(2 / (1 + math.exp(-float(self._dense(told, "share")[0]))))
+        maps = np.stack([self._convolve(photo, "last") for photo in found]) * share
         maps = maps.reshape(len(maps), MAPS, BANDS, *maps.shape[-2:])
+        return np.asarray(maps, np.float32), np.asarray(common, np.float32)
+
+    def choose_curve(self, common: Array, fused: Array, count: int) -> tuple[float, float]:
+        """The curve's two numbers for a fusion (H, W, 3), 0..1, of so many photos."""
+        told = np.concatenate([common, _tones(fused), [crowd(count)]]).astype(np.float32)
+        numbers = self._dense(np.maximum(self._dense(told, "gist"), 0), "curve")
         first, second = numbers * (CURVE_LIMIT / (1 + float(np.abs(numbers).sum())))
-        return maps, (float(first), float(second))
+        return float(first), float(second)
 
     def _among(self, photos: Array, name: str, stride: int = 1) -> Array:
         """Each photo's features convolved, and what all photos have of each added."""
@@ -350,6 +364,13 @@ def corrected_weights(level: Level, details: list[Plane] | None, maps: Array) ->
         shares.append(share if mask is None else share * (mask + np.float32(1e-12)))
     total = np.add.reduce(shares)
     return [np.asarray(share / total, np.float32) for share in shares]
+
+
+def _tones(fused: Array) -> Array:
+    """How dark and bright a fusion (H, W, 3) is: quantiles of its greys, around 0."""
+    small = reduced(fused, size_within(fused.shape, side=COPY_PIXELS))
+    greys = _luma([np.ascontiguousarray(plane) for plane in np.moveaxis(small, 2, 0)])
+    return np.asarray(np.quantile(greys, TONES) - 0.5, np.float32)
 
 
 def bend(pixels: Array, a: float, b: float) -> None:

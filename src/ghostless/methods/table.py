@@ -7,7 +7,9 @@ table.
 
 from __future__ import annotations
 
-from ..bracket import MAX_FRAMES
+from collections.abc import Mapping
+
+from ..bracket import MAX_FRAMES, Space
 from .compared_networks import COMPARED_NETWORKS
 from .entry import Attention, Method, PaperRuntime
 
@@ -318,4 +320,10 @@ METHODS: dict[str, Method] = {
         ),
         *COMPARED_NETWORKS,
     )
+}
+
+# What "auto" takes, by the space of the file and the number of photos; None: any other number.
+AUTO: Mapping[Space, Mapping[int | None, str]] = {
+    "display": {2: "learned-fusion", None: "mertens"},
+    "linear": {None: "debevec"},
 }

@@ -15,12 +15,19 @@ WEIGHT_FLOOR = 1e-4
 DETAIL_FLOOR = 1e-3
 # Side of the square over which a band's detail is averaged.
 DETAIL_WINDOW = 5
-# What a photo's copy is given as: its colours, its weight, and what the weight's logarithm is
-# divided by to be near 1.
-CHANNELS = 4
+# What a photo's copy is given as: its colours, its weight, how many photos there are, and what the
+# logarithms of the two last are divided by to be near 1.
+CHANNELS = 5
 LOG_SCALE = 4.0
+# Of the fusion's greys, what the curve is chosen by, beside what the photos have in common.
+TONES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 # Largest sum of the two numbers of the curve: below 1 it never falls.
 CURVE_LIMIT = 0.8
+
+
+def crowd(count: int) -> float:
+    """How many photos there are, as a number near 1."""
+    return math.log2(count) / LOG_SCALE
 
 
 def band_of(size: tuple[int, int]) -> tuple[int, float]:

@@ -35,8 +35,10 @@ from .learned_bands import (
     DETAIL_WINDOW,
     LOG_SCALE,
     MAPS,
+    TONES,
     WEIGHT_FLOOR,
     band_of,
+    crowd,
 )
 from .priors import collapse, expand, gaussian_pyramid, mertens_weights
 from .weights import NetworkKind
@@ -74,46 +76,61 @@ class LearnedFusionNetwork(nn.Module):
             _Among(below + width, width) for width, below in pairwise(widths[1:])
         )
         self.last = nn.Conv2d(widths[1], MAPS * BANDS, 3, padding=1)
-        self.gist = nn.Linear(2 * widths[-1], architecture.curve_channels)
+        self.gist = nn.Linear(2 * widths[-1] + len(TONES) + 1, architecture.curve_channels)
         self.curve = nn.Linear(architecture.curve_channels, 2)
-        for layer in (self.last, self.curve):
+        self.share = nn.Linear(2 * widths[-1] + 1, 1)
+        for layer in (self.last, self.curve, self.share):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
     def guide(self, copies: Tensor) -> tuple[Tensor, Tensor]:
-        """Small copies [B x N x 3 x h x w], 0..1, to maps and the curve's two numbers.
+        """Small copies [B x N x 3 x h x w], 0..1, to maps and what all photos have in common.
 
-        Maps: [B x N x 3 x 9 x h/4 x w/4]. Numbers: [B x 2].
+        Maps: [B x N x 3 x 9 x h/4 x w/4]. In common: [B x C], for `choose_curve`.
         """
         batch, count = copies.shape[:2]
         weights = torch.stack(mertens_weights(list(copies.unbind(1))), dim=1)
         logs = (weights + WEIGHT_FLOOR).log() / LOG_SCALE
-        levels = [torch.cat([copies - 0.5, logs], dim=2).flatten(0, 1)]
+        counts = torch.full_like(logs, crowd(count))
+        levels = [torch.cat([copies - 0.5, logs, counts], dim=2).flatten(0, 1)]
         for layer in self.down:
             levels.append(layer(levels[-1], count))
         found = levels.pop()
         means = found.mean(dim=(2, 3)).view(batch, count, -1)
-        gist = torch.cat([means.mean(dim=1), means.amax(dim=1)], dim=1)
-        numbers = self.curve(F.relu(self.gist(gist)))
+        common = torch.cat([means.mean(dim=1), means.amax(dim=1)], dim=1)
         for layer in reversed(self.up):
             skipped = levels.pop()
             height, width = skipped.shape[-2:]
             wide = F.interpolate(found, scale_factor=2, mode="nearest")[..., :height, :width]
             found = layer(torch.cat([wide, skipped], dim=1), count)
-        maps = self.last(found)
+        # The more of the scene's range the photos cover, the less there is to correct.
+        told = torch.cat([common, torch.full_like(common[:, :1], crowd(count))], dim=1)
+        share = 2 * torch.sigmoid(self.share(told))
+        maps = self.last(found) * share.repeat_interleave(count, dim=0).view(-1, 1, 1, 1)
         maps = maps.view(batch, count, MAPS, BANDS, *maps.shape[-2:])
+        return maps, common
+
+    def choose_curve(self, common: Tensor, fused: Tensor, count: int) -> Tensor:
+        """The curve's two numbers [B x 2] for a fusion [B x 3 x H x W] of so many photos."""
+        counts = torch.full_like(common[:, :1], crowd(count))
+        return self.numbers_of(torch.cat([common, tones(fused.detach()), counts], dim=1))
+
+    def numbers_of(self, told: Tensor) -> Tensor:
+        """The curve's two numbers [B x 2] from what is in common, the tones and the count."""
+        numbers = self.curve(F.relu(self.gist(told)))
         # |a| + |b| < 1 keeps the curve from falling anywhere.
-        numbers = CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
-        return maps, numbers
+        limited: Tensor = CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
+        return limited
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos [B x N x 3 x H x W], display values 0..1, to their fusion [B x 3 x H x W].
 
         It may leave 0..1 a little, as exposure fusion does.
         """
-        maps, numbers = self.guide(small_copies(photos))
-        return bend(blend(photos, maps), numbers)
+        maps, common = self.guide(small_copies(photos))
+        fused = blend(photos, maps)
+        return bend(fused, self.choose_curve(common, fused, photos.shape[1]))
 
 
 class _Among(nn.Module):
@@ -146,6 +163,16 @@ def small_copies(photos: Tensor) -> Tensor:
         photos.flatten(0, 1), size, mode="bilinear", align_corners=False, antialias=True
     )
     return small.view(*photos.shape[:3], *size)
+
+
+def tones(fused: Tensor) -> Tensor:
+    """How dark and bright a fusion [B x 3 x H x W] is: quantiles of its greys, around 0."""
+    small = small_copies(fused[:, None])[:, 0].clamp(0, 1)
+    red, green, blue = (float(weight) for weight in LUMA_601)
+    greys = red * small[:, 0] + green * small[:, 1] + blue * small[:, 2]
+    shares = torch.tensor(TONES, dtype=greys.dtype, device=greys.device)
+    found: Tensor = torch.quantile(greys.flatten(1), shares, dim=1).T
+    return found - 0.5
 
 
 def blend(photos: Tensor, maps: Tensor) -> Tensor:

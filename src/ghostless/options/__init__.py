@@ -37,8 +37,11 @@ def _methods() -> tuple[str, ...]:
 class FuseOptions:
     """Everything a run can be told; the defaults suit hand-held brackets of moving scenes.
 
-    method: a name from the table, or "auto": mertens for display files, debevec for linear ones.
-    method_settings: the method's own settings dataclass; None for its defaults.
+    method: a name from the table, or "auto": for display files learned-fusion of two photos and
+        mertens of more, debevec for linear ones.
+    method_settings: the method's own settings dataclass; None for its defaults. "auto" takes the
+        method whose settings they are; of a tuple with those of several, each holds where its
+        method is taken.
     stops: exposure of each file in stops, in the order of the files; None to find out.
     stops_file: a text file with those numbers; None to look for one beside the frames.
     reference: index (from 0, dark to bright) of the frame whose geometry and moving things are

@@ -27,8 +27,10 @@ from ..io.photo_files import IMAGE_SUFFIXES
 from ..io.read import ReadSettings
 from ..io.write import WriteSettings, format_of, space_of
 from ..methods import METHODS, Method
+from ..methods.table import AUTO
+from ..options import FuseOptions
+from ..options.chosen import choose_method, method_of
 from ..options.unused import check_unused, without_unused
-from ..pipeline import FuseOptions, choose_method
 from ..presets import preset_names, read_preset
 from ..settings import Range, Setting, settings_of
 from ..tone.controls import ToneControls
@@ -167,11 +169,11 @@ def fuse_options(
     cannot write it (a display picture has no radiance) gives way to what "auto" stands for, and
     what was asked for the picture and does nothing for this file is left out.
     """
-    asked = choose_method(request["method"], _PICTURE)
+    asked = _asked(request)
     fits = asked.output == "linear" or space_of(f"result{suffix}") == "display"
     stops = request["stops"]
     options = FuseOptions(
-        method=asked.name if fits else "auto",
+        method=request["method"] if fits else "auto",
         method_settings=_method_settings(asked, request["method_settings"]) if fits else None,
         stops=None if stops is None else tuple(stops),
         reference=request["reference"],
@@ -184,14 +186,14 @@ def fuse_options(
     )
     out = Path(f"result{suffix}")
     if out != _PICTURE:
-        return without_unused(options, choose_method(options.method, out), out)
+        return without_unused(options, method_of(options, out), out)
     check_unused(options, asked, out)
     return options
 
 
 def check_fuse_request(request: dict[str, Any], frames: int) -> Method:
     """Raise OptionError or BracketError for what can be told to be wrong without starting a job."""
-    method = choose_method(request["method"], _PICTURE)
+    method = _asked(request, frames)
     why_not = method.why_not_here()
     if why_not is not None:
         raise OptionError(why_not)
@@ -248,6 +250,11 @@ def write_settings(request: dict[str, Any]) -> WriteSettings:
     if not known.lossy and written.quality != WriteSettings().quality:
         raise OptionError(f"quality: {known.name} is compressed without loss; leave it out")
     return written
+
+
+def _asked(request: dict[str, Any], frames: int | None = None) -> Method:
+    """The method that a request asks for, as far as can be told before the photos are counted."""
+    return choose_method(request["method"], _PICTURE, frames, request["method_settings"])
 
 
 def _method_settings(method: Method, wanted: dict[str, Any]) -> Any:
@@ -341,12 +348,14 @@ class LimitFacts(BaseModel):
 class Offer(BaseModel):
     """All that the page and the API offer.
 
+    auto_method: what "auto" takes for a picture. auto_methods: for other numbers of photos.
     tone: a JSON schema of its controls. tile: side of the tiles of a toned picture, in pixels.
     """
 
     version: str
     methods: list[MethodFacts]
     auto_method: str
+    auto_methods: dict[int, str]
     align: list[str]
     deghost: list[str]
     tone_map: list[Choice]
@@ -366,6 +375,9 @@ def offer(limits: Limits) -> Offer:
         version=__version__,
         methods=[_method_facts(method) for method in METHODS.values()],
         auto_method=choose_method("auto", _PICTURE).name,
+        auto_methods={
+            photos: name for photos, name in AUTO["display"].items() if photos is not None
+        },
         align=list(get_args(AlignModel)),
         deghost=list(get_args(DeghostMode)),
         tone_map=[Choice(name=each.name, summary=each.summary) for each in OPERATORS.values()],

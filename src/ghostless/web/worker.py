@@ -15,8 +15,8 @@ from ..errors import GhostlessError
 from ..exposure.reference import choose_reference
 from ..io.read import DECODING_THREADS, ReadSettings, read_facts
 from ..io.write import space_of, write_hdr_image, write_image
-from ..methods import METHODS
 from ..methods.maps import attention_map, weight_maps
+from ..options.chosen import method_of, settings_for
 from ..pipeline import FuseOptions, fuse_files, prepare_files
 from ..tone.rendition import hdr_rendition
 from ..work.memory import reading_bytes
@@ -63,8 +63,8 @@ def inspect(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
 class _Watch:
     """Looks at a run of the line and saves what the page shows of it."""
 
-    def __init__(self, folder: Path, method: str, settings: Any) -> None:
-        self.folder, self.method, self.settings = folder, method, settings
+    def __init__(self, folder: Path, options: FuseOptions) -> None:
+        self.folder, self._options = folder, options
         self.views: list[dict[str, Any]] = []
         self.layers: list[dict[str, Any]] = []
         self.notes: list[str] = []
@@ -102,13 +102,14 @@ class _Watch:
         for index, mask in enumerate(stack.confidence):
             if mask is not None and int(mask.min()) < 255:
                 views.save_ghosts(mask, self._layer(f"ghosts-{index}", "ghosts", index))
-        shows = METHODS[self.method].shows if self.method in METHODS else ()
-        if "weights" in shows:
-            for index, weights in enumerate(weight_maps(stack, self.method, self.settings)):
+        method = method_of(self._options, Path(RESULT), len(stack.frames))
+        settings = settings_for(self._options, method)
+        if "weights" in method.shows:
+            for index, weights in enumerate(weight_maps(stack, method.name, settings)):
                 views.save_map(weights, self._layer(f"weights-{index}", "weights", index))
-        if "attention" in shows:
+        if "attention" in method.shows:
             try:
-                seen = attention_map(stack, self.method, self.settings)
+                seen = attention_map(stack, method.name, settings)
             except GhostlessError as error:
                 self.notes.append(f"no attention map: {error}")
             else:
@@ -128,7 +129,7 @@ def fuse(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """
     folder = Path(task["folder"])
     options = fuse_options(task["request"], task["pixels"], keep=task["keep"])
-    watch = _Watch(folder, options.method, options.method_settings)
+    watch = _Watch(folder, options)
     out = folder / RESULT
     report = fuse_files(task["files"], out, options, progress=tell, observe=watch)
     facts = report.as_dict()

@@ -17,6 +17,7 @@ from ...bracket import Fused, Stack
 from ...errors import BracketError, OptionError, unknown_name
 from ...io.write import check_output, write_text
 from ...methods import fuse_stack
+from ...options.chosen import method_of, settings_for
 from ...pipeline import FuseOptions, fuse_files
 from ...tone.tonemap import tone_map
 from ..data.scenes import Scene, read_brackets, read_mefb
@@ -78,8 +79,8 @@ def run_line(files: Sequence[Path], options: FuseOptions) -> LineRun:
 
 def picture_of(stack: Stack, options: FuseOptions) -> Picture:
     """Fuse a stack as the line would from here on: (H, W, 3) float32, display 0..1."""
-    method = "mertens" if options.method == "auto" else options.method
-    fused = fuse_stack(stack, method, options.method_settings)
+    method = method_of(options, Path("fused.png"), len(stack.frames))
+    fused = fuse_stack(stack, method.name, settings_for(options, method))
     if fused.space == "linear":
         fused = tone_map(fused, options.tone_map)
     return np.clip(fused.pixels, 0, 1)

@@ -54,9 +54,10 @@ _PICTURES = 4
 class LearnedFusionRecipe(Recipe):
     """Numbers of a training of the weighing network.
 
-    *_weight: of structure (MEF-SSIM), of the distance to the dense fusion and of its structure
-        (SSIM), of crushed and clipped pixels, of gradients that are turned round, and of what
-        leaves the range.
+    *_weight: of structure (MEF-SSIM; of two photos, and the less the more there are, since the
+        dense fusion then shows better what to make of them), of the distance to the dense fusion
+        and of its structure (SSIM), of crushed and clipped pixels, of gradients that are turned
+        round, and of what leaves the range.
     """
 
     steps: int = 8000
@@ -66,8 +67,8 @@ class LearnedFusionRecipe(Recipe):
     ema_decay: float = 0.998
     validate_every: int = 400
     structure_weight: float = 8.0
-    distance_weight: float = 2.0
-    likeness_weight: float = 0.5
+    distance_weight: float = 4.0
+    likeness_weight: float = 2.0
     crushed_weight: float = 40.0
     clipped_weight: float = 20.0
     reversal_weight: float = 4.0
@@ -105,7 +106,9 @@ class _Learner:
         recipe, photos, target = self.recipe, batch["photos"], batch["target"]
         inside = fused.clamp(0, 1)
         terms = {
-            "structure": recipe.structure_weight * lost_structure(photos, fused),
+            "structure": recipe.structure_weight
+            * (2 / max(2, photos.shape[1]))
+            * lost_structure(photos, fused),
             "distance": recipe.distance_weight * (fused - target).abs().mean(),
             "likeness": recipe.likeness_weight * (1 - ssim(halve(inside), halve(target)).mean()),
             "crushed": recipe.crushed_weight * crushed(photos, fused),

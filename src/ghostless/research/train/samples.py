@@ -210,6 +210,10 @@ def jitter(over: Tensor, largest_pixels: float, generator: torch.Generator) -> T
 
 # Moving things
 
+# Of a photo, that deghosting replaces, and how soft their edges are.
+_MOST_PARTS = 3
+_PART_EDGE_PIXELS = 4.0
+
 
 def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batch:
     """Let things move: pieces of other samples lie elsewhere in "over" than in the other images.
@@ -253,6 +257,30 @@ def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batc
             alpha, piece = mask(centre), other[name]
         pasted[name] = value + alpha * (piece - value)
     return pasted
+
+
+def replace_parts(
+    photos: Tensor, again: Tensor, reference: int, generator: torch.Generator
+) -> Tensor:
+    """Photos (B, N, 3, H, W) with parts of all but one replaced, as deghosting leaves them.
+
+    again: the photos as the reference tells them, of the same shape. Parts are one to three
+    ellipses with soft edges, of each photo at other places: where something was, and where it went.
+    """
+    batch, count, _, height, width = photos.shape
+    y = torch.linspace(0, 1, height, device=photos.device).view(-1, 1)
+    x = torch.linspace(0, 1, width, device=photos.device)
+    share = torch.zeros(batch, count, 1, height, width, device=photos.device)
+    for number in range(_MOST_PARTS):
+        draw = uniform((5, batch, count, 1, 1), 0.0, 1.0, generator)
+        radii = 0.04 + 0.22 * draw[:2].square()
+        distance = ((y - draw[2]) / radii[0]).square() + ((x - draw[3]) / radii[1]).square()
+        softness = _PART_EDGE_PIXELS / (radii.amin(dim=0) * min(height, width))
+        part = ((1 - distance.sqrt()) / softness + 0.5).clamp(0, 1)
+        part = part * (draw[4] < (1.0, 0.5, 0.3)[number])
+        share = torch.maximum(share, part[:, :, None])
+    share[:, reference] = 0
+    return photos + share * (again - photos)
 
 
 def _shifted(images: Tensor, down: Tensor, right: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ from ..data.rendered_files import read_packed
 from ..data.simulate import BracketSimulator
 from ..data.splits import Split
 from .recipe import Draws, Recipe
-from .samples import Batch, TrainingData
+from .samples import Batch, TrainingData, replace_parts
 
 # From the darker to the brighter frame of a pair: between the ends of a bracket of three to nine
 # photos, such as exposure fusion is used for.
@@ -46,11 +46,13 @@ BRACKET_GAP_STOPS = (1.5, 3.5)
 # Any two photos of a bracket may have to be compared.
 COMPARISON_GAP_STOPS = (0.5, 8.0)
 # Brackets of any number of photos, from the bare two to what an HDR bracket of seven holds.
-PHOTO_GAP_STOPS = (1.0, 6.0)
+PHOTO_GAP_STOPS = (0.7, 4.0)
 PHOTOS, MOST_PHOTOS_SPAN_STOPS = (2, 7), 12.0
 # Of the bracket's middle. Not all brackets are well chosen: in some even the brightest photo has
 # black corners, in some the darkest has white ones.
 PHOTO_KEY = (0.01, 0.7)
+# Share of the brackets in which something moved and was replaced.
+REPLACED_SHARE = 0.35
 # Between the clean photos that such a bracket's target is fused from.
 _CAREFUL_GAP_STOPS = 1.5
 # With the darker frame as the reference, and with the brighter.
@@ -163,7 +165,12 @@ class SimulatedData(TrainingData):
         upright = torch.rand((), generator=generator, device=self.device) < 0.3
         sides = (long_side * 3 // 4, long_side)
         simulator = self._simulator("train", "photos", sides[::-1] if upright else sides)
-        return self._photos(simulator, simulator.sample(batch, generator))
+        made = simulator.sample(batch, generator)
+        found = self._photos(simulator, made)
+        if float(torch.rand((), generator=generator, device=self.device)) < REPLACED_SHARE:
+            again, reference = self._exposed_again(simulator, made, generator)
+            found["photos"] = replace_parts(found["photos"], again, reference, generator)
+        return found
 
     def held_out_photos(self) -> Sequence[Batch]:
         return self._held_out("photos", self._photos, (288, 384))
@@ -298,7 +305,18 @@ class SimulatedData(TrainingData):
             "radiance": made.radiance,
         }
 
-    def _photos(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
+    def _exposed_again(
+        self, simulator: BracketSimulator, made: SimulatedBatch, generator: torch.Generator
+    ) -> tuple[Tensor, int]:
+        """All photos as one of them tells, (B, N, 3, H, W), and which: what it lacks, they lack."""
+        count = made.frames.shape[1]
+        reference = int(torch.randint(count, (1,), generator=generator, device=self.device))
+        stops = made.stops - made.stops[:, reference : reference + 1]
+        seen = made.radiance * stops[:, made.reference].neg().exp2().view(-1, 1, 1, 1)
+        light = seen.clamp_max(1)[:, None] * stops.exp2().view(*stops.shape, 1, 1, 1)
+        return simulator.camera.photograph_cleanly(light, made.cameras), reference
+
+    def _photos(self, simulator: BracketSimulator, made: SimulatedBatch) -> dict[str, Tensor]:
         span = made.stops[:, -1] - made.stops[:, 0]
         # As photos that a careful photographer would have taken, all with this camera.
         wanted = math.ceil(float(span.max()) / _CAREFUL_GAP_STOPS) + 1

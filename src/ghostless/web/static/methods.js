@@ -22,9 +22,10 @@ export class Methods {
     Object.assign(this, { select, list, onChoice, methods: [], photos: [], paces: new Map(), pace: 1 });
   }
 
-  // methods: as the server offers them. automatic: the name of what "auto" takes.
-  offer(methods, automatic) {
-    Object.assign(this, { methods, automatic });
+  // methods: as the server offers them. usual: the name of what "auto" takes; byCount: for other
+  // numbers of photos.
+  offer(methods, usual, byCount) {
+    Object.assign(this, { methods, usual, byCount });
     this.show([]);
   }
 
@@ -48,6 +49,10 @@ export class Methods {
   choose(name) {
     this.select.value = name;
     if (!this.select.value) this.select.value = "auto";
+  }
+
+  get automatic() {
+    return this.byCount[this.photos.length] ?? this.usual;
   }
 
   get chosen() {

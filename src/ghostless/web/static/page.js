@@ -205,6 +205,7 @@ const framePicture = (frame, index) =>
 
 function openBracket(bracket) {
   state.bracket = bracket;
+  if ($("method").value === "auto") showMethod(); // which it is depends on how many photos there are
   visitAddress(bracket.id);
   remember(bracket.id);
   brush.reset(bracket.frames[0].width, bracket.frames[0].height, keptStrokes(bracket.id));
@@ -834,7 +835,7 @@ async function start() {
   const minutes = Math.round(offer.limits.keep_seconds / 60);
   $("terms").textContent = `2 to ${offer.limits.frames} photos, up to ${Math.round(offer.limits.bracket_bytes / 1e6)} MB together: JPEG, PNG, TIFF, WebP, AVIF, HEIC, camera RAW, EXR. `
     + `They go to this server only, and are removed after ${minutes} ${minutes === 1 ? "minute" : "minutes"} without use.`;
-  methods.offer(offer.methods, offer.auto_method);
+  methods.offer(offer.methods, offer.auto_method, offer.auto_methods);
   fill($("align"), offer.align.map((name) => [name, ALIGN_WORDS[name] ?? inWords(name)]));
   fill($("deghost"), offer.deghost.map((name) => [name, DEGHOST_WORDS[name] ?? inWords(name)]));
   fill($("operator"), [["auto", "Automatic"], ...offer.tone_map.map((each) => [each.name, inWords(each.name)])]);
