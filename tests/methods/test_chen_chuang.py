@@ -16,7 +16,7 @@ from ghostless.align import homography_net  # noqa: E402
 from ghostless.bracket import Frame, Registration, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
 from ghostless.methods import METHODS, fuse_stack  # noqa: E402
-from ghostless.methods.chen_chuang import _registered, fuse  # noqa: E402
+from ghostless.methods.chen_chuang import fuse, registered  # noqa: E402
 from ghostless.methods.settings import ChenChuangSettings  # noqa: E402
 from ghostless.nn import chen_chuang  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
@@ -345,7 +345,7 @@ def test_unchecked_its_answer_is_taken_as_it_is(weights, monkeypatch):
     monkeypatch.setattr(homography_net, "answer_of", answer)
     stack = make_stack(make_radiance(40, 50), (-2, 0, 2))
     how = settings(weights, homography="on", homography_check=False, homography_passes=1)
-    frames, notes = _registered(stack, how)
+    frames, notes = registered(stack, how)
     assert asked == [1] * (len(stack.frames) - 1)
     moved = stack.frames[1].pixels[:, 3:]
     np.testing.assert_array_equal(frames[1].pixels[:, :-3], moved)

@@ -160,6 +160,12 @@ class PhotoData(TrainingData):
     def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         raise _no_comparisons(self.set.folder)
 
+    def moving_pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        raise _no_comparisons(self.set.folder, "attention")
+
+    def held_out_moving_pairs(self, patch_pixels: int) -> Sequence[Batch]:
+        raise _no_comparisons(self.set.folder, "attention")
+
     def held_out_pairs(self) -> Sequence[Batch]:
         return [
             {
@@ -269,10 +275,10 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _no_comparisons(folder: Path) -> OptionError:
+def _no_comparisons(folder: Path, what: str = "the agreement network") -> OptionError:
     return OptionError(
-        f"{folder}: expected packed pictures ('ghostless data pack') to train the agreement "
-        "network, which must be shown what moved, found photos"
+        f"{folder}: expected packed pictures ('ghostless data pack') to train {what}, which must "
+        "be shown what moved, found photos"
     )
 
 

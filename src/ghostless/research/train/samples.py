@@ -53,6 +53,13 @@ class TrainingData(Protocol):
         darker; "still", the frame as it would be had nothing moved.
         """
 
+    def moving_pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        """Display pairs, registered, in most of which things move between the frames.
+
+        "under" and "over", (batch, 3, patch, patch), 0..1; "still", the brighter frame as it would
+        be had everything stood where the darker one shows it.
+        """
+
     def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
         """Whole still pictures of any number of photos, dark to bright, and what to make of them.
 
@@ -74,6 +81,9 @@ class TrainingData(Protocol):
 
     def held_out_comparisons(self, patch_pixels: int) -> Sequence[Batch]:
         """Comparisons of scenes that `comparisons` never shows, one each."""
+
+    def held_out_moving_pairs(self, patch_pixels: int) -> Sequence[Batch]:
+        """Moving pairs of scenes that `moving_pairs` never shows, one each."""
 
     def held_out_brackets(self) -> Sequence[Batch]:
         """Brackets of scenes that `brackets` never shows, sides multiples of 8."""
@@ -202,13 +212,34 @@ def repeat_border(image: Tensor, homographies: Tensor) -> Tensor:
 
 def jitter(over: Tensor, largest_pixels: float, generator: torch.Generator) -> Tensor:
     """Leave images (B, C, H, W) misaligned by small homographies, as an aligner does."""
+    return move(over, Motion(largest_pixels).draw(over.shape[0], generator))
+
+
+def move(over: Tensor, offsets: Tensor) -> Tensor:
+    """Move images (B, C, H, W) by homographies, given by offsets (B, 4, 2) of the corners."""
     height, width = over.shape[-2:]
-    offsets = Motion(largest_pixels).draw(over.shape[0], generator)
     start = corners(width, height).to(over.device).expand(over.shape[0], 4, 2)
     return warp(over, solve_homography(start, start + offsets))[0]
 
 
 # Moving things
+
+
+# Codes of 8 bits by which a frame must differ from its still twin to have changed for certain, and
+# below which it has not.
+_CHANGED_CODES = 12.0
+_STILL_CODES = 4.0
+
+
+def changed(frame: Tensor, still: Tensor) -> Tensor:
+    """How surely a frame (B, 3, H, W), 0..1, shows another thing than its still twin.
+
+    (B, 1, H, W), 0..1.
+    """
+    apart = (frame - still).abs().amax(dim=1, keepdim=True) * 255
+    # Of a thing and of its surroundings some pixels are alike by chance: neighbours tell.
+    apart = F.avg_pool2d(F.max_pool2d(apart, 3, 1, 1), 3, 1, 1, count_include_pad=False)
+    return ((apart - _STILL_CODES) / (_CHANGED_CODES - _STILL_CODES)).clamp(0, 1)
 
 
 def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batch:
