@@ -147,7 +147,14 @@ def test_skips_join_mirror_levels():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"full_size_skip": True}, ADDED, {**ADDED, "full_size_skip": True}]
+    "changes",
+    [
+        {},
+        {"full_size_skip": True},
+        ADDED,
+        {**ADDED, "full_size_skip": True},
+        {**ADDED, "gate": True},
+    ],
 )
 @pytest.mark.parametrize("size", [(128, 384), (384, 256)])
 def test_tiles_give_the_whole_images_result(size, changes):
@@ -208,8 +215,45 @@ def test_grey_photos_stay_grey_and_whole(tmp_path):
     assert np.abs(fused - other)[8:, 8:].max() > 0.02
 
 
-def test_gradients_reach_every_parameter_and_both_frames():
-    network = make_generator().train()
+def test_what_does_not_pass_the_gate_is_nowhere_in_the_picture():
+    network = make_generator(replace(SMALL, **ADDED, gate=True))
+    with torch.no_grad():
+        network.gate.answer.conv.weight.zero_()
+        network.gate.answer.conv.bias.copy_(torch.tensor([-100.0, 0, 0, 0]))
+    under, over = pair(seed=1)
+    other = over.flip(2)
+    with torch.no_grad():
+        # Of the over-exposed frame its levels alone are known.
+        torch.testing.assert_close(
+            network(under, over).mean(), network(under, other).mean(), atol=0.02, rtol=0
+        )
+        looked = network.attend(under, over)
+        assert float(looked.attention.max()) < 1e-10
+        network.gate.answer.conv.bias.copy_(torch.tensor([100.0, 0, 0, 0]))
+        open_wide = network(under, over)
+        network.gate = None
+        torch.testing.assert_close(open_wide, network(under, over))
+
+
+def test_the_map_that_is_shown_is_that_of_attention_and_gate():
+    network = make_generator(replace(SMALL, **ADDED, gate=True))
+    seen = []
+    network.attention.map.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    under, over = pair()
+    with torch.no_grad():
+        network(under, over)
+        looked = network.attend(under, over)
+    torch.testing.assert_close(seen[0], looked.attention)
+    passes, _ = network.gate(under, over, chen_chuang.make_curves(chen_chuang.gather(under, over)))
+    torch.testing.assert_close(looked.passes, passes)
+    assert float(looked.attention.std()) > 1e-3
+    with pytest.raises(OptionError, match="with attention"):
+        make_generator(replace(SMALL, attention=False)).attend(under, over)
+
+
+@pytest.mark.parametrize("changes", [{}, {**ADDED, "gate": True}])
+def test_gradients_reach_every_parameter_and_both_frames(changes):
+    network = make_generator(replace(SMALL, **changes)).train()
     under, over = pair().requires_grad_(True)
     network(under, over).mean().backward()
     for name, parameter in network.named_parameters():

@@ -1,8 +1,9 @@
 """What attention on a pair of frames is taught and judged by: what changed, at equal brightness.
 
 Chen & Chuang say that their attention suppresses what is misaligned or has moved. A network learns
-sooner to weigh by brightness alone, and in the mean that looks alike: what moves is seldom as bright
-as what lies around it. So changed areas are compared with unchanged ones of the same brightness.
+sooner to weigh by brightness alone, and in the mean that looks alike: what moves is seldom as
+bright as what lies around it. So changed areas are compared with unchanged ones of the same
+brightness.
 """
 
 from __future__ import annotations

@@ -64,8 +64,9 @@ class ChenChuangRecipe(Recipe):
     attention_weight: of the loss by which attention learns what moved, on moving pairs of its own
         (`attention_losses.attention_loss`); 0 leaves that to the other losses, as the paper does.
     attention_batch, attention_patch: of those pairs; 0 for the recipe's. attention_pool: so many
-        are simulated once and mirrored anew at every step; 0 for fresh ones. apart_share: of them that
-        lie as far apart as `apart_pixels` at the corners, as frames do that nobody registered.
+        are simulated once and mirrored anew at every step; 0 for fresh ones.
+    apart_share: of those pairs that lie apart by up to `apart_pixels` at the corners, as frames do
+        that nobody registered.
     condition: what the discriminator judges beside: the over-exposed frame "warped" (the paper's
         overview) or "unwarped" (its equations 2 and 3).
     """
