@@ -1,4 +1,4 @@
-"""What attention does where something changed: that the measure tells one attention from another."""
+"""What attention does where something changed: the measure tells one attention from another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ghostless.research.bench.papers import attention  # noqa: E402
 from ghostless.research.bench.papers.place import PaperSettings, Place  # noqa: E402
 from ghostless.research.bench.papers.printed import tables_of  # noqa: E402
 
-from .test_papers import make_scenes  # noqa: E402
+from ..scenes import expose, make_radiance  # noqa: E402
+from ..train.test_photographed import save  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TABLES = {table.id: table for table in tables_of("chen-chuang")}
@@ -38,8 +39,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     weights = folder / "chen-chuang.safetensors"
     network = network_of(adds_to="local fusion", gate=True)
     save_weights(network, weights, WeightsInfo("chen-chuang"))
-    folders = {"sice": make_scenes(folder / "sice", 1)}
-    return Place("chen-chuang", folder, PaperSettings(folders, weights=weights))
+    for scene in range(2):
+        light = make_radiance(120, 160, seed=scene)
+        for number, stops in enumerate((-2, 1)):
+            save(expose(light, stops), folder / "sice" / f"s{scene}" / f"{number}.png")
+    folders = {"sice": folder / "sice"}
+    return Place("chen-chuang", folder, PaperSettings(folders, weights=weights, scenes=1))
 
 
 def ratios(place: Place, monkeypatch: pytest.MonkeyPatch, seen: Any) -> dict[str, float]:
@@ -126,5 +131,5 @@ def test_inside_what_changed_with_and_without(place: Place) -> None:
         assert with_it.values[f"PSNR_{where}"].mean != own
     ((_, (pair, *_)),) = attention.pasted_pairs(place, TABLES["pasted"])
     shown = attention.attention_on(attention._network(place), pair.under, pair.over)
-    assert shown.shape == (80, 96)
+    assert shown.shape == (120, 160)
     assert 0 < shown.min() < shown.max() < 1

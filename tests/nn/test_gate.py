@@ -37,7 +37,7 @@ def test_a_curve_foretells_the_other_exposure() -> None:
     back = look_up(curves[:, 1, ..., 0], over)
     grey = over < 0.98
     assert float((back - under).abs()[grey].mean()) < 0.01
-    assert float(curves[..., 1].max()) < 0.2
+    assert float(curves[..., 1].max()) < 0.3
 
 
 def test_a_piece_that_moved_stands_out() -> None:
@@ -70,7 +70,8 @@ def test_untrained_nearly_all_passes_and_the_expectation_stands_in() -> None:
     torch.manual_seed(0)
     under, over = dark_and_bright()
     curves = make_curves(gather(under, over))
-    passes, instead = Gate().double()(under, over, curves)
+    with torch.no_grad():
+        passes, instead = Gate().double()(under, over, curves)
     assert float(passes.min()) == pytest.approx(float(passes.max())) == pytest.approx(0.9526, 1e-3)
     expected = look_up(curves[:, 0, ..., 0], under)
     torch.testing.assert_close(instead, expected.clamp(0.5 / 255, 1 - 0.5 / 255))

@@ -96,7 +96,7 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
     losses: Callable[[Table, Batch], Losses] = stage.generator_losses
     draw: Draw = stage.draw
     validate = validate_pairs(stage.fuse)
-    if recipe.attention_weight:
+    if recipe.attention_weight and (architecture.gate or architecture.attention):
         losses, draw = attention.beside(losses), attention.drawn_beside(draw)
         validate = attention.validated_beside(validate)
     generator = Player("generator", lambda: Generator(architecture), losses, rate)
@@ -382,8 +382,16 @@ def _middle_exposures(data: TrainingData, count: int, side: int) -> Iterator[tup
 
 def _failures(architecture: ChenChuangArchitecture) -> str:
     if architecture.adds_to != "nothing":
+        moving = "What moves it does not reject."
+        if architecture.gate:
+            moving = (
+                "What moved it replaces by the darker photo made brighter, noise and all; where "
+                "that is black or the brighter photo white, it cannot tell and lets it through. "
+                "In place of fine detail that is misaligned by a pixel, such as leaves, the darker "
+                "photo may stand too."
+            )
         return (
-            "What it brightens, it brightens with its noise. What moves it does not reject. In "
+            f"What it brightens, it brightens with its noise. {moving} In "
             "flat areas it shows a lattice of 128 pixels, faint at one megapixel, plain in photos "
             "of many as a whole (`--quality full`): it has only seen patches of 256."
         )

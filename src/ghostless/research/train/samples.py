@@ -251,10 +251,27 @@ def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batc
 
     share: of samples in which something moves.
     """
+    if len(batch["under"]) < 2:
+        return batch
+    other = {name: value.roll(1, 0) for name, value in batch.items()}
+    return _pasted(batch, other, share, generator)
+
+
+def move_pieces(pair: Batch, generator: torch.Generator) -> Batch:
+    """Moving pairs, see `TrainingData.moving_pairs`, of still ones.
+
+    A piece of the mirrored photos, so of the same camera and exposures, lies in "over" elsewhere
+    than in "under".
+    """
+    mirrored = {name: pair[name].flip(-1) for name in ("under", "over")}
+    still = {"under": pair["under"], "over": pair["over"], "still": pair["over"]}
+    return _pasted(still, {**mirrored, "still": mirrored["over"]}, 1.0, generator)
+
+
+def _pasted(batch: Batch, other: Batch, share: float, generator: torch.Generator) -> Batch:
+    """A piece of `other` in all images of a batch, in "over" at another place."""
     under = batch["under"]
     count, _, height, width = under.shape
-    if count < 2:
-        return batch
     draw = uniform((7, count, 1, 1, 1), 0.0, 1.0, generator)
     moving = (draw[6] < share).to(under.dtype)
     radii = 0.05 + 0.2 * draw[:2]
@@ -272,7 +289,6 @@ def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batc
     # The piece travels with its ellipse: the other sample is shifted by as much.
     shift_y = ((moved - centre)[0].view(-1) * height).round().long()
     shift_x = ((moved - centre)[1].view(-1) * width).round().long()
-    other = {name: value.roll(1, 0) for name, value in batch.items()}
     pasted = {}
     for name, value in batch.items():
         if name == "over":
