@@ -105,7 +105,7 @@ def network(names: list[str], stack: Stack, method: str, mertens: Picture) -> No
 
 
 def what_moved(names: list[str], method: str) -> None:
-    """The darkest and the brightest photo of a walker, what of the latter passes, and the result."""
+    """The darkest and the brightest photo, what passes of the latter, and the result."""
     pair = [names[0], names[-1]]
     aligned = align_bracket(assign_stops(read_bracket([Path(n) for n in pair])))
     attention = painted(attention_map(aligned, method, proxy_pixels=600_000))
