@@ -30,11 +30,11 @@ def test_a_curve_foretells_the_other_exposure() -> None:
     under, over = dark_and_bright()
     curves = make_curves(gather(under, over))
     assert curves.shape == (1, 2, 3, NODES, 2)
-    expected = look_up(curves[:, 0, ..., 0], under)
+    (expected,) = look_up([curves[:, 0, ..., 0]], under)
     assert float((over - under).abs().mean()) > 0.2
     assert float((expected - over).abs().mean()) < 0.01
     # And back, but for what is white in the brighter frame.
-    back = look_up(curves[:, 1, ..., 0], over)
+    (back,) = look_up([curves[:, 1, ..., 0]], over)
     grey = over < 0.98
     assert float((back - under).abs()[grey].mean()) < 0.01
     assert float(curves[..., 1].max()) < 0.3
@@ -44,7 +44,7 @@ def test_a_piece_that_moved_stands_out() -> None:
     under, over = dark_and_bright()
     moved = over.clone()
     moved[..., 20:34, 20:34] = over[..., 20:34, 20:34].flip(1) * 0.4
-    expected = look_up(make_curves(gather(under, moved))[:, 0, ..., 0], under)
+    (expected,) = look_up([make_curves(gather(under, moved))[:, 0, ..., 0]], under)
     error = (moved - expected).abs().mean(dim=1)[0]
     there = torch.zeros(64, 64, dtype=torch.bool)
     there[20:34, 20:34] = True
@@ -73,7 +73,7 @@ def test_untrained_nearly_all_passes_and_the_expectation_stands_in() -> None:
     with torch.no_grad():
         passes, instead = Gate().double()(under, over, curves)
     assert float(passes.min()) == pytest.approx(float(passes.max())) == pytest.approx(0.9526, 1e-3)
-    expected = look_up(curves[:, 0, ..., 0], under)
+    (expected,) = look_up([curves[:, 0, ..., 0]], under)
     torch.testing.assert_close(instead, expected.clamp(0.5 / 255, 1 - 0.5 / 255))
     torch.testing.assert_close(let_through(over, torch.ones_like(passes), instead), over)
     torch.testing.assert_close(let_through(over, torch.zeros_like(passes), instead), instead)

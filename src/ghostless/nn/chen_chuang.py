@@ -30,7 +30,8 @@ Differs from the paper, or fills what it leaves open:
       its equations 2 and 3 name the one before warping, which does not fit the image judged.
     - The discriminator's middle norms have learned scale and shift, its scores no activation: they
       are called probabilities, but the least-squares loss does not bound them.
-    - More than two frames are fused in turn, in mirrored pairs like those of the training.
+    - More than two frames are fused in turn, in mirrored pairs like those of the training. The gate
+      judges pairs of photos only: of a result on the way no curve foretells a photo.
 """
 
 from __future__ import annotations
@@ -306,6 +307,7 @@ def generate_in_tiles(
     *,
     tile_pixels: int,
     coloured: Tensor | None = None,
+    photos: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Run the generator on an image of any size, equal to the whole at once to rounding.
@@ -315,10 +317,12 @@ def generate_in_tiles(
 
     read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
     write: takes each tile of the result. coloured: as of `nn.priors.mertens_weights`, of the whole
-    frames, where the network adds to their fusion. The maps kept take 80 bytes a pixel in float32.
+    frames, where the network adds to their fusion. photos: whether both are, see `PairReader`; if
+    not, there is no gate. The maps kept take 80 bytes a pixel in float32.
     """
     merging = generator.merging
-    judged = _judge_in_tiles(generator.gate, read, size, tile_pixels)
+    gate = generator.gate if photos else None
+    judged = _judge_in_tiles(gate, read, size, tile_pixels)
 
     def pair(region: Region) -> tuple[Tensor, Tensor]:
         over, under = read(region)
@@ -401,6 +405,7 @@ def run(
         write,
         tile_pixels=tile_budget(loaded.device, FINE_BYTES_PER_PIXEL),
         coloured=coloured,
+        photos=read.photos,
         progress=progress,
     )
 

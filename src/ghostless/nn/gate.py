@@ -9,13 +9,14 @@ it has moved, or lies where the other frame is too dark or too bright to tell.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ConvBlock, DeconvBlock, in_full_precision
+from .blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
 
 # Levels at which curves are measured, by the root: dense in the dark, where dark frames are.
 NODES = 33
@@ -77,14 +78,17 @@ def make_curves(sums: Tensor) -> Tensor:
     return torch.stack([mean, spread], dim=-1)
 
 
-def look_up(curve: Tensor, image: Tensor) -> Tensor:
-    """Values (B, 3, NODES) of a curve at the levels of an image (B, 3, H, W), 0..1."""
-    place = _place(image.to(curve.dtype)).flatten(2)
+def look_up(curves: Sequence[Tensor], image: Tensor) -> list[Tensor]:
+    """Values of curves (B, 3, NODES) at the levels of an image (B, 3, H, W), 0..1, for each."""
+    place = _place(image.to(curves[0].dtype)).flatten(2)
     lower = place.floor().clamp_max(NODES - 2)
     share = place - lower
     index = lower.long()
-    low, high = curve.gather(2, index), curve.gather(2, index + 1)
-    return (low + share * (high - low)).reshape(image.shape)
+    found = []
+    for curve in curves:
+        low, high = curve.gather(2, index), curve.gather(2, index + 1)
+        found.append((low + share * (high - low)).reshape(image.shape))
+    return found
 
 
 def _place(image: Tensor) -> Tensor:
@@ -108,18 +112,17 @@ class Gate(nn.Module):
         super().__init__()
         width = _WIDTH
         sides = (width, width * 3 // 2, width * 2, width * 3)
-        self.fine = ConvBlock(_SEEN, width, activation="leaky_0.2")
+        self.fine = _conv(_SEEN, width)
         self.down = nn.ModuleList(
-            ConvBlock(low, high, 4, stride=2, padding=1, activation="leaky_0.2")
-            for low, high in pairwise(sides)
+            _conv(low, high, 4, stride=2, padding=1) for low, high in pairwise(sides)
         )
-        self.bottom = ConvBlock(sides[-1], sides[-1], activation="leaky_0.2")
+        self.bottom = _conv(sides[-1], sides[-1])
         self.up = nn.ModuleList(
             DeconvBlock(high if level == 2 else 2 * high, low)
             for level, (low, high) in enumerate(pairwise(sides))
         )
-        self.joined = ConvBlock(2 * width, width, activation="leaky_0.2")
-        self.answer = ConvBlock(width, 4, activation="none")
+        self.joined = _conv(2 * width, width)
+        self.answer = _conv(width, 4, activation="none")
         # At first everything passes, and what does not is the expectation itself.
         nn.init.zeros_(self.answer.conv.weight)
         with torch.no_grad():
@@ -132,9 +135,8 @@ class Gate(nn.Module):
         under, over: (B, 3, H, W), 0..1, sides multiples of 8. curves: of `make_curves`, of the
         whole frames. The second is (B, 3, H, W), 0..1: the over-exposed frame as it would be.
         """
-        expected = look_up(curves[:, 0, ..., 0], under)
-        spread = look_up(curves[:, 0, ..., 1], under)
-        back = look_up(curves[:, 1, ..., 0], over)
+        expected, spread = look_up(curves[:, 0].unbind(dim=-1), under)
+        (back,) = look_up([curves[:, 1, ..., 0]], over)
         seen = [under, over, expected, 4 * (over - expected), 4 * spread, 4 * (under - back)]
         fine = self.fine(torch.cat([image.to(under.dtype) for image in seen], dim=1))
         maps = [fine]
@@ -148,6 +150,27 @@ class Gate(nn.Module):
         joined = self.joined(torch.cat([out, fine], dim=1))
         answer = in_full_precision(self.answer, joined)
         return answer[:, :1].sigmoid(), add_to(expected, answer[:, 1:])
+
+
+def _conv(
+    channels_in: int,
+    channels_out: int,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    padding: int | None = None,
+    activation: Activation = "leaky_0.2",
+) -> ConvBlock:
+    # Beyond the border lies more of the same, not black.
+    return ConvBlock(
+        channels_in,
+        channels_out,
+        kernel,
+        stride=stride,
+        padding=padding,
+        padding_mode="replicate",
+        activation=activation,
+    )
 
 
 def let_through(over: Tensor, passes: Tensor, instead: Tensor) -> Tensor:
