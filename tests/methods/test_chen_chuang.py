@@ -329,6 +329,24 @@ def test_more_frames_are_fused_in_mirrored_pairs(weights):
     np.testing.assert_allclose(outermost.pixels, by_hand(weights, first, third), atol=1e-5)
 
 
+def test_the_gate_judges_photos_and_no_results_on_the_way(tmp_path, monkeypatch):
+    path = tmp_path / "chen-chuang.safetensors"
+    network = make_generator(replace(SMALL, **ADDED, gate=True)).float()
+    save_weights(network, path, WeightsInfo("chen-chuang"))
+    judged = []
+    judge = chen_chuang._judge_in_tiles
+
+    def note(gate, *others):
+        judged.append(gate is not None)
+        return judge(gate, *others)
+
+    monkeypatch.setattr(chen_chuang, "_judge_in_tiles", note)
+    stack = make_stack(make_radiance(40, 50), (-2, -1, 0, 1, 2))
+    fuse(stack, settings(path))
+    # The outer two pairs, then their results, then the middle photo.
+    assert judged == [True, True, False, False]
+
+
 def test_bfloat16_stays_near_float32_and_its_output_is_fine(weights):
     stack = make_stack(make_radiance(64, 64), (-2, 2))
     exact = fuse(stack, settings(weights, precision="float32")).pixels

@@ -63,8 +63,9 @@ def suppression(table: PrintedTable, place: Place) -> FoundTable:
     network = _network(place)
     ways: dict[str, Callable[[PastedPair, int], Frame]] = {
         "in place": lambda pair, number: pair.over,
-        "homography off": lambda pair, number: _apart(pair, number),
-        "homography on": lambda pair, number: _registered(place, pair, _apart(pair, number)),
+        "in place by homography": lambda pair, number: _registered(place, pair, pair.over),
+        "apart": lambda pair, number: _apart(pair, number),
+        "registered": lambda pair, number: _registered(place, pair, _apart(pair, number)),
     }
     found: dict[str, dict[str, list[float]]] = {
         row.method: {metric: [] for metric in table.metrics} for row in table.rows
@@ -217,7 +218,8 @@ def _registered(place: Place, pair: PastedPair, over: Frame) -> Frame:
     from ....methods.chen_chuang import registered
 
     stack = Stack((pair.under, over), reference=0)
-    frames, _ = registered(stack, place.method_settings(homography="on"))
+    how = place.method_settings(homography="on", homography_passes=3, homography_check=True)
+    frames, _ = registered(stack, how)
     return frames[1]
 
 
