@@ -27,7 +27,20 @@ TABLES = [
     for paper in papers()
     for table in tables_of(paper)
 ]
-_OWN = {"seconds", "median_pixels", "under_2_pixels_percent", "xor_percent", "success_percent"}
+_OWN = {
+    "seconds",
+    "median_pixels",
+    "under_2_pixels_percent",
+    "xor_percent",
+    "success_percent",
+    "ratio",
+    "on_changed",
+    "on_unchanged",
+    "PSNR_inside",
+    "PSNR_inside_common",
+    "PSNR_outside",
+    "PSNR_outside_common",
+}
 
 
 def make_scenes(folder: Path, scenes: int = 2) -> Path:

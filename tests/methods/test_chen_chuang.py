@@ -16,7 +16,7 @@ from ghostless.align import homography_net  # noqa: E402
 from ghostless.bracket import Frame, Registration, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
 from ghostless.methods import METHODS, fuse_stack  # noqa: E402
-from ghostless.methods.chen_chuang import _registered, fuse  # noqa: E402
+from ghostless.methods.chen_chuang import fuse, registered  # noqa: E402
 from ghostless.methods.settings import ChenChuangSettings  # noqa: E402
 from ghostless.nn import chen_chuang  # noqa: E402
 from ghostless.nn.blocks import count_parameters  # noqa: E402
@@ -147,7 +147,14 @@ def test_skips_join_mirror_levels():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"full_size_skip": True}, ADDED, {**ADDED, "full_size_skip": True}]
+    "changes",
+    [
+        {},
+        {"full_size_skip": True},
+        ADDED,
+        {**ADDED, "full_size_skip": True},
+        {**ADDED, "gate": True},
+    ],
 )
 @pytest.mark.parametrize("size", [(128, 384), (384, 256)])
 def test_tiles_give_the_whole_images_result(size, changes):
@@ -208,8 +215,45 @@ def test_grey_photos_stay_grey_and_whole(tmp_path):
     assert np.abs(fused - other)[8:, 8:].max() > 0.02
 
 
-def test_gradients_reach_every_parameter_and_both_frames():
-    network = make_generator().train()
+def test_what_does_not_pass_the_gate_is_nowhere_in_the_picture():
+    network = make_generator(replace(SMALL, **ADDED, gate=True))
+    with torch.no_grad():
+        network.gate.answer.conv.weight.zero_()
+        network.gate.answer.conv.bias.copy_(torch.tensor([-100.0, 0, 0, 0]))
+    under, over = pair(seed=1)
+    other = over.flip(2)
+    with torch.no_grad():
+        # Of the over-exposed frame its levels alone are known.
+        torch.testing.assert_close(
+            network(under, over).mean(), network(under, other).mean(), atol=0.02, rtol=0
+        )
+        looked = network.attend(under, over)
+        assert float(looked.attention.max()) < 1e-10
+        network.gate.answer.conv.bias.copy_(torch.tensor([100.0, 0, 0, 0]))
+        open_wide = network(under, over)
+        network.gate = None
+        torch.testing.assert_close(open_wide, network(under, over))
+
+
+def test_the_map_that_is_shown_is_that_of_attention_and_gate():
+    network = make_generator(replace(SMALL, **ADDED, gate=True))
+    seen = []
+    network.attention.map.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    under, over = pair()
+    with torch.no_grad():
+        network(under, over)
+        looked = network.attend(under, over)
+    torch.testing.assert_close(seen[0], looked.attention)
+    passes, _ = network.gate(under, over, chen_chuang.make_curves(chen_chuang.gather(under, over)))
+    torch.testing.assert_close(looked.passes, passes)
+    assert float(looked.attention.std()) > 1e-3
+    with pytest.raises(OptionError, match="with attention"):
+        make_generator(replace(SMALL, attention=False)).attend(under, over)
+
+
+@pytest.mark.parametrize("changes", [{}, {**ADDED, "gate": True}])
+def test_gradients_reach_every_parameter_and_both_frames(changes):
+    network = make_generator(replace(SMALL, **changes)).train()
     under, over = pair().requires_grad_(True)
     network(under, over).mean().backward()
     for name, parameter in network.named_parameters():
@@ -285,6 +329,24 @@ def test_more_frames_are_fused_in_mirrored_pairs(weights):
     np.testing.assert_allclose(outermost.pixels, by_hand(weights, first, third), atol=1e-5)
 
 
+def test_the_gate_judges_photos_and_no_results_on_the_way(tmp_path, monkeypatch):
+    path = tmp_path / "chen-chuang.safetensors"
+    network = make_generator(replace(SMALL, **ADDED, gate=True)).float()
+    save_weights(network, path, WeightsInfo("chen-chuang"))
+    judged = []
+    judge = chen_chuang._judge_in_tiles
+
+    def note(gate, *others):
+        judged.append(gate is not None)
+        return judge(gate, *others)
+
+    monkeypatch.setattr(chen_chuang, "_judge_in_tiles", note)
+    stack = make_stack(make_radiance(40, 50), (-2, -1, 0, 1, 2))
+    fuse(stack, settings(path))
+    # The outer two pairs, then their results, then the middle photo.
+    assert judged == [True, True, False, False]
+
+
 def test_bfloat16_stays_near_float32_and_its_output_is_fine(weights):
     stack = make_stack(make_radiance(64, 64), (-2, 2))
     exact = fuse(stack, settings(weights, precision="float32")).pixels
@@ -345,7 +407,7 @@ def test_unchecked_its_answer_is_taken_as_it_is(weights, monkeypatch):
     monkeypatch.setattr(homography_net, "answer_of", answer)
     stack = make_stack(make_radiance(40, 50), (-2, 0, 2))
     how = settings(weights, homography="on", homography_check=False, homography_passes=1)
-    frames, notes = _registered(stack, how)
+    frames, notes = registered(stack, how)
     assert asked == [1] * (len(stack.frames) - 1)
     moved = stack.frames[1].pixels[:, 3:]
     np.testing.assert_array_equal(frames[1].pixels[:, :-3], moved)

@@ -107,6 +107,17 @@ def test_over_a_proxy_too_in_small_tiles_and_with_more_frames(
     np.testing.assert_allclose(found, wanted, atol=HALF_A_CODE)
 
 
+def test_a_stage_whose_maps_are_given_is_not_run() -> None:
+    under, over = np.random.default_rng(0).random((2, 1, 3, 128, 128), np.float32)
+    network = graphs.load_graphs("chen-chuang", get_method("chen-chuang").settings_class())
+    inputs = {"under": under, "over": over, "coloured": np.full((1, 1, 1, 1), True)}
+    judged = network.run(inputs, (128, 128))
+    given = network.run({**inputs, "passed": over}, (128, 128))
+    assert given["passed"] is over
+    assert np.abs(judged["passed"] - over).max() > 0.1
+    assert np.abs(judged["fused"] - given["fused"]).max() > 0.01
+
+
 def test_grey_photos_stay_as_they_are_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     grey = make_radiance(60, 64, seed=1).mean(axis=2, keepdims=True).repeat(3, axis=2)
     stack = make_stack(grey, (-2, 0, 2))

@@ -60,6 +60,10 @@ class StandIn:
         frame[..., place, place] = frame[..., place, place].flip(1) * 0.5
         return {"reference": reference, "frame": frame, "still": still}
 
+    def moving_pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        made = self.comparisons(batch, patch_pixels, generator)
+        return {"under": made["reference"], "over": made["frame"], "still": made["still"]}
+
     def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
         light = radiance(batch, long_side, generator)[..., : long_side // 4 * 3]
         photos = torch.stack([expose(light, stops) for stops in (0.0, 2.0, 4.0)], dim=1)
@@ -81,6 +85,9 @@ class StandIn:
             self.comparisons(1, patch_pixels, torch.Generator().manual_seed(seed))
             for seed in (7, 8)
         ]
+
+    def held_out_moving_pairs(self, patch_pixels: int) -> Sequence[Batch]:
+        return [self.moving_pairs(1, patch_pixels, torch.Generator().manual_seed(7))]
 
     def held_out_brackets(self) -> Sequence[Batch]:
         return [self.brackets(1, 64, torch.Generator().manual_seed(9))]

@@ -208,6 +208,52 @@ def test_what_helps_to_learn_is_not_shipped(tmp_path: Path) -> None:
     assert [head.in_channels for head in learning.heads.values()] == [4, 4, 8, 8]
 
 
+def test_attention_learns_alone_from_moving_pairs(tmp_path: Path) -> None:
+    changes = ("learns=attention", "attention_pool=4", "apart_share=0.5", "architecture.channels=4")
+    options = TrainOptions(batch=2, patch=128, steps=2, stage="fusion", changes=changes)
+    recipe, (phase,) = prepare("chen-chuang", options)
+    assert (phase.best, phase.lower_is_better) == ("attention_ratio", True)
+    first, again = (
+        prepare("chen-chuang", options)[1][0].draw(StandIn(), torch.Generator().manual_seed(s), 0)
+        for s in (1, 1)
+    )
+    assert set(first) == {"under", "over", "still"}
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    run = Run(
+        "chen-chuang",
+        recipe,
+        (phase,),
+        lambda _: StandIn(),
+        tmp_path,
+        RunSettings(quiet=True, device="cpu"),
+    )
+    before = run.train()
+    network = run.table.module("generator")
+    assert before.best
+    # What merges has not moved: only the gate was told anything.
+    assert all(p.grad is None or "gate" in name for name, p in network.named_parameters())
+
+
+def test_the_papers_own_attention_can_be_taught_too() -> None:
+    changes = ("learns=attention", "architecture.gate=false", "architecture.channels=4")
+    options = TrainOptions(batch=2, patch=128, stage="fusion", changes=changes)
+    (phase,) = prepare("chen-chuang", options)[1]
+    table = table_of(phase)
+    table.give_turn("generator")
+    batch = phase.draw(StandIn(), torch.Generator().manual_seed(1), 0)
+    losses = phase.players[0].losses(table, batch)
+    assert set(losses) == {"attention"}
+    losses["attention"].backward()  # type: ignore[no-untyped-call]
+    learnt = {
+        name.partition(".")[0]
+        for name, p in table.module("generator").named_parameters()
+        if p.grad is not None
+    }
+    assert learnt == {"attention"}
+    with pytest.raises(OptionError, match="attention_weight: expected more than 0"):
+        prepare("chen-chuang", with_options(options, changes=(*changes, "attention_weight=0")))
+
+
 def test_a_pool_holds_the_same_pairs_whenever_it_is_filled() -> None:
     def drawn(pool: homography_stage.ExposurePool) -> Tensor:
         pair = pool.draw(StandIn(), 3, 100, torch.Generator().manual_seed(5))

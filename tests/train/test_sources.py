@@ -132,6 +132,39 @@ def test_pasted_things_move_in_the_bright_frame_only() -> None:
     assert torch.equal(none["over"], still)
 
 
+def test_pieces_of_a_pair_move_by_its_own_exposures() -> None:
+    generator = torch.Generator().manual_seed(3)
+    under = torch.rand(4, 3, 96, 96, generator=generator) * 0.4
+    made = samples.move_pieces({"under": under, "over": under * 2}, generator)
+    # The still frame shows what the darker one does, brighter: the piece too.
+    torch.testing.assert_close(made["still"], made["under"] * 2)
+    assert not torch.equal(made["under"], under)
+    change = samples.changed(made["over"], made["still"])
+    shares = change.mean(dim=(1, 2, 3))
+    assert float(shares.min()) > 0.005
+    assert float(shares.max()) < 0.6
+
+
+def test_moving_pairs_know_the_brighter_frame_as_it_would_be(data: SimulatedData) -> None:
+    pair = data.moving_pairs(6, 64, torch.Generator().manual_seed(2))
+    assert set(pair) == {"under", "over", "still"}
+    assert float((pair["over"].mean((1, 2, 3)) - pair["under"].mean((1, 2, 3))).min()) > 0
+    moved = samples.changed(pair["over"], pair["still"]).mean(dim=(1, 2, 3))
+    assert float(moved.max()) > 0.02
+    assert bool((moved < 0.9).all())
+    (held, *_) = data.held_out_moving_pairs(64)
+    assert held["still"].shape == (2, 3, 64, 64)
+
+
+def test_what_changed_is_told_from_noise() -> None:
+    still = torch.full((1, 3, 32, 32), 0.5)
+    frame = still + (torch.rand(still.shape, generator=torch.Generator().manual_seed(0)) - 0.5) / 64
+    frame[..., 8:16, 8:16] += 0.1
+    change = samples.changed(frame, still)[0, 0]
+    assert float(change[9:15, 9:15].min()) == 1
+    assert float(change[20:, 20:].max()) < 0.1
+
+
 def test_jitter_moves_little_but_something() -> None:
     rows = torch.linspace(0, 9, 64)
     image = torch.sin(rows).view(1, 1, 64, 1).expand(2, 3, 64, 64).contiguous()

@@ -25,7 +25,7 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     See `pairs.fuse_pairs`; what disagrees with the darkest frame is judged by the attention.
     """
     check_finite(stack.frames)
-    frames, notes = _registered(stack, settings)
+    frames, notes = registered(stack, settings)
     return fuse_pairs(
         replace(stack, frames=tuple(frames)),
         settings,
@@ -35,7 +35,7 @@ def fuse(stack: Stack, settings: ChenChuangSettings, progress: Progress | None =
     )
 
 
-def _registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame], tuple[str, ...]]:
+def registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame], tuple[str, ...]]:
     """Bring the brighter frames onto the darkest with the homography network, if so set."""
     wanted = settings.homography == "on"
     if settings.homography == "auto" and not stack.registrations:

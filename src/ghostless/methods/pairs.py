@@ -91,13 +91,16 @@ def _fuse(
     # Of the photos: a result on the way is grey but for rounding.
     coloured = not all_grey(stack.frames)
 
-    def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
-        fused = network.fuse(under, over, coloured, progress)
-        if finish is not None:
-            finish(fused, under, over)
-        return fused
-
     def fuse_whole(stack: Stack, progress: Progress | None) -> Fused:
+        photos = {id(frame) for frame in stack.frames}
+
+        def fuse_pair(under: Frame, over: Frame, progress: Progress | None) -> NDArray[np.float32]:
+            about = PairFacts(coloured, {id(under), id(over)} <= photos)
+            fused = network.fuse(under, over, about, progress)
+            if finish is not None:
+                finish(fused, under, over)
+            return fused
+
         pixels = fuse_frames_in_turn(stack.frames, fuse_pair, settings.order, progress)
         metadata = stack.frames[stack.reference].metadata
         return Fused(pixels, "display", metadata=metadata, notes=notes)
@@ -113,6 +116,18 @@ def _fuse(
     )
 
 
+@dataclass(frozen=True)
+class PairFacts:
+    """What a pair's pixels do not tell.
+
+    coloured: whether the photos that it comes of have any colour. photos: whether both are photos,
+    and none a result on the way.
+    """
+
+    coloured: bool
+    photos: bool
+
+
 class _Network(Protocol):
     """A network of two frames, ready to run. device, ...: as of `nn.fast.fuse_at_quality`."""
 
@@ -126,9 +141,9 @@ class _Network(Protocol):
     def most_pixels(self) -> int | None: ...
 
     def fuse(
-        self, under: Frame, over: Frame, coloured: bool, progress: Progress | None
+        self, under: Frame, over: Frame, about: PairFacts, progress: Progress | None
     ) -> NDArray[np.float32]:
-        """Fuse two frames to display values (H, W, 3). coloured: whether the photos are."""
+        """Fuse two frames to display values (H, W, 3)."""
         ...
 
 
@@ -145,7 +160,7 @@ class _WithTorch:
         return self.loaded.device
 
     def fuse(
-        self, under: Frame, over: Frame, coloured: bool, progress: Progress | None
+        self, under: Frame, over: Frame, about: PairFacts, progress: Progress | None
     ) -> NDArray[np.float32]:
         import torch
 
@@ -155,7 +170,12 @@ class _WithTorch:
         loaded = self.loaded
         sides = self.kind.sides(getattr(loaded.network, "architecture", self.kind.architecture()))
         read = PairReader(
-            over=over, under=under, sides=sides, device=loaded.device, coloured=coloured
+            over=over,
+            under=under,
+            sides=sides,
+            device=loaded.device,
+            coloured=about.coloured,
+            photos=about.photos,
         )
         fused = np.empty(over.pixels.shape, np.float32)
         with torch.inference_mode(), computing(loaded.dtype, loaded.device):
@@ -173,7 +193,7 @@ class _AsGraphs:
     most_pixels: None = None
 
     def fuse(
-        self, under: Frame, over: Frame, coloured: bool, progress: Progress | None
+        self, under: Frame, over: Frame, about: PairFacts, progress: Progress | None
     ) -> NDArray[np.float32]:
         sides = self.network.plan.sides
         size = sides.padded(over.height, over.width)
@@ -184,8 +204,11 @@ class _AsGraphs:
         inputs = {
             "under": under_planes,
             "over": over_planes,
-            "coloured": np.full((1, 1, 1, 1), coloured),
+            "coloured": np.full((1, 1, 1, 1), about.coloured),
         }
+        if not about.photos:
+            # What a gate of chen-chuang's would give: it judges photos only.
+            inputs["passed"] = over_planes
         fused = self.network.run(inputs, size, progress=progress)["fused"]
         cropped = fused[0, :, : over.height, : over.width].transpose(1, 2, 0)
         return np.ascontiguousarray(cropped, np.float32)

@@ -75,7 +75,7 @@ METHODS: dict[str, Method] = {
             frames_at_once=2,
             further_weights=("chen-chuang-homography",),
             network="..nn.chen_chuang:GENERATOR",
-            attention=Attention("attention.attention", gate=True),
+            attention=Attention("attention.map", gate=True),
             recipe="..research.train.chen_chuang",
             graph="..research.graphs:rgb_pair",
             ablations="..research.bench.ablations:CHEN_CHUANG",

@@ -20,20 +20,25 @@ Differs from the paper, or fills what it leaves open:
       change, in logits, to the two frames' mean with their detail fused over five scales
       (`nn.priors.fuse_locally`), and begins at 0. So the result is as sharp as its sources. The
       paper's form, `"nothing"`, makes the picture from nothing.
+    - `gate=True`, which the weights that ship have: what moved or is misaligned in the over-exposed
+      frame is replaced by what the under-exposed one foretells, before attention and fusion look at
+      it (`nn.gate`; 133,220 parameters). The paper's attention alone sees 7 pixels of frames whose
+      exposures it does not know, and weighs by brightness.
     - No norms in the merging network: instance norm would erase the brightness. A sigmoid ends it.
     - LeakyReLU slopes are 0.2.
     - The discriminator's condition is the warped over-exposed frame, as in the paper's overview;
       its equations 2 and 3 name the one before warping, which does not fit the image judged.
     - The discriminator's middle norms have learned scale and shift, its scores no activation: they
       are called probabilities, but the least-squares loss does not bound them.
-    - More than two frames are fused in turn, in mirrored pairs like those of the training.
+    - More than two frames are fused in turn, in mirrored pairs like those of the training. The gate
+      judges pairs of photos only: of a result on the way no curve foretells a photo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +55,15 @@ from .fullsize import (
     run_in_tiles,
     tile_budget,
 )
+from .gate import (
+    GATE_HALO,
+    GATE_MULTIPLE,
+    Gate,
+    add_to,
+    gather,
+    let_through,
+    make_curves,
+)
 from .patchgan import PatchGan, PatchGanArchitecture, PatchLayer
 from .priors import LOCAL_HALO, LOCAL_MULTIPLE, fuse_locally
 from .tiled import PairReader, ReadPair, map_in_tiles
@@ -57,8 +71,6 @@ from .weights import LoadedNetwork, NetworkKind, Sides
 
 LEVELS = 7
 SIZE_MULTIPLE = 2**LEVELS
-# Half a code of 8 bits: of black and white, whose logits are infinite.
-LEAST = 0.5 / 255
 
 
 @dataclass(frozen=True)
@@ -69,12 +81,15 @@ class ChenChuangArchitecture:
     full_size_skip: join the encoder's features to the last layer too. Not in the paper.
     channels: of every layer.
     adds_to: "nothing" as in the paper, or "local fusion", see `nn.priors.fuse_locally`.
+    gate: whether what moved in the over-exposed frame is replaced before anything else looks at it,
+        see `nn.gate`. Not in the paper.
     """
 
     attention: bool = True
     full_size_skip: bool = False
     channels: int = 64
     adds_to: Literal["nothing", "local fusion"] = "nothing"
+    gate: bool = False
 
     def __post_init__(self) -> None:
         if self.adds_to not in ("nothing", "local fusion"):
@@ -86,7 +101,8 @@ class ChenChuangArchitecture:
 class AttentionNetwork(nn.Module):
     """Features of both frames, those of the over-exposed one weighed by an attention map.
 
-    under, over: (B, 3, H, W), 0..1. Returns their features (B, C, H, W) each.
+    under, over: (B, 3, H, W), 0..1. passes: how much of the over-exposed frame is its own,
+    (B, 1, H, W), None for all. Returns their features (B, C, H, W) each.
     """
 
     def __init__(self, architecture: ChenChuangArchitecture) -> None:
@@ -94,18 +110,32 @@ class AttentionNetwork(nn.Module):
         channels = architecture.channels
         self.encoder = ConvBlock(3, channels, activation="leaky_0.2")
         self.attention: nn.Module | None = None
+        self.map: nn.Module | None = None
         if architecture.attention:
+            # What passes here is what there is to be seen of attention, (B, 1, H, W).
+            self.map = nn.Identity()
             self.attention = nn.Sequential(
                 ConvBlock(2 * channels, channels, activation="leaky_0.2"),
                 ConvBlock(channels, channels, activation="sigmoid"),
             )
 
-    def forward(self, under: Tensor, over: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, under: Tensor, over: Tensor, passes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         under_features, over_features = self.encoder(under), self.encoder(over)
         if self.attention is not None:
-            both = torch.cat([under_features, over_features], dim=1)
-            over_features = over_features * self.attention(both)
+            weights = self.weigh(under_features, over_features)
+            over_features = over_features * weights
+            assert self.map is not None
+            mean = weights.mean(dim=1, keepdim=True)
+            self.map(mean if passes is None else passes * mean)
         return under_features, over_features
+
+    def weigh(self, under_features: Tensor, over_features: Tensor) -> Tensor:
+        """The attention map (B, C, H, W), 0..1."""
+        assert self.attention is not None
+        weights: Tensor = self.attention(torch.cat([under_features, over_features], dim=1))
+        return weights
 
 
 class MergingNetwork(nn.Module):
@@ -171,6 +201,23 @@ class MergingNetwork(nn.Module):
         return in_full_precision(self.head, torch.cat([self.up[0](both), features], dim=1))
 
 
+Look = Literal["attention", "gate"]
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What the attention makes of a pair.
+
+    attention: how much of the over-exposed frame's features counts, their mean, (B, 1, H, W), 0..1.
+    passes: how much of the frame itself, (B, 1, H, W), 0..1; instead: what is there in its place,
+        (B, 3, H, W), 0..1. None without a gate.
+    """
+
+    attention: Tensor
+    passes: Tensor | None
+    instead: Tensor | None
+
+
 class Generator(nn.Module):
     """Fuses an under-exposed frame and an over-exposed one that lies on it.
 
@@ -180,20 +227,37 @@ class Generator(nn.Module):
     def __init__(self, architecture: ChenChuangArchitecture | None = None) -> None:
         super().__init__()
         self.architecture = architecture or ChenChuangArchitecture()
+        self.gate = Gate() if self.architecture.gate else None
         self.attention = AttentionNetwork(self.architecture)
         self.merging = MergingNetwork(self.architecture)
 
-    def forward(self, under: Tensor, over: Tensor) -> Tensor:
-        made: Tensor = self.merging(torch.cat(self.attention(under, over), dim=1))
+    def forward(self, under: Tensor, over: Tensor, look: Look | None = None) -> Any:
+        """The picture; or what it looks at, see `attend`."""
+        if look is not None:
+            return self.attend(under, over, look)
+        passes = None
+        if self.gate is not None:
+            passes, instead = self.gate(under, over, make_curves(gather(under, over)))
+            over = let_through(over, passes, instead)
+        made: Tensor = self.merging(torch.cat(self.attention(under, over, passes), dim=1))
         if self.architecture.adds_to == "nothing":
             return made
         return add_to(fuse_locally((under, over)), made)
 
-
-def add_to(fused: Tensor, change: Tensor) -> Tensor:
-    """Change an image (B, 3, H, W), 0..1, by logits of the same shape; returns 0..1."""
-    logits: Tensor = torch.logit(fused.clamp(LEAST, 1 - LEAST)) + change
-    return logits.sigmoid()
+    def attend(self, under: Tensor, over: Tensor, look: Look = "attention") -> Attended:
+        """What the attention makes of a pair (B, 3, H, W), 0..1; of a "gate" alone, if there is."""
+        passes = instead = None
+        seen = over
+        if self.gate is not None:
+            passes, instead = self.gate(under, over, make_curves(gather(under, over)))
+            if look == "gate" or self.attention.attention is None:
+                return Attended(passes, passes, instead)
+            seen = let_through(over, passes, instead)
+        if self.attention.attention is None:
+            raise OptionError("expected a network with attention, found one without")
+        weights = self.attention.weigh(*(self.attention.encoder(image) for image in (under, seen)))
+        mean = weights.mean(dim=1, keepdim=True)
+        return Attended(mean if passes is None else passes * mean, passes, instead)
 
 
 # Input: under-exposed frame, warped over-exposed frame, image to judge; 256 pixels give 15 x 15.
@@ -228,8 +292,9 @@ FINE_HALO = 8
 _QUARTER_HALO = 8
 # Up again: 4x4 kernels at 1/4 and at 1/2 of the size, and what the head's features need.
 FINISH_HALO = 16
-# Held of the whole image: the maps at 1/2 and 1/4 of the size, and coarser ones in the making.
-_MAP_BYTES_PER_PIXEL = 120
+# Held of the whole image: the maps at 1/2 and 1/4 of the size, coarser ones in the making, and what
+# the gate lets through.
+_MAP_BYTES_PER_PIXEL = 136
 # Tensors alive at once, in float32: two frames' features, joined, with the convolutions' copies.
 FINE_BYTES_PER_PIXEL = 4096
 
@@ -242,6 +307,7 @@ def generate_in_tiles(
     *,
     tile_pixels: int,
     coloured: Tensor | None = None,
+    photos: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Run the generator on an image of any size, equal to the whole at once to rounding.
@@ -251,13 +317,21 @@ def generate_in_tiles(
 
     read: over- and under-exposed frames of a region. size: height and width, multiples of 128.
     write: takes each tile of the result. coloured: as of `nn.priors.mertens_weights`, of the whole
-    frames, where the network adds to their fusion. The maps kept take 80 bytes a pixel in float32.
+    frames, where the network adds to their fusion. photos: whether both are, see `PairReader`; if
+    not, there is no gate. The maps kept take 80 bytes a pixel in float32.
     """
     merging = generator.merging
+    gate = generator.gate if photos else None
+    judged = _judge_in_tiles(gate, read, size, tile_pixels)
+
+    def pair(region: Region) -> tuple[Tensor, Tensor]:
+        over, under = read(region)
+        return (over if judged is None else region.cut(judged)[:, 1:]), under
 
     def features(region: Region) -> Tensor:
-        over, under = read(region)
-        return torch.cat(generator.attention(under, over), dim=1)
+        over, under = pair(region)
+        passes = None if judged is None else region.cut(judged)[:, :1]
+        return torch.cat(generator.attention(under, over, passes), dim=1)
 
     def tiles(halo: int) -> list[Tile]:
         return make_tiles(*size, halo, 4, tile_pixels)
@@ -281,9 +355,39 @@ def generate_in_tiles(
         if generator.architecture.adds_to == "nothing":
             return made
         around = outer.grown(LOCAL_HALO, LOCAL_MULTIPLE, size)
-        return add_to(outer.within(around, fuse_locally(read(around), coloured)), made)
+        return add_to(outer.within(around, fuse_locally(pair(around), coloured)), made)
 
     run_in_tiles(finish, write, tiles(FINISH_HALO), progress=part(progress, 0.9, 1.0))
+
+
+def _judge_in_tiles(
+    gate: Gate | None, read: ReadPair, size: tuple[int, int], tile_pixels: int
+) -> Tensor | None:
+    """What passes of the over-exposed frame, and that frame with the rest replaced, (1, 4, H, W).
+
+    None without a gate.
+    """
+    if gate is None:
+        return None
+
+    def tiles(halo: int) -> list[Tile]:
+        return make_tiles(*size, halo, GATE_MULTIPLE, tile_pixels)
+
+    # Of the whole frames, so that tiles agree.
+    sums: Tensor | None = None
+    for tile in tiles(0):
+        over, under = read(tile.inner)
+        found = gather(under, over)
+        sums = found if sums is None else sums + found
+    assert sums is not None
+    curves = make_curves(sums)
+
+    def judge(tile: Tile) -> Tensor:
+        over, under = read(tile.outer)
+        passes, instead = gate(under, over, curves)
+        return torch.cat([passes, let_through(over, passes, instead)], dim=1)
+
+    return map_in_tiles(judge, tiles(GATE_HALO))
 
 
 def run(
@@ -301,6 +405,7 @@ def run(
         write,
         tile_pixels=tile_budget(loaded.device, FINE_BYTES_PER_PIXEL),
         coloured=coloured,
+        photos=read.photos,
         progress=progress,
     )
 

@@ -122,11 +122,14 @@ class GraphNetwork:
         """Run the network on an image and return all maps that its stages made, by name.
 
         inputs: the network's, float32 (but where the plan says otherwise), of height and width
-        `size`, which the plan's sides allow. wanted: whether a tile is needed; the others are 0.
+        `size`, which the plan's sides allow; a stage whose maps are among them
+        is not run. wanted: whether a tile is needed; the others are 0.
         """
         maps = dict(inputs)
         count = len(self.plan.stages)
         for number, stage in enumerate(self.plan.stages):
+            if stage.outputs.keys() <= maps.keys():
+                continue
             session = self.sessions[stage.name]
             tell = part(progress, number / count, (number + 1) / count)
             if stage.halo is None:

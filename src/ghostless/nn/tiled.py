@@ -36,6 +36,7 @@ class PairReader:
 
     coloured: whether the photos that the pair comes of have any colour, where that is known: of a
         result on the way rounding makes it hard to tell.
+    photos: whether both are photos; a result on the way has tones that no exposure has.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class PairReader:
         sides: Sides,
         device: torch.device | None = None,
         coloured: bool | None = None,
+        photos: bool = True,
     ) -> None:
         self.over = PaddedFrame(over, sides.border)
         self.under = PaddedFrame(under, sides.border)
         self.device = device or torch.device("cpu")
         self.coloured = coloured
+        self.photos = photos
         self.size = sides.padded(over.height, over.width)
 
     def __call__(self, region: Region) -> tuple[Tensor, Tensor]:

@@ -187,15 +187,30 @@ def chen_chuang_finish(
     network: Any, first: Tensor, second: Tensor, coarse: Tensor, local: Tensor
 ) -> Tensor:
     """The picture."""
-    from ..nn.chen_chuang import add_to
+    from ..nn.gate import add_to
 
     # Without a head nothing is made of the first argument.
     return add_to(local, network.merging.finish(first, first, second, coarse))
 
 
+def chen_chuang_curves(network: Any, over: Tensor, under: Tensor) -> Tensor:
+    """What each frame foretells of the other."""
+    from ..nn.gate import gather, make_curves
+
+    return make_curves(gather(under, over))
+
+
+def chen_chuang_gate(network: Any, over: Tensor, under: Tensor, curves: Tensor) -> Tensor:
+    """The over-exposed frame with what moved replaced."""
+    from ..nn.gate import let_through
+
+    return let_through(over, *network.gate(under, over, curves))
+
+
 def chen_chuang_parts(network: Any) -> list[Part]:
     """Chen & Chuang: the fine levels in tiles, the others and what they add to on the whole."""
     from ..nn.chen_chuang import FINE_BYTES_PER_PIXEL, FINE_HALO, FINISH_HALO
+    from ..nn.gate import GATE_BYTES_PER_PIXEL, GATE_HALO, GATE_MULTIPLE, NODES
 
     channels = network.architecture.channels
     first, second, coarse = planes(channels, 2), planes(channels, 4), planes(channels, 4)
@@ -205,10 +220,26 @@ def chen_chuang_parts(network: Any) -> list[Part]:
         tiles = {} if halo is None else {"multiple": 4, "bytes_per_pixel": FINE_BYTES_PER_PIXEL}
         return Part(name, FunctionOf(network, function), inputs, outputs, halo, **tiles)
 
+    pair: dict[str, Input] = PAIR
+    before: list[Part] = []
+    if network.gate is not None:
+        curves: Input = ((1, 2, 3, NODES, 2), torch.float32, 0)
+        gate = Part(
+            "gate",
+            FunctionOf(network, chen_chuang_gate),
+            {**PAIR, "curves": curves},
+            {"passed": 1},
+            GATE_HALO,
+            GATE_MULTIPLE,
+            GATE_BYTES_PER_PIXEL,
+        )
+        before = [part("curves", chen_chuang_curves, PAIR, {"curves": 0}), gate]
+        pair = {"passed": planes(3), "under": planes(3)}
     return [
-        part("fine", chen_chuang_fine, PAIR, {"first": 2}, FINE_HALO),
+        *before,
+        part("fine", chen_chuang_fine, pair, {"first": 2}, FINE_HALO),
         part("coarse", chen_chuang_coarse, {"first": first}, {"second": 4, "coarse": 4}),
-        part("local", chen_chuang_local, {**PAIR, "coloured": COLOURED}, {"local": 1}),
+        part("local", chen_chuang_local, {**pair, "coloured": COLOURED}, {"local": 1}),
         part(
             "finish",
             chen_chuang_finish,

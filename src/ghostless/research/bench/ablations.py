@@ -82,7 +82,7 @@ CHEN_CHUANG = Ablation(
         ),
         Variant(
             "without attention",
-            architecture={"attention": False},
+            architecture={"attention": False, "gate": False},
             recipe={"registration": "network"},
             settings={"homography": "on"},
         ),

@@ -299,7 +299,7 @@ def _score(
         np.array([flags[index] for index in range(len(order)) if index != reference])
         for flags in (moved, line.replaced)
     )
-    near = _near(was_moved)
+    around = near(was_moved)
     if out is not None:
         panels = (without, line.picture, truth, _found_and_moved(was_moved, was_replaced))
         save_panels(panels, out / f"{job.suite}_{job.scene.name}_{number}.jpg")
@@ -315,10 +315,10 @@ def _score(
         beyond=float((was_replaced & ~was_moved).sum() / max(1, (~was_moved).sum())),
         decibels=decibels(line.picture, truth),
         without=decibels(without, truth),
-        decibels_inside=_known(decibels(line.picture, truth, near)),
-        without_inside=_known(decibels(without, truth, near)),
-        decibels_outside=_known(decibels(line.picture, truth, ~near)),
-        without_outside=_known(decibels(without, truth, ~near)),
+        decibels_inside=_known(decibels(line.picture, truth, around)),
+        without_inside=_known(decibels(without, truth, around)),
+        decibels_outside=_known(decibels(line.picture, truth, ~around)),
+        without_outside=_known(decibels(without, truth, ~around)),
         notes=line.notes,
     )
 
@@ -342,7 +342,7 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _near(moved: Flags) -> Flags:
+def near(moved: Flags) -> Flags:
     """Where anything moved in any of (F, H, W) frames, and around it."""
     size = 2 * _NEAR_PIXELS + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

@@ -33,12 +33,8 @@ from .recipe import (
     schedule_of,
     switched,
 )
-from .samples import TrainingData, flip
+from .samples import TrainingData, changed, flip
 
-# Codes by which a frame must differ from its still twin to have moved for certain, and below which
-# it has not.
-_MOVED_CODES = 12.0
-_STILL_CODES = 4.0
 _PICTURES = 3
 
 
@@ -146,15 +142,10 @@ def judged(pairs: Batch) -> Batch:
         everywhere = np.ones(frame.shape[:2], np.bool_)
         seen.append(torch.from_numpy(evidence(reference, frame, everywhere)))
     device = pairs["frame"].device
-    return {"evidence": torch.stack(seen).to(device), "moved": moved(pairs)}
-
-
-def moved(pairs: Batch) -> Tensor:
-    """How surely a frame shows a thing that moved, (B, 1, H, W), 0..1."""
-    apart = (pairs["frame"] - pairs["still"]).abs().amax(dim=1, keepdim=True) * 255
-    # Of a thing and of its surroundings some pixels are alike by chance: neighbours tell.
-    apart = F.avg_pool2d(F.max_pool2d(apart, 3, 1, 1), 3, 1, 1, count_include_pad=False)
-    return ((apart - _STILL_CODES) / (_MOVED_CODES - _STILL_CODES)).clamp(0, 1)
+    return {
+        "evidence": torch.stack(seen).to(device),
+        "moved": changed(pairs["frame"], pairs["still"]),
+    }
 
 
 def _score(logits: Tensor, target: Tensor) -> dict[str, float]:

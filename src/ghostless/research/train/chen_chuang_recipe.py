@@ -9,7 +9,8 @@ instance norm after its first four convolutions only, on small patches and motio
 heads that say how far each cell of its grids moved: without these it stays at chance for tens of
 thousands of pairs, with them it starts after some ten thousand. Fusion without discriminator, the
 frames misaligned by what a good aligner leaves, and in place of a perceptual loss
-`quality.scale_space_loss`, which says what that costs.
+`quality.scale_space_loss`, which says what that costs. A gate beside the attention that is taught
+what moved (`nn.gate`).
 """
 
 from __future__ import annotations
@@ -59,6 +60,13 @@ class ChenChuangRecipe(Recipe):
     lambda_pairs: how many pairs of a picture and a middle exposure lambdas are measured on.
     stand_in: what to do without a file of features: True takes `quality.scale_space_loss`, False
         refuses.
+    learns: "everything", or "attention" alone, on moving pairs: quick, for a start.
+    attention_weight: of the loss by which attention learns what moved, on moving pairs of its own
+        (`attention_losses.attention_loss`); 0 leaves that to the other losses, as the paper does.
+    attention_batch, attention_patch: of those pairs; 0 for the recipe's. attention_pool: so many
+        are simulated once and mirrored anew at every step; 0 for fresh ones.
+    apart_share: of those pairs that lie apart by up to `apart_pixels` at the corners, as frames do
+        that nobody registered.
     condition: what the discriminator judges beside: the over-exposed frame "warped" (the paper's
         overview) or "unwarped" (its equations 2 and 3).
     """
@@ -89,9 +97,18 @@ class ChenChuangRecipe(Recipe):
     lambdas: str = "auto"
     lambda_pairs: int = 200
     stand_in: bool = True
+    learns: Literal["everything", "attention"] = "everything"
+    attention_weight: float = 20.0
+    attention_batch: int = 0
+    attention_pool: int = 0
+    attention_patch: int = 0
+    apart_share: float = 0.2
+    apart_pixels: float = 12.0
     condition: Literal["warped", "unwarped"] = "warped"
     photo_pairs: Literal["extremes", "mirrored"] = "mirrored"
-    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "local fusion"})
+    architecture: Mapping[str, Any] = field(
+        default_factory=lambda: {"adds_to": "local fusion", "gate": True}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,11 +120,21 @@ class ChenChuangRecipe(Recipe):
             vgg_scale=("caffe", "torchvision"),
             vgg_pooling=("average", "max"),
             vgg_channels=("auto", "rgb", "bgr"),
+            learns=("everything", "attention"),
             condition=("warped", "unwarped"),
         )
+        if self.learns == "attention" and not self.attention_weight:
+            raise OptionError("attention_weight: expected more than 0 to learn attention, found 0")
         if self.vgg is not None and self.squeezenet is not None:
             raise OptionError("vgg: expected one network of features, found squeezenet too")
-        for name in ("homography_pool", "local_weight"):
+        for name in (
+            "homography_pool",
+            "local_weight",
+            "attention_weight",
+            "attention_batch",
+            "attention_patch",
+            "attention_pool",
+        ):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name}: expected 0 or more, found {getattr(self, name)}")
         if self.small_first and not self.local_weight:
@@ -144,6 +171,7 @@ _PAPER = ChenChuangRecipe(
     mef_ssim_weight=0.0,
     registration="network",
     moving_share=0.0,
+    attention_weight=0.0,
     stand_in=False,
     architecture={},
     photo_size="1200x800",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,16 +13,19 @@ from ...errors import OptionError, WeightsError
 from ...nn.chen_chuang import (
     GENERATOR,
     SIZE_MULTIPLE,
+    Attended,
     ChenChuangArchitecture,
     Discriminator,
     Generator,
 )
 from ...nn.four_points import SIDE_PIXELS
 from ...nn.homography import HOMOGRAPHY, homography_from_offsets, warp
+from ...nn.ycbcr import luma
+from .attention_losses import attention_loss, filling_loss, joined, suppression
 from .chen_chuang_recipe import ChenChuangRecipe
 from .homography_stage import UNREGISTERED, network_inputs
 from .losses import lsgan_discriminator_loss, lsgan_generator_loss
-from .pairs import draw_pairs, validate_pairs
+from .pairs import PICTURES, draw_pairs, validate_pairs
 from .perceptual import (
     CAFFE_LAMBDAS,
     VggSettings,
@@ -32,8 +35,32 @@ from .perceptual import (
     perceptual_loss,
 )
 from .quality import mef_ssim_loss, scale_space_loss
-from .recipe import Batch, Losses, Phase, Player, Table, check_patch, schedule_of, switched
-from .samples import TrainingData, jitter, make_homography_pairs, margin_of, paste_moving
+from .recipe import (
+    Batch,
+    Losses,
+    Moment,
+    Phase,
+    Player,
+    Table,
+    Validation,
+    check_patch,
+    schedule_of,
+    switched,
+)
+from .samples import (
+    Motion,
+    TrainingData,
+    changed,
+    flip,
+    jitter,
+    make_homography_pairs,
+    margin_of,
+    move,
+    paste_moving,
+)
+
+Draw = Callable[[TrainingData, torch.Generator, int], Batch]
+Validate = Callable[[Table, TrainingData], Validation]
 
 # The perceptual loss counts pixels on 0..255; what stands in for it does too, beside the GAN loss.
 _LEVELS = 255.0
@@ -63,14 +90,23 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
         )
     architecture = switched(ChenChuangArchitecture(full_size_skip=recipe.full_size_skip), recipe)
     rate = schedule_of(recipe, recipe.steps)
-    generator = Player("generator", lambda: Generator(architecture), stage.generator_losses, rate)
+    attention = _Attention(recipe)
+    if recipe.learns == "attention":
+        return attention.phase(architecture, rate)
+    losses: Callable[[Table, Batch], Losses] = stage.generator_losses
+    draw: Draw = stage.draw
+    validate = validate_pairs(stage.fuse)
+    if recipe.attention_weight and (architecture.gate or architecture.attention):
+        losses, draw = attention.beside(losses), attention.drawn_beside(draw)
+        validate = attention.validated_beside(validate)
+    generator = Player("generator", lambda: Generator(architecture), losses, rate)
     discriminator = Player("discriminator", Discriminator, stage.discriminator_losses, rate)
     return Phase(
         name="fusion",
         steps=recipe.steps,
         players=(discriminator, generator) if recipe.adversarial_weight else (generator,),
-        draw=stage.draw,
-        validate=validate_pairs(stage.fuse),
+        draw=draw,
+        validate=validate,
         best="psnr",
         export=GENERATOR,
         frozen={"homography": HOMOGRAPHY} if stage.by_network else {},
@@ -143,6 +179,118 @@ class _Fusion:
     def fuse(self, table: Table, batch: Batch) -> Tensor:
         fused: Tensor = table.run("generator", batch["under"], batch["over"])
         return fused
+
+
+_MOVING = ("under", "over", "still")
+_OF_MOVING = "moving "  # before the names of what is drawn for the attention
+
+
+class _Attention:
+    """How attention learns what moved: on pairs of its own, alone or beside the picture."""
+
+    def __init__(self, recipe: ChenChuangRecipe) -> None:
+        self.recipe = recipe
+        self.patch = recipe.attention_patch or recipe.patch_pixels
+        self.batch = recipe.attention_batch or recipe.batch
+        self.apart = Motion(recipe.apart_pixels, "uniform")
+        self.pool: Tensor | None = None
+
+    def draw(self, data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+        batch = flip(self._pairs(data, generator), generator)
+        shares = torch.rand(self.batch, generator=generator, device=generator.device)
+        apart = move(batch["over"], self.apart.draw(self.batch, generator))
+        chosen = (shares < self.recipe.apart_share).view(-1, 1, 1, 1)
+        return {**batch, "over": torch.where(chosen, apart, batch["over"])}
+
+    def _pairs(self, data: TrainingData, generator: torch.Generator) -> Batch:
+        size = self.recipe.attention_pool
+        if not size:
+            return data.moving_pairs(self.batch, self.patch, generator)
+        if self.pool is None:
+            self.pool = self._fill(data, size)
+        chosen = torch.randint(size, (self.batch,), generator=generator, device=data.device)
+        images = self.pool[chosen].float() / 255
+        return dict(zip(_MOVING, images.unbind(dim=1), strict=True))
+
+    def _fill(self, data: TrainingData, size: int) -> Tensor:
+        # The same whenever it is filled, so that a resumed run goes on with the same.
+        generator = torch.Generator(data.device).manual_seed(0)
+        held: list[Tensor] = []
+        while sum(map(len, held)) < size:
+            made = data.moving_pairs(self.batch, self.patch, generator)
+            images = torch.stack([made[name] for name in _MOVING], dim=1)
+            held.append((images * 255).round().to(torch.uint8))
+        return torch.cat(held)[:size]
+
+    def losses(self, table: Table, batch: Batch) -> Losses:
+        under, over, still = batch["under"], batch["over"], batch["still"]
+        found: Attended = table.run("generator", under, over, look="gate")
+        change = changed(over, still)
+        weight = self.recipe.attention_weight
+        losses = {"attention": weight * attention_loss(found.attention, over, change)}
+        if found.instead is not None:
+            losses["instead"] = weight * 2 * filling_loss(found.instead, still, change)
+        return losses
+
+    def validate(self, table: Table, data: TrainingData) -> Validation:
+        found, errors, pictures = [], [], {}
+        for number, batch in enumerate(data.held_out_moving_pairs(self.patch)):
+            under, over, still = batch["under"], batch["over"], batch["still"]
+            seen: Attended = table.run("generator", under, over, look="attention")
+            change = changed(over, still)
+            found.append(suppression(seen.attention, luma(over), change))
+            shown = [under, over, *(m.expand_as(over) for m in (change, seen.attention))]
+            if seen.instead is not None:
+                errors.append(float(filling_loss(seen.instead, still, change)))
+                shown.append(seen.instead)
+            if number < PICTURES:
+                pictures[f"attention {number}"] = torch.cat(shown, dim=3)[0].clamp(0, 1)
+        both = joined(found)
+        scores = {"attention_ratio": both.ratio, "on_unchanged": both.on_unchanged}
+        if errors:
+            scores["instead"] = sum(errors) / len(errors)
+        return Validation(scores, pictures)
+
+    def beside(self, losses: Callable[[Table, Batch], Losses]) -> Callable[[Table, Batch], Losses]:
+        def both(table: Table, batch: Batch) -> Losses:
+            moving = {
+                name.removeprefix(_OF_MOVING): value
+                for name, value in batch.items()
+                if name.startswith(_OF_MOVING)
+            }
+            return {**losses(table, batch), **self.losses(table, moving)}
+
+        return both
+
+    def drawn_beside(self, draw: Draw) -> Draw:
+        def both(data: TrainingData, generator: torch.Generator, step: int) -> Batch:
+            batch = draw(data, generator, step)
+            moving = self.draw(data, generator, step)
+            return {**batch, **{_OF_MOVING + name: value for name, value in moving.items()}}
+
+        return both
+
+    def validated_beside(self, validate: Validate) -> Validate:
+        def both(table: Table, data: TrainingData) -> Validation:
+            found, own = validate(table, data), self.validate(table, data)
+            return Validation({**found.scores, **own.scores}, {**found.pictures, **own.pictures})
+
+        return both
+
+    def phase(self, architecture: ChenChuangArchitecture, rate: Callable[[Moment], float]) -> Phase:
+        """Attention alone."""
+        return Phase(
+            name="fusion",
+            steps=self.recipe.steps,
+            players=(Player("generator", lambda: Generator(architecture), self.losses, rate),),
+            draw=self.draw,
+            validate=self.validate,
+            best="attention_ratio",
+            lower_is_better=True,
+            export=GENERATOR,
+            batch=self.batch,
+            known_failures="Only its attention has learnt; what merges is as it was before.",
+        )
 
 
 class _Likeness:
@@ -234,8 +382,16 @@ def _middle_exposures(data: TrainingData, count: int, side: int) -> Iterator[tup
 
 def _failures(architecture: ChenChuangArchitecture) -> str:
     if architecture.adds_to != "nothing":
+        moving = "What moves it does not reject."
+        if architecture.gate:
+            moving = (
+                "What moved it replaces by the darker photo made brighter, noise and all; where "
+                "that is black or the brighter photo white, it cannot tell and lets it through. "
+                "In place of fine detail that is misaligned by a pixel, such as leaves, the darker "
+                "photo may stand too."
+            )
         return (
-            "What it brightens, it brightens with its noise. What moves it does not reject. In "
+            f"What it brightens, it brightens with its noise. {moving} In "
             "flat areas it shows a lattice of 128 pixels, faint at one megapixel, plain in photos "
             "of many as a whole (`--quality full`): it has only seen patches of 256."
         )

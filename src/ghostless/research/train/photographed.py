@@ -25,7 +25,7 @@ from torch import Tensor
 from ...errors import BracketError, OptionError
 from ..data.photo_sets import PhotoSet, find_photo_set
 from .photo_cache import CachedScene, PhotoSize, fill_cache
-from .samples import Batch, TrainingData, flip
+from .samples import Batch, TrainingData, flip, move_pieces
 from .sources import PhotoUse
 
 # What Kalantari's photos were encoded with.
@@ -159,6 +159,15 @@ class PhotoData(TrainingData):
 
     def comparisons(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
         raise _no_comparisons(self.set.folder)
+
+    def moving_pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        return move_pieces(self.exposures(batch, patch_pixels, generator), generator)
+
+    def held_out_moving_pairs(self, patch_pixels: int) -> Sequence[Batch]:
+        return [
+            move_pieces(pair, torch.Generator(pair["under"].device).manual_seed(number))
+            for number, pair in enumerate(self.held_out_exposures(patch_pixels))
+        ]
 
     def held_out_pairs(self) -> Sequence[Batch]:
         return [

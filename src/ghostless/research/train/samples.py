@@ -53,6 +53,13 @@ class TrainingData(Protocol):
         darker; "still", the frame as it would be had nothing moved.
         """
 
+    def moving_pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        """Display pairs, registered, in most of which things move between the frames.
+
+        "under" and "over", (batch, 3, patch, patch), 0..1; "still", the brighter frame as it would
+        be had everything stood where the darker one shows it.
+        """
+
     def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
         """Whole still pictures of any number of photos, dark to bright, and what to make of them.
 
@@ -74,6 +81,9 @@ class TrainingData(Protocol):
 
     def held_out_comparisons(self, patch_pixels: int) -> Sequence[Batch]:
         """Comparisons of scenes that `comparisons` never shows, one each."""
+
+    def held_out_moving_pairs(self, patch_pixels: int) -> Sequence[Batch]:
+        """Moving pairs of scenes that `moving_pairs` never shows, one each."""
 
     def held_out_brackets(self) -> Sequence[Batch]:
         """Brackets of scenes that `brackets` never shows, sides multiples of 8."""
@@ -202,8 +212,12 @@ def repeat_border(image: Tensor, homographies: Tensor) -> Tensor:
 
 def jitter(over: Tensor, largest_pixels: float, generator: torch.Generator) -> Tensor:
     """Leave images (B, C, H, W) misaligned by small homographies, as an aligner does."""
+    return move(over, Motion(largest_pixels).draw(over.shape[0], generator))
+
+
+def move(over: Tensor, offsets: Tensor) -> Tensor:
+    """Move images (B, C, H, W) by homographies, given by offsets (B, 4, 2) of the corners."""
     height, width = over.shape[-2:]
-    offsets = Motion(largest_pixels).draw(over.shape[0], generator)
     start = corners(width, height).to(over.device).expand(over.shape[0], 4, 2)
     return warp(over, solve_homography(start, start + offsets))[0]
 
@@ -215,6 +229,23 @@ _MOST_PARTS = 3
 _PART_EDGE_PIXELS = 4.0
 
 
+# Codes of 8 bits by which a frame must differ from its still twin to have changed for certain, and
+# below which it has not.
+_CHANGED_CODES = 12.0
+_STILL_CODES = 4.0
+
+
+def changed(frame: Tensor, still: Tensor) -> Tensor:
+    """How surely a frame (B, 3, H, W), 0..1, shows another thing than its still twin.
+
+    (B, 1, H, W), 0..1.
+    """
+    apart = (frame - still).abs().amax(dim=1, keepdim=True) * 255
+    # Of a thing and of its surroundings some pixels are alike by chance: neighbours tell.
+    apart = F.avg_pool2d(F.max_pool2d(apart, 3, 1, 1), 3, 1, 1, count_include_pad=False)
+    return ((apart - _STILL_CODES) / (_CHANGED_CODES - _STILL_CODES)).clamp(0, 1)
+
+
 def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batch:
     """Let things move: pieces of other samples lie elsewhere in "over" than in the other images.
 
@@ -224,10 +255,27 @@ def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batc
 
     share: of samples in which something moves.
     """
+    if len(batch["under"]) < 2:
+        return batch
+    other = {name: value.roll(1, 0) for name, value in batch.items()}
+    return _pasted(batch, other, share, generator)
+
+
+def move_pieces(pair: Batch, generator: torch.Generator) -> Batch:
+    """Moving pairs, see `TrainingData.moving_pairs`, of still ones.
+
+    A piece of the mirrored photos, so of the same camera and exposures, lies in "over" elsewhere
+    than in "under".
+    """
+    mirrored = {name: pair[name].flip(-1) for name in ("under", "over")}
+    still = {"under": pair["under"], "over": pair["over"], "still": pair["over"]}
+    return _pasted(still, {**mirrored, "still": mirrored["over"]}, 1.0, generator)
+
+
+def _pasted(batch: Batch, other: Batch, share: float, generator: torch.Generator) -> Batch:
+    """A piece of `other` in all images of a batch, in "over" at another place."""
     under = batch["under"]
     count, _, height, width = under.shape
-    if count < 2:
-        return batch
     draw = uniform((7, count, 1, 1, 1), 0.0, 1.0, generator)
     moving = (draw[6] < share).to(under.dtype)
     radii = 0.05 + 0.2 * draw[:2]
@@ -245,7 +293,6 @@ def paste_moving(batch: Batch, share: float, generator: torch.Generator) -> Batc
     # The piece travels with its ellipse: the other sample is shifted by as much.
     shift_y = ((moved - centre)[0].view(-1) * height).round().long()
     shift_x = ((moved - centre)[1].view(-1) * width).round().long()
-    other = {name: value.roll(1, 0) for name, value in batch.items()}
     pasted = {}
     for name, value in batch.items():
         if name == "over":

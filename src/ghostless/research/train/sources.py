@@ -57,6 +57,10 @@ REPLACED_SHARE = 0.35
 _CAREFUL_GAP_STOPS = 1.5
 # With the darker frame as the reference, and with the brighter.
 COMPARISONS = ("comparisons to the darker", "comparisons to the brighter")
+# Pairs in which things move; the darker frame is what the picture keeps to.
+MOVING_PAIRS = "moving pairs"
+MOVING_PAIR_GAP_STOPS = (1.5, 8.0)
+MOVING_PAIR_SHARE = 0.85
 # Share of the comparisons in which anything moves: most of a photo stands still in most photos.
 MOVING_SHARE = 0.6
 # What an aligner leaves between frames.
@@ -161,6 +165,14 @@ class SimulatedData(TrainingData):
         simulator = self._simulator("train", what, (patch_pixels, patch_pixels))
         return self._comparison(simulator, simulator.sample(batch, generator))
 
+    def moving_pairs(self, batch: int, patch_pixels: int, generator: torch.Generator) -> Batch:
+        simulator = self._simulator("train", MOVING_PAIRS, (patch_pixels, patch_pixels))
+        return self._moving_pair(simulator, simulator.sample(batch, generator))
+
+    def held_out_moving_pairs(self, patch_pixels: int) -> Sequence[Batch]:
+        size = (patch_pixels, patch_pixels)
+        return self._held_out(MOVING_PAIRS, self._moving_pair, size, batch=2)
+
     def photos(self, batch: int, long_side: int, generator: torch.Generator) -> Batch:
         upright = torch.rand((), generator=generator, device=self.device) < 0.3
         sides = (long_side * 3 // 4, long_side)
@@ -259,12 +271,13 @@ class SimulatedData(TrainingData):
                     ghosts=False,
                     camera=self._camera,
                 )
-            elif what in COMPARISONS:
+            elif what in (*COMPARISONS, MOVING_PAIRS):
+                pair = what == MOVING_PAIRS
                 settings = SimulationSettings(
                     size=size,
                     frames=(2, 2),
-                    gap_stops=COMPARISON_GAP_STOPS,
-                    reference=COMPARISONS.index(what),
+                    gap_stops=MOVING_PAIR_GAP_STOPS if pair else COMPARISON_GAP_STOPS,
+                    reference=0 if pair else COMPARISONS.index(what),
                     key=(0.03, 0.6),
                     scale=(1.0, 2.0),
                     shake_pixels=REST_PIXELS,
@@ -273,7 +286,7 @@ class SimulatedData(TrainingData):
                     objects=(1, 5),
                     object_share=(0.04, 0.6),
                     object_travel=(0.02, 0.6),
-                    moving_share=MOVING_SHARE,
+                    moving_share=MOVING_PAIR_SHARE if pair else MOVING_SHARE,
                     defocus_share=0.2,
                     samples=1,
                     ghosts=False,
@@ -338,6 +351,10 @@ class SimulatedData(TrainingData):
             "frame": made.frames[:, other],
             "still": made.still_frames[:, other],
         }
+
+    def _moving_pair(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
+        found = self._comparison(simulator, made)
+        return {"under": found["reference"], "over": found["frame"], "still": found["still"]}
 
     def _bracket(
         self, simulator: BracketSimulator | RenderedSimulator, made: SimulatedBatch

@@ -22,6 +22,8 @@ Kind = Literal[
     "unaligned",
     "corners",
     "bitmaps",
+    "attention",
+    "with_and_without",
     "losses",
     "sides",
 ]

@@ -19,7 +19,7 @@ Work = Callable[[PrintedTable, Place], FoundTable]
 
 def _works() -> Mapping[str, Work]:
     """What works out each kind of table."""
-    from . import compare, motion, pairs, training
+    from . import attention, compare, motion, pairs, training
 
     return {
         "comparison": compare.compare,
@@ -31,6 +31,8 @@ def _works() -> Mapping[str, Work]:
         "unaligned": pairs.unaligned,
         "corners": motion.corners_of_known_motion,
         "bitmaps": motion.bitmaps_of_brackets,
+        "attention": attention.suppression,
+        "with_and_without": attention.with_and_without,
         "losses": training.losses_of_outputs,
         "sides": training.outputs_of_scales,
     }
