@@ -187,9 +187,8 @@ def read_bracket(
     ]
     needs = [decoding_bytes(photo.kind, photo.header) for photo in photos]
     with ThreadPoolExecutor(decoders_at_a_time(needs, DECODING_THREADS)) as pool:
-        results = list(pool.map(_decode_settled, photos))
+        results = _unclipped(list(pool.map(_decode_settled, photos)), photos)
     frames, notes = [], remarks
-    results = _unclipped(results, photos)
     for frame, found in results:
         unified, converted = _in_colours_of(results[0][0], frame)
         frames.append(unified if unified is frame else _settled(unified))
