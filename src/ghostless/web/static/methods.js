@@ -1,5 +1,7 @@
 // The methods: what each is good for, how long it will take, and why one cannot be used here.
 
+const SECONDS_THAT_TELL = 1;
+
 const inWords = (text) => text.replace(/^./, (letter) => letter.toUpperCase());
 
 function element(name, properties = {}, ...inside) {
@@ -80,12 +82,15 @@ export class Methods {
   // Learn from a run how fast this server is.
   learn(name, seconds) {
     const method = this.methods.find((each) => each.name === name);
+    const before = this.pace;
     this.paces.delete(name);
     this.pace = 1;
     const told = method && this.secondsOf(method);
+    this.pace = before;
     if (!told || !seconds) return;
-    this.pace = seconds / told;
-    this.paces.set(name, this.pace);
+    this.paces.set(name, seconds / told);
+    // A run of moments tells little of others.
+    if (told >= SECONDS_THAT_TELL) this.pace = seconds / told;
     this.tell();
   }
 
