@@ -31,7 +31,7 @@ from ghostless.nn.weights import has_weights
 Picture = NDArray[np.uint8]
 FAILS = Path(__file__).resolve().parent / "images" / "fails"
 _STILL = ("--align", "none", "--deghost", "off")
-_QUALITY, _GAP, _WIDTH = 80, 6, 420
+_QUALITY, _GAP, _WIDTH = 66, 6, 320
 
 Photos = Literal["still", "two", "moving"]
 _PHOTOS: dict[Photos, tuple[str, ...]] = {
