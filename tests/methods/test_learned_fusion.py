@@ -49,7 +49,12 @@ def taught() -> network.LearnedFusionNetwork:
     """A network that has learnt something or other."""
     torch.manual_seed(3)
     net = network.LearnedFusionNetwork()
-    for layer, spread in ((net.last, 0.05), (net.curve, 0.2), (net.share, 0.5)):
+    for layer, spread in (
+        (net.last, 0.05),
+        (net.curve, 0.2),
+        (net.curve_of_more, 0.2),
+        (net.share, 0.5),
+    ):
         torch.nn.init.normal_(layer.weight, std=spread)
     torch.nn.init.normal_(net.last.bias, std=0.3)
     return net

@@ -34,7 +34,7 @@ def fusions() -> learned_curve.Fusions:
 def test_what_is_fitted_is_what_the_network_gives() -> None:
     torch.manual_seed(3)
     net = network.LearnedFusionNetwork()
-    for layer in (net.last, net.curve, net.gist):
+    for layer in (net.last, net.curve_of_more, net.gist_of_more):
         torch.nn.init.normal_(layer.weight, std=0.1)
     batch = Brackets().photos(1, 64, torch.Generator().manual_seed(2))
     fused = net(batch["photos"])[0]

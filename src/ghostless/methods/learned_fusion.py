@@ -162,8 +162,9 @@ class _Network:
         arrays, _ = load_arrays(NAME, _TRAIN_COMMAND, path)
         network = cls(arrays)
         try:
-            copies = np.zeros((2, 3, 32, 32), np.float32)
-            _, common = network.guide(copies, np.full((2, 32, 32), np.float32(0.5)))
+            copies = np.zeros((3, 3, 32, 32), np.float32)
+            _, common = network.guide(copies, np.full((3, 32, 32), np.float32(0.5)))
+            network.choose_curve(common, copies[0].transpose(1, 2, 0), 2)
             network.choose_curve(common, copies[0].transpose(1, 2, 0), len(copies))
         except (KeyError, ValueError) as error:
             raise WeightsError(
@@ -191,16 +192,20 @@ class _Network:
             height, width = skipped.shape[-2:]
             wide = found.repeat(2, axis=2).repeat(2, axis=3)[..., :height, :width]
             found = self._among(np.concatenate([wide, skipped], axis=1), f"up.{number}")
-        told = np.append(common, np.float32(crowd(len(copies))))
-        share = np.float32(2 / (1 + math.exp(-float(self._dense(told, "share")[0]))))
-        maps = np.stack([self._convolve(photo, "last") for photo in found]) * share
+        maps = np.stack([self._convolve(photo, "last") for photo in found])
+        if len(copies) > 2:
+            told = np.append(common, np.float32(crowd(len(copies))))
+            maps *= np.float32(2 / (1 + math.exp(-float(self._dense(told, "share")[0]))))
         maps = maps.reshape(len(maps), MAPS, BANDS, *maps.shape[-2:])
         return np.asarray(maps, np.float32), np.asarray(common, np.float32)
 
     def choose_curve(self, common: Array, fused: Array, count: int) -> tuple[float, float]:
         """The curve's two numbers for a fusion (H, W, 3), 0..1, of so many photos."""
-        told = np.concatenate([common, _tones(fused), [crowd(count)]]).astype(np.float32)
-        numbers = self._dense(np.maximum(self._dense(told, "gist"), 0), "curve")
+        told, name = common, ""
+        if count > 2:
+            told, name = np.concatenate([common, _tones(fused), [crowd(count)]]), "_of_more"
+        gist = self._dense(told.astype(np.float32), f"gist{name}")
+        numbers = self._dense(np.maximum(gist, 0), f"curve{name}")
         first, second = numbers * (CURVE_LIMIT / (1 + float(np.abs(numbers).sum())))
         return float(first), float(second)
 

@@ -76,10 +76,13 @@ class LearnedFusionNetwork(nn.Module):
             _Among(below + width, width) for width, below in pairwise(widths[1:])
         )
         self.last = nn.Conv2d(widths[1], MAPS * BANDS, 3, padding=1)
-        self.gist = nn.Linear(2 * widths[-1] + len(TONES) + 1, architecture.curve_channels)
+        # Two photos are judged by what they have in common, more by how their fusion came out too.
+        self.gist = nn.Linear(2 * widths[-1], architecture.curve_channels)
         self.curve = nn.Linear(architecture.curve_channels, 2)
+        self.gist_of_more = nn.Linear(2 * widths[-1] + len(TONES) + 1, architecture.curve_channels)
+        self.curve_of_more = nn.Linear(architecture.curve_channels, 2)
         self.share = nn.Linear(2 * widths[-1] + 1, 1)
-        for layer in (self.last, self.curve, self.share):
+        for layer in (self.last, self.curve, self.curve_of_more, self.share):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
@@ -104,24 +107,25 @@ class LearnedFusionNetwork(nn.Module):
             height, width = skipped.shape[-2:]
             wide = F.interpolate(found, scale_factor=2, mode="nearest")[..., :height, :width]
             found = layer(torch.cat([wide, skipped], dim=1), count)
-        # The more of the scene's range the photos cover, the less there is to correct.
-        told = torch.cat([common, torch.full_like(common[:, :1], crowd(count))], dim=1)
-        share = 2 * torch.sigmoid(self.share(told))
-        maps = self.last(found) * share.repeat_interleave(count, dim=0).view(-1, 1, 1, 1)
+        maps = self.last(found)
+        if count > 2:
+            # The more of the scene's range the photos cover, the less there is to correct.
+            told = torch.cat([common, torch.full_like(common[:, :1], crowd(count))], dim=1)
+            share = 2 * torch.sigmoid(self.share(told))
+            maps = maps * share.repeat_interleave(count, dim=0).view(-1, 1, 1, 1)
         maps = maps.view(batch, count, MAPS, BANDS, *maps.shape[-2:])
         return maps, common
 
     def choose_curve(self, common: Tensor, fused: Tensor, count: int) -> Tensor:
         """The curve's two numbers [B x 2] for a fusion [B x 3 x H x W] of so many photos."""
+        if count <= 2:
+            return _limited(self.curve(F.relu(self.gist(common))))
         counts = torch.full_like(common[:, :1], crowd(count))
-        return self.numbers_of(torch.cat([common, tones(fused.detach()), counts], dim=1))
+        return self.curve_for_more(torch.cat([common, tones(fused.detach()), counts], dim=1))
 
-    def numbers_of(self, told: Tensor) -> Tensor:
-        """The curve's two numbers [B x 2] from what is in common, the tones and the count."""
-        numbers = self.curve(F.relu(self.gist(told)))
-        # |a| + |b| < 1 keeps the curve from falling anywhere.
-        limited: Tensor = CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
-        return limited
+    def curve_for_more(self, told: Tensor) -> Tensor:
+        """The same for more than two: from what is in common, the tones and the count."""
+        return _limited(self.curve_of_more(F.relu(self.gist_of_more(told))))
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos [B x N x 3 x H x W], display values 0..1, to their fusion [B x 3 x H x W].
@@ -131,6 +135,12 @@ class LearnedFusionNetwork(nn.Module):
         maps, common = self.guide(small_copies(photos))
         fused = blend(photos, maps)
         return bend(fused, self.choose_curve(common, fused, photos.shape[1]))
+
+
+def _limited(numbers: Tensor) -> Tensor:
+    """Numbers of a curve such that |a| + |b| < 1, which keeps it from falling anywhere."""
+    limited: Tensor = CURVE_LIMIT * numbers / (1 + numbers.abs().sum(dim=1, keepdim=True))
+    return limited
 
 
 class _Among(nn.Module):
