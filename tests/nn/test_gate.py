@@ -100,3 +100,17 @@ def test_bfloat16_does_not_reach_the_curves() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         coarse = make_curves(gather(under, over))
     torch.testing.assert_close(coarse, exact)
+
+
+def test_tempered_it_is_more_decided_and_milder() -> None:
+    torch.manual_seed(0)
+    gate = Gate().double()
+    torch.nn.init.normal_(gate.answer.conv.weight)
+    under, over = dark_and_bright()
+    curves = make_curves(gather(under, over))
+    with torch.no_grad():
+        before, instead = gate(under, over, curves)
+        gate.temper(2, 1.5)
+        after, same = gate(under, over, curves)
+    torch.testing.assert_close(torch.logit(after), 2 * torch.logit(before) + 1.5)
+    torch.testing.assert_close(same, instead)

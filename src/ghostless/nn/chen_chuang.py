@@ -321,17 +321,11 @@ def generate_in_tiles(
     not, there is no gate. The maps kept take 80 bytes a pixel in float32.
     """
     merging = generator.merging
-    gate = generator.gate if photos else None
-    judged = _judge_in_tiles(gate, read, size, tile_pixels)
-
-    def pair(region: Region) -> tuple[Tensor, Tensor]:
-        over, under = read(region)
-        return (over if judged is None else region.cut(judged)[:, 1:]), under
+    pair = _judge_in_tiles(generator.gate if photos else None, read, size, tile_pixels)
 
     def features(region: Region) -> Tensor:
         over, under = pair(region)
-        passes = None if judged is None else region.cut(judged)[:, :1]
-        return torch.cat(generator.attention(under, over, passes), dim=1)
+        return torch.cat(generator.attention(under, over, pair.passes(region)), dim=1)
 
     def tiles(halo: int) -> list[Tile]:
         return make_tiles(*size, halo, 4, tile_pixels)
@@ -360,15 +354,30 @@ def generate_in_tiles(
     run_in_tiles(finish, write, tiles(FINISH_HALO), progress=part(progress, 0.9, 1.0))
 
 
+@dataclass(frozen=True)
+class _JudgedPair:
+    """Regions of a pair, of the over-exposed frame what the gate lets through and puts instead.
+
+    judged: how much passes, and that frame, (1, 4, H, W); None without a gate.
+    """
+
+    read: ReadPair
+    judged: Tensor | None = None
+
+    def __call__(self, region: Region) -> tuple[Tensor, Tensor]:
+        over, under = self.read(region)
+        return (over if self.judged is None else region.cut(self.judged)[:, 1:]), under
+
+    def passes(self, region: Region) -> Tensor | None:
+        return None if self.judged is None else region.cut(self.judged)[:, :1]
+
+
 def _judge_in_tiles(
     gate: Gate | None, read: ReadPair, size: tuple[int, int], tile_pixels: int
-) -> Tensor | None:
-    """What passes of the over-exposed frame, and that frame with the rest replaced, (1, 4, H, W).
-
-    None without a gate.
-    """
+) -> _JudgedPair:
+    """Look at the whole pair once for its curves, and again tile by tile."""
     if gate is None:
-        return None
+        return _JudgedPair(read)
 
     def tiles(halo: int) -> list[Tile]:
         return make_tiles(*size, halo, GATE_MULTIPLE, tile_pixels)
@@ -387,7 +396,7 @@ def _judge_in_tiles(
         passes, instead = gate(under, over, curves)
         return torch.cat([passes, let_through(over, passes, instead)], dim=1)
 
-    return map_in_tiles(judge, tiles(GATE_HALO))
+    return _JudgedPair(read, map_in_tiles(judge, tiles(GATE_HALO)))
 
 
 def run(

@@ -129,6 +129,18 @@ class Gate(nn.Module):
             assert self.answer.conv.bias is not None
             self.answer.conv.bias.copy_(torch.tensor([3.0, 0.0, 0.0, 0.0]))
 
+    @torch.no_grad()
+    def temper(self, gain: float, lift: float) -> None:
+        """Multiply the logits of what passes and raise them, for good.
+
+        A gate that has learnt from as many changed pixels as unchanged ones takes too much for
+        changed where nearly all is unchanged.
+        """
+        conv = self.answer.conv
+        assert conv.bias is not None
+        conv.weight[0] *= gain
+        conv.bias[0] = gain * conv.bias[0] + lift
+
     def forward(self, under: Tensor, over: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:
         """How much of the over-exposed frame passes, (B, 1, H, W), and what else is there instead.
 

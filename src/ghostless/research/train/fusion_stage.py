@@ -388,7 +388,8 @@ def _failures(architecture: ChenChuangArchitecture) -> str:
                 "What moved it replaces by the darker photo made brighter, noise and all; where "
                 "that is black or the brighter photo white, it cannot tell and lets it through. "
                 "In place of fine detail that is misaligned by a pixel, such as leaves, the darker "
-                "photo may stand too."
+                "photo may stand too. "
+                "Small things of a colour that nothing else has lose some of it."
             )
         return (
             f"What it brightens, it brightens with its noise. {moving} In "
