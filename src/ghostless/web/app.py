@@ -100,6 +100,7 @@ def make_app(settings: ServerSettings | None = None) -> FastAPI:
     _add_brackets(app)
     _add_jobs(app)
     _add_files(app)
+    _add_toned(app)
     _add_views(app)
     _drop_default_errors(app)
     return app
@@ -315,7 +316,7 @@ def _add_files(app: FastAPI) -> None:
         )
 
 
-def _add_views(app: FastAPI) -> None:
+def _add_toned(app: FastAPI) -> None:
     @app.get(
         "/api/jobs/{job}/toned.jpg",
         summary="The picture with its tone set by hand, reduced",
@@ -347,6 +348,8 @@ def _add_views(app: FastAPI) -> None:
             raise HTTPException(404, _NO_TILE)
         return Response(tile, media_type="image/jpeg", headers=_CACHED)
 
+
+def _add_views(app: FastAPI) -> None:
     @app.get(
         "/api/jobs/{job}/views/{view}/preview.jpg",
         summary="A picture to look at, reduced",
