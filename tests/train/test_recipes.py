@@ -240,6 +240,27 @@ def test_attention_learns_alone_from_moving_pairs(tmp_path: Path) -> None:
     assert all(p.grad is None or "gate" in name for name, p in network.named_parameters())
 
 
+def test_a_gate_is_added_to_weights_without_one(tmp_path: Path) -> None:
+    from ghostless.nn.chen_chuang import GENERATOR, ChenChuangArchitecture, Generator
+    from ghostless.nn.weights import WeightsInfo, save_weights
+    from ghostless.research.train.players import start_from
+
+    torch.manual_seed(0)
+    before = Generator(ChenChuangArchitecture(channels=4))
+    path = tmp_path / "chen-chuang.safetensors"
+    save_weights(before, path, WeightsInfo(GENERATOR.name))
+    options = TrainOptions(patch=128, stage="fusion", changes=("architecture.gate=true",))
+    (phase,) = prepare("chen-chuang", options)[1]
+    gated = Generator(ChenChuangArchitecture(channels=4, gate=True))
+    start_from(gated, phase, str(path))
+    for name, value in before.state_dict().items():
+        assert torch.equal(gated.state_dict()[name], value)
+    with pytest.raises(OptionError, match="full_size_skip = False"):
+        start_from(
+            Generator(ChenChuangArchitecture(channels=4, full_size_skip=True)), phase, str(path)
+        )
+
+
 def test_the_papers_own_attention_can_be_taught_too() -> None:
     changes = ("learns=attention", "architecture.gate=false", "architecture.channels=4")
     options = TrainOptions(batch=2, patch=128, stage="fusion", changes=changes)
