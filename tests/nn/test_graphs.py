@@ -112,9 +112,9 @@ def test_a_stage_whose_maps_are_given_is_not_run() -> None:
     network = graphs.load_graphs("chen-chuang", get_method("chen-chuang").settings_class())
     inputs = {"under": under, "over": over, "coloured": np.full((1, 1, 1, 1), True)}
     judged = network.run(inputs, (128, 128))
-    given = network.run({**inputs, "passed": over}, (128, 128))
-    assert given["passed"] is over
-    assert np.abs(judged["passed"] - over).max() > 0.1
+    given = network.run({**inputs, "local": over}, (128, 128))
+    assert given["local"] is over
+    assert np.abs(judged["local"] - over).max() > 0.1
     assert np.abs(judged["fused"] - given["fused"]).max() > 0.01
 
 

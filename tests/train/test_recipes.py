@@ -209,7 +209,13 @@ def test_what_helps_to_learn_is_not_shipped(tmp_path: Path) -> None:
 
 
 def test_attention_learns_alone_from_moving_pairs(tmp_path: Path) -> None:
-    changes = ("learns=attention", "attention_pool=4", "apart_share=0.5", "architecture.channels=4")
+    changes = (
+        "learns=attention",
+        "attention_pool=4",
+        "apart_share=0.5",
+        "architecture.channels=4",
+        "architecture.gate=true",
+    )
     options = TrainOptions(batch=2, patch=128, steps=2, stage="fusion", changes=changes)
     recipe, (phase,) = prepare("chen-chuang", options)
     assert (phase.best, phase.lower_is_better) == ("attention_ratio", True)
@@ -232,6 +238,27 @@ def test_attention_learns_alone_from_moving_pairs(tmp_path: Path) -> None:
     assert before.best
     # What merges has not moved: only the gate was told anything.
     assert all(p.grad is None or "gate" in name for name, p in network.named_parameters())
+
+
+def test_a_gate_is_added_to_weights_without_one(tmp_path: Path) -> None:
+    from ghostless.nn.chen_chuang import GENERATOR, ChenChuangArchitecture, Generator
+    from ghostless.nn.weights import WeightsInfo, save_weights
+    from ghostless.research.train.players import start_from
+
+    torch.manual_seed(0)
+    before = Generator(ChenChuangArchitecture(channels=4))
+    path = tmp_path / "chen-chuang.safetensors"
+    save_weights(before, path, WeightsInfo(GENERATOR.name))
+    options = TrainOptions(patch=128, stage="fusion", changes=("architecture.gate=true",))
+    (phase,) = prepare("chen-chuang", options)[1]
+    gated = Generator(ChenChuangArchitecture(channels=4, gate=True))
+    start_from(gated, phase, str(path))
+    for name, value in before.state_dict().items():
+        assert torch.equal(gated.state_dict()[name], value)
+    with pytest.raises(OptionError, match="full_size_skip = False"):
+        start_from(
+            Generator(ChenChuangArchitecture(channels=4, full_size_skip=True)), phase, str(path)
+        )
 
 
 def test_the_papers_own_attention_can_be_taught_too() -> None:

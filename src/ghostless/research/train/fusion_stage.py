@@ -96,7 +96,7 @@ def fusion_phase(recipe: ChenChuangRecipe) -> Phase:
     losses: Callable[[Table, Batch], Losses] = stage.generator_losses
     draw: Draw = stage.draw
     validate = validate_pairs(stage.fuse)
-    if recipe.attention_weight and (architecture.gate or architecture.attention):
+    if recipe.attention_weight and architecture.gate:
         losses, draw = attention.beside(losses), attention.drawn_beside(draw)
         validate = attention.validated_beside(validate)
     generator = Player("generator", lambda: Generator(architecture), losses, rate)

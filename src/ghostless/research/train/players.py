@@ -87,16 +87,22 @@ def start_from(network: nn.Module, phase: Phase, start: str) -> dict[str, Any]:
     """Fill a network from weights of the same architecture; return how those were trained."""
     path = find_weights(phase.export, None if start == "shipped" else start)
     trained, info = load_weights(phase.export, path)
+    grown: list[str] = []
     if hasattr(network, "architecture"):
         wanted = dataclasses.asdict(cast(Any, network.architecture))
         found = dataclasses.asdict(trained.architecture)
-        unlike = [name for name, value in wanted.items() if found[name] != value]
+        grown = [
+            name for name in getattr(network, "grows_by", ()) if wanted[name] and not found[name]
+        ]
+        unlike = [n for n, value in wanted.items() if found[n] != value and n not in grown]
         if unlike:
             changes = ", ".join(f"{name} = {found[name]!r}" for name in unlike)
             raise OptionError(
                 f"start: {path} has {changes}; set the same by --set or start from other weights"
             )
-    load_folded_state(network, trained.state_dict())
+    # Parts that the weights lack begin as they are.
+    own = {k: v for k, v in network.state_dict().items() if k.partition(".")[0] in grown}
+    load_folded_state(network, {**own, **trained.state_dict()})
     kept = ("step", "batch", "patch_pixels", "rate", "seconds", "hardware", "started_from")
     own_rate = f"{phase.name}_rate"  # of a stage that has its own
     return {"commit": info.commit} | {
