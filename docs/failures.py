@@ -31,7 +31,7 @@ from ghostless.nn.weights import has_weights
 Picture = NDArray[np.uint8]
 FAILS = Path(__file__).resolve().parent / "images" / "fails"
 _STILL = ("--align", "none", "--deghost", "off")
-_QUALITY, _GAP, _WIDTH = 66, 6, 320
+_QUALITY, _GAP, _WIDTH = 60, 6, 320
 
 Photos = Literal["still", "two", "moving"]
 _PHOTOS: dict[Photos, tuple[str, ...]] = {
@@ -66,9 +66,7 @@ _PANES = (430, 200, 730, 370)
 _SOFA = (600, 380, 1200, 720)
 FAILURES: dict[str, Failure] = {
     "mertens": Failure("two", _WINDOW, "Of two photos far apart the view comes out pale", "fmmef"),
-    "learned-fusion": Failure(
-        "still", _CORNER, "The lamp is a white slab without its bulb"
-    ),
+    "learned-fusion": Failure("still", _CORNER, "The lamp is a white slab without its bulb"),
     "chen-chuang": Failure("still", _FLOOR, "Colours drift: dark cloth turns blue and purple"),
     "fmmef": Failure(
         "two", _WINDOW, "Who stands before the window stays dark, and the sky clips again"
