@@ -308,7 +308,7 @@ def test_by_keyboard_alone(visit: Visit, moving: list[str]) -> None:
     page.wait_for_timeout(100)
     assert page.inner_text("#zoom-value") != "100 %"
     # The focus can be seen wherever it is, and everything has a name.
-    page.evaluate("() => { document.getElementById('more').open = true; }")
+    page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     unseen = page.evaluate(
         """() => [...document.querySelectorAll('button, select, input, summary, a')]
             .filter((each) => each.type !== 'file')
