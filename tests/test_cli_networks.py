@@ -61,7 +61,12 @@ def test_what_a_network_lacks_is_told_before_any_work(
     [
         (["--quality", "fast"], "--quality: expected a method that is a network, found 'mertens'"),
         (["--device", "cpu"], "--device: expected a method that is a network, found 'mertens'"),
-        (["--weights", "w.safetensors"], "--weights: expected a method that is a network"),
+        (
+            ["--method", "mertens", "--weights", "w.safetensors"],
+            "--weights: expected a method that is a network",
+        ),
+        # Of what "auto" takes one is a network: whoever names weights means that.
+        (["--weights", "w.safetensors"], "expected the weights of 'learned-fusion'"),
         (["--method", "lcndr", "--quality", "best"], "expected one of auto, full, fast"),
         (["--method", "lcndr", "--weights", "none.safetensors"], "ghostless train lcndr"),
         (["--method", "mef-gan", "--device", "gpu"], "device: expected auto, cpu, cuda"),

@@ -102,6 +102,6 @@ def test_the_look_for_libraries_finds_those_that_are_known() -> None:
 
 
 def test_the_page_is_led_to() -> None:
-    assert "/docs/licences.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(docs/licences.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "(licences.md)" in (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     assert "licences.md" in (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
