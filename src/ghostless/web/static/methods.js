@@ -20,8 +20,9 @@ export function about(seconds) {
 
 export class Methods {
   // select: where one is chosen. list: where each has its line. onChoice: called when a line chose.
-  constructor(select, list, onChoice) {
-    Object.assign(this, { select, list, onChoice, methods: [], photos: [], paces: new Map(), pace: 1 });
+  // isNamed: tells whether the preset has settings of a method's own.
+  constructor(select, list, { onChoice, isNamed }) {
+    Object.assign(this, { select, list, onChoice, isNamed, methods: [], photos: [], paces: new Map(), pace: 1 });
   }
 
   // methods: as the server offers them. usual: the name of what "auto" takes; byCount: for other
@@ -53,8 +54,19 @@ export class Methods {
     if (!this.select.value) this.select.value = "auto";
   }
 
+  // What "auto" takes: by the number of photos, or the one of these that alone has its own settings
+  // in the preset.
   get automatic() {
-    return this.byCount[this.photos.length] ?? this.usual;
+    const byCount = this.byCount[this.photos.length] ?? this.usual;
+    const names = new Set([this.usual, ...Object.values(this.byCount)]);
+    const named = this.methods.filter((method) => names.has(method.name) && this.isNamed(method));
+    return named.length === 1 ? named[0].name : byCount;
+  }
+
+  // The name to ask the server for, which goes by the number of photos alone.
+  get asked() {
+    const byCount = this.byCount[this.photos.length] ?? this.usual;
+    return this.select.value === "auto" && this.automatic !== byCount ? this.automatic : this.select.value;
   }
 
   get chosen() {
@@ -132,6 +144,7 @@ export class Methods {
 
   // Say which one is chosen, without making the lines anew: the focus stays.
   mark() {
+    this.select.options[0].textContent = `Automatic (${this.automatic})`;
     for (const button of this.list.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.dataset.method === this.chosen?.name));
     }

@@ -34,7 +34,10 @@ const viewer = new Viewer($("canvas"), $("divider"), (shown) => {
 });
 
 const brush = new Brush(viewer, () => { keepStrokes(); tellBrush(); });
-const methods = new Methods($("method"), $("method-list"), () => { showMethod(); showNext(); });
+const methods = new Methods($("method"), $("method-list"), {
+  onChoice: () => { showMethod(); showNext(); },
+  isNamed: (method) => Object.keys(ownOfPreset(method)).length > 0,
+});
 const tone = new Tone($("sliders"), $("tone-reset"), () => showTone());
 
 // ---- small things ----
@@ -205,7 +208,6 @@ const framePicture = (frame, index) =>
 
 function openBracket(bracket) {
   state.bracket = bracket;
-  if ($("method").value === "auto") showMethod(); // which it is depends on how many photos there are
   visitAddress(bracket.id);
   remember(bracket.id);
   brush.reset(bracket.frames[0].width, bracket.frames[0].height, keptStrokes(bracket.id));
@@ -312,6 +314,7 @@ function methodSettings() {
   const settings = ownOfPreset(method);
   for (const input of $("settings").querySelectorAll("[data-setting]")) {
     const { setting } = input.dataset;
+    if (!(setting in method.settings)) continue; // of the method before, in the midst of a change
     const value = input.type === "checkbox" ? input.checked : input.type === "number" ? Number(input.value) : input.value;
     if (value !== method.settings[setting].default) settings[setting] = value;
     else delete settings[setting];
@@ -328,7 +331,7 @@ function request() {
   const deghost = findsGhosts() ? { ...ofPreset("deghost"), sensitivity: numberOf("sensitivity") } : {};
   deghost.mode = $("deghost").value;
   const asked = {
-    method: $("method").value,
+    method: methods.asked,
     method_settings: methodSettings(),
     stops: changedStops(),
     reference: $("reference").value === "auto" ? null : Number($("reference").value),
