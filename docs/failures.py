@@ -21,7 +21,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from pictures import labelled
+from PIL import Image
 
 from ghostless import cli
 from ghostless.demo import BRACKET, PHOTOS, TRIPOD_PHOTOS
@@ -139,7 +140,7 @@ def make(method: str, weights: Path | None, folder: Path) -> Picture:
     beside = fuse(failure.photos, failure.beside, (), weights, folder)
     own = fuse(failure.photos, method, failure.words, weights, folder)
     first, second = (
-        _labelled(_crop(picture, failure.box), label)
+        labelled(_crop(picture, failure.box), label)
         for picture, label in (
             (beside, failure.beside),
             (own, " ".join([method, *failure.words])),
@@ -186,20 +187,6 @@ def save(method: str, picture: Picture) -> None:
     file = FAILS / f"{method}.jpg"
     Image.fromarray(picture).save(file, quality=_QUALITY, optimize=True)
     print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB", flush=True)
-
-
-def _labelled(picture: Picture, label: str) -> Picture:
-    image = Image.fromarray(picture)
-    ImageDraw.Draw(image).text(
-        (8, image.height - 8),
-        label,
-        fill="white",
-        font=ImageFont.load_default(15),
-        anchor="ls",
-        stroke_width=2,
-        stroke_fill="black",
-    )
-    return np.asarray(image)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,18 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def _failures() -> Any:
+    """docs/failures.py, which finds its neighbours as a script does."""
     spec = importlib.util.spec_from_file_location("docs_failures", DOCS / "failures.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look their module up.
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(DOCS))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(DOCS))
     return module
 
 

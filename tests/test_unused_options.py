@@ -19,8 +19,9 @@ from ghostless.io.encode import OUTPUT_FORMATS
 from ghostless.io.write import WriteSettings
 from ghostless.methods import METHODS, Method
 from ghostless.methods.debevec import DebevecSettings
+from ghostless.options.chosen import choose_method
 from ghostless.options.unused import RULES, check_unused, without_unused
-from ghostless.pipeline import FuseOptions, choose_method, fuse_files, prepare_files
+from ghostless.pipeline import FuseOptions, fuse_files, prepare_files
 from ghostless.settings import settings_of
 from ghostless.tone.controls import ToneControls
 from ghostless.tone.operators import OPERATORS

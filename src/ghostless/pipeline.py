@@ -36,7 +36,6 @@ from .io.write import (
 )
 from .methods import Method, fuse_stack
 from .options import FuseOptions as FuseOptions
-from .options.chosen import choose_method as choose_method
 from .options.chosen import method_of, settings_for
 from .options.unused import check_unused
 from .pixels.color import Transfer

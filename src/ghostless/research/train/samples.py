@@ -224,10 +224,6 @@ def move(over: Tensor, offsets: Tensor) -> Tensor:
 
 # Moving things
 
-# Of a photo, that deghosting replaces, and how soft their edges are.
-_MOST_PARTS = 3
-_PART_EDGE_PIXELS = 4.0
-
 
 # Codes of 8 bits by which a frame must differ from its still twin to have changed for certain, and
 # below which it has not.
@@ -304,6 +300,11 @@ def _pasted(batch: Batch, other: Batch, share: float, generator: torch.Generator
             alpha, piece = mask(centre), other[name]
         pasted[name] = value + alpha * (piece - value)
     return pasted
+
+
+# Of a photo, that deghosting replaces, and how soft their edges are.
+_MOST_PARTS = 3
+_PART_EDGE_PIXELS = 4.0
 
 
 def replace_parts(

@@ -54,19 +54,22 @@ export class Methods {
     if (!this.select.value) this.select.value = "auto";
   }
 
-  // What "auto" takes: by the number of photos, or the one of these that alone has its own settings
-  // in the preset.
-  get automatic() {
-    const byCount = this.byCount[this.photos.length] ?? this.usual;
-    const names = new Set([this.usual, ...Object.values(this.byCount)]);
-    const named = this.methods.filter((method) => names.has(method.name) && this.isNamed(method));
-    return named.length === 1 ? named[0].name : byCount;
+  // What the server takes for "auto", which goes by the number of photos.
+  get automaticByCount() {
+    return this.byCount[this.photos.length] ?? this.usual;
   }
 
-  // The name to ask the server for, which goes by the number of photos alone.
+  // What "auto" takes: that, or the one of all it may take that alone has settings in the preset.
+  get automatic() {
+    const names = new Set([this.usual, ...Object.values(this.byCount)]);
+    const named = this.methods.filter((method) => names.has(method.name) && this.isNamed(method));
+    return named.length === 1 ? named[0].name : this.automaticByCount;
+  }
+
+  // The name to ask the server for.
   get asked() {
-    const byCount = this.byCount[this.photos.length] ?? this.usual;
-    return this.select.value === "auto" && this.automatic !== byCount ? this.automatic : this.select.value;
+    const { value } = this.select;
+    return value === "auto" && this.automatic !== this.automaticByCount ? this.automatic : value;
   }
 
   get chosen() {

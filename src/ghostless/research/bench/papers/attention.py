@@ -67,10 +67,7 @@ def suppression(table: PrintedTable, place: Place) -> FoundTable:
         "apart": lambda pair, number: _apart(pair, number),
         "registered": lambda pair, number: _registered(place, pair, _apart(pair, number)),
     }
-    found: dict[str, dict[str, list[float]]] = {
-        row.method: {metric: [] for metric in table.metrics} for row in table.rows
-    }
-    scenes = 0
+    found, scenes = _nothing_yet(table), 0
     for _, pairs in pasted_pairs(place, table):
         scenes += 1
         for row in table.rows:
@@ -78,16 +75,12 @@ def suppression(table: PrintedTable, place: Place) -> FoundTable:
             values = _of_scene([(p, ways[way](p, i)) for i, p in enumerate(pairs)], network, only)
             for metric, value in values.items():
                 found[row.method][metric].append(value)
-    rows = []
-    for row in table.rows:
-        means = {m: Value.of(v, place.settings.seed) for m, v in found[row.method].items()}
-        rows.append(FoundRow(row.name, {m: v for m, v in means.items() if v is not None}))
     differs_by = (
         f"{counted(scenes, 'scene')}, {_PIECES} pieces laid into each; attention is the mean over "
         "channels.",
         place.about_weights(),
     )
-    return FoundTable(table, tuple(rows), differs_by)
+    return FoundTable(table, _means(table, found, place), differs_by)
 
 
 def with_and_without(table: PrintedTable, place: Place) -> FoundTable:
@@ -97,10 +90,7 @@ def with_and_without(table: PrintedTable, place: Place) -> FoundTable:
     without attention.
     """
     network = _network(place)
-    found: dict[str, dict[str, list[float]]] = {
-        row.method: {metric: [] for metric in table.metrics} for row in table.rows
-    }
-    scenes = 0
+    found, scenes = _nothing_yet(table), 0
     for _, pairs in pasted_pairs(place, table):
         scenes += 1
         for pair in pairs:
@@ -108,9 +98,10 @@ def with_and_without(table: PrintedTable, place: Place) -> FoundTable:
             with without_attention(network):
                 plain = _fuse(place, pair.under, pair.still)
             for row in table.rows:
-                with without_attention(network, really=row.method == "without attention"):
+                without = row.method == "without attention"
+                with without_attention(network, really=without):
                     picture = _fuse(place, pair.under, pair.over)
-                    own = _fuse(place, pair.under, pair.still)
+                    own = plain if without else _fuse(place, pair.under, pair.still)
                 values = found[row.method]
                 for metric, truth, where in (
                     ("PSNR_inside", own, inside),
@@ -120,12 +111,23 @@ def with_and_without(table: PrintedTable, place: Place) -> FoundTable:
                 ):
                     if metric in values:
                         values[metric].append(decibels(picture, truth, where))
+    differs_by = (f"{counted(scenes, 'scene')}, {_PIECES} pieces each.", place.about_weights())
+    return FoundTable(table, _means(table, found, place), differs_by)
+
+
+def _nothing_yet(table: PrintedTable) -> dict[str, dict[str, list[float]]]:
+    """Lists to gather a table's values in, by method and metric."""
+    return {row.method: {metric: [] for metric in table.metrics} for row in table.rows}
+
+
+def _means(
+    table: PrintedTable, found: dict[str, dict[str, list[float]]], place: Place
+) -> tuple[FoundRow, ...]:
     rows = []
     for row in table.rows:
         means = {m: Value.of(v, place.settings.seed) for m, v in found[row.method].items()}
         rows.append(FoundRow(row.name, {m: v for m, v in means.items() if v is not None}))
-    differs_by = (f"{counted(scenes, 'scene')}, {_PIECES} pieces each.", place.about_weights())
-    return FoundTable(table, tuple(rows), differs_by)
+    return tuple(rows)
 
 
 @contextmanager

@@ -42,28 +42,31 @@ WHAT = {
 
 def folders_of(words: Iterable[str]) -> dict[str, Path]:
     """KIND=DIR as folders by kind; raises OptionError for another form or kind."""
-    found = {}
-    for word in words:
-        kind, equals, folder = word.partition("=")
-        if not equals or not folder:
-            raise OptionError(f"--data: expected KIND=DIR such as sice=SICE, found {word!r}")
+    found = _paths_by_name(words, "--data: expected KIND=DIR such as sice=SICE")
+    for kind in found:
         if kind not in WHAT:
             raise unknown_name("kind of data", kind, WHAT)
-        found[kind] = Path(folder)
     return found
 
 
 def rivals_of(words: Iterable[str]) -> dict[str, Path]:
     """METHOD=FILE as weights by method; raises OptionError for another form or method."""
-    found = {}
-    for word in words:
-        name, equals, file = word.partition("=")
-        if not equals or not file:
-            raise OptionError(f"--rival: expected METHOD=FILE such as pmgi=FILE, found {word!r}")
+    found = _paths_by_name(words, "--rival: expected METHOD=FILE such as pmgi=FILE")
+    for name in found:
         if METHODS.get(name) is None or METHODS[name].weights is None:
             networks = [method for method, entry in METHODS.items() if entry.weights is not None]
             raise unknown_name("method with weights", name, networks)
-        found[name] = Path(file)
+    return found
+
+
+def _paths_by_name(words: Iterable[str], expected: str) -> dict[str, Path]:
+    """NAME=PATH as paths by name; raises OptionError that says what was expected."""
+    found = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or not path:
+            raise OptionError(f"{expected}, found {word!r}")
+        found[name] = Path(path)
     return found
 
 
