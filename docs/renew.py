@@ -15,6 +15,7 @@ A page says where figures go by comments that stand alone on a line, closed by `
     <!-- duels: NAME, PROTOCOL: A, B -->   on which metrics A is better than B, and on which worse
     <!-- places: NAME, PROTOCOL -->        where ours and the outside programs stand in a long table
     <!-- speed -->                         the speeds of all methods
+    <!-- ablation: METHOD -->              its paper's ablation tables
     <!-- operators -->                     the table of tone-mapping operators
     <!-- made -->                          when, where and at which commit the tables were made
 
@@ -94,13 +95,22 @@ def main() -> None:
 
 
 def collect(folders: dict[str, str]) -> dict[str, Any]:
-    """Return tables by "NAME, PROTOCOL", and speeds, of folders that 'ghostless bench' wrote."""
+    """Return what folders hold that 'ghostless bench' wrote.
+
+    Tables by "NAME, PROTOCOL", speeds, and ablations by their method.
+    """
     from ghostless.research.bench.results import higher_is_better, is_comparable, load_results
     from ghostless.research.bench.speed_results import load_rows
 
     tables: dict[str, Any] = {}
     speeds: dict[tuple[str, str], Any] = {}
+    ablations: dict[str, Any] = {}
     for name, folder in folders.items():
+        ablation = Path(folder) / "ablation.json"
+        if ablation.exists():
+            found = json.loads(ablation.read_text(encoding="utf-8"))
+            ablations[found["method"]] = _brief(found)
+            continue
         timed = load_rows(Path(folder))
         speeds |= {(row.name, row.quality): vars(row) for row in timed}
         if timed and not (Path(folder) / "run.json").exists():
@@ -141,7 +151,35 @@ def collect(folders: dict[str, str]) -> dict[str, Any]:
                 "better": {m: "higher" if higher_is_better(m) else "lower" for m in table.metrics},
                 "rows": rows,
             }
-    return {"tables": tables, "speed": list(speeds.values())}
+    return {"tables": tables, "speed": list(speeds.values()), "ablations": ablations}
+
+
+def _brief(ablation: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what 'ghostless bench ablation' wrote, what stands on a page."""
+    from ghostless.research.bench.results import higher_is_better
+
+    done = {name: v for name, v in ablation["variants"].items() if "parameters" in v}
+    metrics = list(next(iter(done.values()))["means"])
+    first = next(iter(done.values()))
+    return {
+        **{key: ablation[key] for key in ("settings", "note", "tables", "order")},
+        "scenes": max(len(variant["scenes"]) for variant in done.values()),
+        "minutes": [round(float(v["trained"]["seconds"]) / 60, 1) for v in done.values()],
+        "commits": sorted({str(variant["commit"]) for variant in done.values()}),
+        "device": first["environment"]["device"],
+        "better": {m: "higher" if higher_is_better(m) else "lower" for m in metrics},
+        "variants": {
+            name: {
+                "parameters": variant["parameters"],
+                "published": variant["published"],
+                "means": {
+                    metric: mean and [_short(value) for value in mean]
+                    for metric, mean in variant["means"].items()
+                },
+            }
+            for name, variant in done.items()
+        },
+    }
 
 
 def joined(before: dict[str, Any], now: dict[str, Any], rows: Sequence[str]) -> dict[str, Any]:
@@ -160,7 +198,8 @@ def joined(before: dict[str, Any], now: dict[str, Any], rows: Sequence[str]) -> 
         old = before["tables"].get(key)
         tables[key] = table if old is None else _with_earlier_rows(table, old, rows)
     speeds = {(row["name"], row["quality"]): row for row in [*before["speed"], *now["speed"]]}
-    return {"tables": tables, "speed": list(speeds.values())}
+    ablations = {**before.get("ablations", {}), **now.get("ablations", {})}
+    return {"tables": tables, "speed": list(speeds.values()), "ablations": ablations}
 
 
 def _with_earlier_rows(
@@ -438,6 +477,53 @@ def places(results: dict[str, Any], name: str) -> list[str]:
     return lines
 
 
+def ablation(results: dict[str, Any], method: str) -> list[str]:
+    """A paper's ablation tables, as far as they were trained, the best of each column bold."""
+    found = results.get("ablations", {}).get(method)
+    if found is None:
+        return ["Not trained yet."]
+    how, least, most = found["settings"], min(found["minutes"]), max(found["minutes"])
+    made = f"{found['device']}, commit {', '.join(found['commits'])}"
+    told = (
+        f"Preset `{how['preset']}`, {how['steps']} steps of {how['batch']} patches of "
+        f"{how['patch']} pixels, {least:g} to {most:g} minutes each ({made}); {found['scenes']} "
+        f"held-out scenes. {found['note']}"
+    )
+    lines = [told.strip()]
+    for title, names in found["tables"].items():
+        rows = {name: found["variants"][name] for name in names if name in found["variants"]}
+        if len(rows) < 2:
+            continue
+        printed = [
+            m for m in found["better"] if any(m in row["published"] for row in rows.values())
+        ]
+        heads = ["variant", "parameters", *(_arrow(found, metric) for metric in found["better"])]
+        cells = [
+            [
+                name,
+                f"{row['parameters']:,}",
+                *(_mean_of(found, rows, name, m) for m in found["better"]),
+            ]
+            + [f"{row['published'][m]:g}" if m in row["published"] else "-" for m in printed]
+            for name, row in rows.items()
+        ]
+        table = _table([*heads, *(f"paper's {metric}" for metric in printed)], cells)
+        lines += ["", f"**{title}**", "", *table, "", found["order"][title]]
+    return lines
+
+
+def _mean_of(found: dict[str, Any], rows: Mapping[str, Any], name: str, metric: str) -> str:
+    """The first metric of an ablation has its interval."""
+    mean = rows[name]["means"][metric]
+    if mean is None:
+        return "-"
+    values = [row["means"][metric][0] for row in rows.values() if row["means"][metric]]
+    best = max(values) if found["better"][metric] == "higher" else min(values)
+    interval = f" ({_number(mean[1])} to {_number(mean[2])})"
+    told = _number(mean[0]) + (interval if metric == next(iter(found["better"])) else "")
+    return f"**{told}**" if mean[0] == best else told
+
+
 def made(results: dict[str, Any]) -> list[str]:
     """When, where and at which commit the tables were made."""
 
@@ -465,6 +551,7 @@ _MAKERS: dict[str, Callable[..., list[str]]] = {
     "table": whole_table,
     "duels": duels,
     "places": places,
+    "ablation": ablation,
     "made": made,
 }
 

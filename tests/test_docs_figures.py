@@ -137,6 +137,53 @@ def test_whose_weights_ran_is_told_in_every_row(tmp_path: Path) -> None:
     assert "| `as-published`, authors' weights | MEF_SSIM" in row
 
 
+def write_ablation(folder: Path) -> None:
+    """What `bench ablation` writes for three variants, one of them not done."""
+    variants = {
+        name: {
+            "published": {"PSNR": paper},
+            "means": {"MEF_SSIM": [value, value - 0.1, value + 0.1], "PSNR": [20 * value, 1, 30]},
+            "scenes": {"00": {}, "01": {}},
+            "parameters": 1234,
+            "trained": {"seconds": 180},
+            "commit": "abc",
+            "environment": {"device": "CPU"},
+        }
+        for name, value, paper in (("full", 0.9, 21.5), ("without it", 0.8, 20.0))
+    }
+    variants["also without"] = {"published": {}, "means": {}}
+    found = {
+        "method": "lcndr",
+        "note": "",
+        "settings": {"preset": "paper", "steps": 200, "batch": 2, "patch": 96},
+        "tables": {"Parts (table I)": [*variants], "Others": ["also without", "full"]},
+        "order": {"Parts (table I)": "Told apart: *full* above *without it*.", "Others": ""},
+        "variants": variants,
+    }
+    folder.mkdir()
+    (folder / "ablation.json").write_text(json.dumps(found))
+
+
+def test_an_ablation_s_tables_stand_beside_the_paper_s(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    page = "<!-- ablation: lcndr -->\n<!-- /ablation -->\n"
+    assert fill(page, results)[1] == "Not trained yet."
+    write_ablation(tmp_path / "ablation")
+    found = renew.joined(results, renew.collect({"lcndr": str(tmp_path / "ablation")}), [])
+    assert found["tables"] == results["tables"]
+    assert fill(page, json.loads(renew.as_json(found)))[1:-1] == [
+        "Preset `paper`, 200 steps of 2 patches of 96 pixels, 3 to 3 minutes each (CPU, commit "
+        "abc); 2 held-out scenes.",
+        "**Parts (table I)**",
+        "| variant | parameters | MEF_SSIM ↑ | PSNR ↑ | paper's PSNR |",
+        "| --- | --- | --- | --- | --- |",
+        "| full | 1,234 | **0.9 (0.8 to 1)** | **18** | 21.5 |",
+        "| without it | 1,234 | 0.8 (0.7 to 0.9) | 16 | 20 |",
+        "Told apart: *full* above *without it*.",
+    ]
+
+
 def test_a_method_s_lines_are_its_own(results: dict[str, Any]) -> None:
     lines = fill("<!-- measured: mertens -->\n<!-- /measured -->\n", results)
     rows = [line for line in lines if line.startswith("| MEFB")]

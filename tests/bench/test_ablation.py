@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -17,6 +18,7 @@ from ghostless.errors import OptionError  # noqa: E402
 from ghostless.methods import METHODS  # noqa: E402
 from ghostless.research.bench import ablation  # noqa: E402
 from ghostless.research.bench.ablation import AblationSettings, run  # noqa: E402
+from ghostless.research.bench.ablation_result import AblationResult  # noqa: E402
 from ghostless.research.bench.ablations import Variant, ablation_of  # noqa: E402
 from ghostless.research.data.panoramas import MANIFEST  # noqa: E402
 from ghostless.research.metrics.table import METRICS  # noqa: E402
@@ -115,6 +117,29 @@ def test_variants_are_trained_and_scored_alike(lcndr: Path) -> None:
     mean = sum(s["PSNR"] for s in found["variants"]["full"]["scenes"].values()) / 2
     assert float(row["mean"]) == pytest.approx(mean)
     assert row["published"] == "19.521"
+
+
+def test_what_scenes_make_sure_of_is_told_apart(tmp_path: Path) -> None:
+    def record(*values: float) -> dict[str, Any]:
+        return {"scenes": {str(n): {"MEF_SSIM": value} for n, value in enumerate(values)}}
+
+    # The second is a little worse on every scene, the third much worse or better.
+    values = 0.9 + 0.01 * np.arange(8)
+    jumps = np.array([0.05, -0.06] * 4)
+    records = {
+        "1 coordinate-attention block": record(*(values - 0.002)),
+        "2 coordinate-attention blocks": record(*(values + jumps)),
+        "full": record(*values),
+    }
+    found = AblationResult("lcndr", tmp_path, {"seed": 0}, records, ())
+    table = "Coordinate-attention blocks (table V)"
+    assert found.told_apart(table, "MEF_SSIM") == [("full", "1 coordinate-attention block")]
+    assert found.order_in_words(table) == (
+        "Told apart by MEF_SSIM, scene by scene: *full* above *1 coordinate-attention block*."
+    )
+    alone = AblationResult("lcndr", tmp_path, {"seed": 0}, {"full": record(*values)}, ())
+    assert alone.told_apart(table, "MEF_SSIM") is None
+    assert alone.order_in_words(table) == ""
 
 
 def test_what_is_done_is_not_done_again(

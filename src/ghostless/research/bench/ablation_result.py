@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,43 @@ class AblationResult:
         low, high = bootstrap(np.array([values]), int(self.settings["seed"]))
         return float(np.mean(values)), float(low[0]), float(high[0])
 
+    def told_apart(self, title: str, metric: str) -> list[tuple[str, str]] | None:
+        """Pairs (better, worse) of a table's variants that this metric tells apart.
+
+        By a paired bootstrap: the 95 % interval of their mean difference over the same scenes
+        leaves out 0. It knows of the scenes, not of how another seed would have trained. None
+        before two variants are done.
+        """
+        names = [name for name in self.ablation.tables[title] if name in self.records]
+        better_is = 1 if METRICS[metric].higher_is_better else -1
+        pairs, compared = [], False
+        for one, other in permutations(names, 2):
+            scenes = self.records[one]["scenes"], self.records[other]["scenes"]
+            found = [
+                (scenes[0][scene].get(metric), scenes[1][scene].get(metric))
+                for scene in scenes[0].keys() & scenes[1].keys()
+            ]
+            differences = [better_is * (a - b) for a, b in found if a is not None and b is not None]
+            if not differences:
+                continue
+            compared = True
+            low, _ = bootstrap(np.array([sorted(differences)]), int(self.settings["seed"]))
+            if low[0] > 0:
+                pairs.append((one, other))
+        return pairs if compared else None
+
+    def order_in_words(self, title: str) -> str:
+        """What the first metric makes sure of in a table; "" before two variants are done."""
+        metric = self.ablation.metrics[0]
+        pairs = self.told_apart(title, metric)
+        if pairs is None:
+            return ""
+        below: dict[str, list[str]] = {}
+        for better, worse in pairs:
+            below.setdefault(better, []).append(f"*{worse}*")
+        told = "; ".join(f"*{better}* above {', '.join(rest)}" for better, rest in below.items())
+        return f"Told apart by {metric}, scene by scene: {told or 'none of them'}."
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything in plain JSON types."""
         return {
@@ -58,6 +96,7 @@ class AblationResult:
             "note": self.ablation.note,
             "settings": dict(self.settings),
             "tables": {title: list(names) for title, names in self.ablation.tables.items()},
+            "order": {title: self.order_in_words(title) for title in self.ablation.tables},
             "variants": {
                 variant.name: {
                     "published": dict(variant.published),
@@ -108,6 +147,8 @@ class AblationResult:
             lines += ["", f"## {title}", "", f"| {' | '.join(header)} |"]
             lines.append("|" + "---|" * len(header))
             lines += [f"| {' | '.join(self._cells(row, names, shown))} |" for row in rows]
+            order = self.order_in_words(title)
+            lines += ["", order] if order else []
         if self.missing:
             lines += ["", f"Not done yet: {', '.join(self.missing)}."]
         return "\n".join(lines) + "\n"
