@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ghostless import align_bracket, assign_stops, cli, deghost_stack, read_bracket, read_image
 from ghostless.bracket import Stack
-from ghostless.demo import BRACKET
+from ghostless.demo import BRACKET, PHOTOS
 from ghostless.methods import METHODS
 from ghostless.methods.maps import attention_map
 from ghostless.methods.mertens import weight_maps
@@ -41,8 +41,11 @@ _OPERATORS = ("fusion", "reinhard", "drago", "mantiuk")
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else BRACKET).resolve()
-    photos = sorted(path for path in folder.iterdir() if path.suffix == ".jpg")
+    if len(sys.argv) > 1:
+        folder = Path(sys.argv[1]).resolve()
+        photos = sorted(path for path in folder.iterdir() if path.suffix == ".jpg")
+    else:
+        photos = [BRACKET.resolve() / name for name in PHOTOS]
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         for path in photos:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..bracket import Fused, Stack
 from ..pixels.stripes import Progress
 from .pairs import fuse_pairs
-from .settings import PairSettings
+from .prior_chroma import finish_of
+from .settings import PaintingSettings
 
 
-def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
+def fuse(stack: Stack, settings: PaintingSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
-    return fuse_pairs(stack, settings, "mef-gan", progress=progress)
+    return fuse_pairs(stack, settings, "mef-gan", finish=finish_of(settings), progress=progress)

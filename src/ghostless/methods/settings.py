@@ -44,14 +44,15 @@ class ChenChuangSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DpgnSettings(PairSettings):
-    """How to fuse with DPGN.
+class PaintingSettings(PairSettings):
+    """How to fuse with a network of two frames that paints every pixel's colour.
 
-    chroma: "prior" takes the luma of the network's image and the chroma of exposure fusion, as the
-        authors do; "net" takes all from the network.
+    chroma: "prior" takes the luma of the network's image and the chroma of exposure fusion, which
+        follows the photos; "scaled" does, too, stronger where the network made it brighter and
+        weaker where darker; "net" takes all from the network.
     """
 
-    chroma: Literal["prior", "net"] = "prior"
+    chroma: Literal["scaled", "prior", "net"] = "scaled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,9 +112,10 @@ METHODS: dict[str, Method] = {
         Method(
             name="mef-gan",
             summary="network: local detail and self-attention over the whole image, merged",
+            settings=".settings:PaintingSettings",
             output="display",
             seconds=(5.5, 0.2),
-            as_published={"order": "sequential", "quality": "full"},
+            as_published={"order": "sequential", "chroma": "net", "quality": "full"},
             paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
             "Adversarial Networks, IEEE TIP 2020",
             frames=(2, MAX_FRAMES),
@@ -155,7 +156,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="dpgn",
             summary="network: a U-Net guided at every scale by the pyramids of exposure fusion",
-            settings=".settings:DpgnSettings",
+            settings=".settings:PaintingSettings",
             output="display",
             seconds=(2.8, 0.2),
             as_published={"order": "extremes", "chroma": "prior", "quality": "full"},

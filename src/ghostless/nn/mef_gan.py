@@ -18,6 +18,8 @@ Differs from the paper, whose text, figure and published program disagree; the p
       normal distribution of deviation 0.5 (`initial_gamma=0.5`).
     - Sides that are no multiple of 8 are mirrored up to one and cropped back; the program crops.
     - Any number of frames, by fusing in turn, as the paper's section IV-D proposes.
+    - Fused colour is taken from exposure fusion (`methods/prior_chroma.py`); the paper's, from the
+      network, is `chroma="net"`.
 """
 
 from __future__ import annotations
