@@ -118,14 +118,14 @@ def test_a_network_takes_its_folded_state_back():
         blocks.load_folded_state(second, {**state, "other": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 2), (5, 1), (1, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_mirroring_of_our_own_equals_torch_s(dilation, stride):
+def test_mirroring_of_our_own_equals_torch_s(kernel, dilation, stride):
     torch.manual_seed(0)
     block = blocks.ConvBlock(
-        3, 4, stride=stride, dilation=dilation, padding_mode="reflect", spectral=True
+        3, 4, kernel, stride=stride, dilation=dilation, padding_mode="reflect", spectral=True
     ).eval()
-    for size in ((3, 9), (8, 3)):
+    for size in ((3, 9), (8, 3), (13, 16)):
         for layout in (torch.contiguous_format, torch.channels_last):
             x = torch.rand(2, 3, *size).contiguous(memory_format=layout)
             with torch.no_grad():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -102,21 +103,87 @@ class ConvBlock(nn.Module):
         if plainly or torch.onnx.is_in_onnx_export() or conv.padding_mode != "reflect":
             out: Tensor = conv(x)
             return out
-        # torch's own mirroring takes longer than the convolution on CPUs.
-        mirrored = mirror(mirror(x, conv.padding[0], 2), conv.padding[1], 3)
-        return F.conv2d(mirrored, conv.weight, conv.bias, conv.stride, 0, conv.dilation)
+        return convolve_mirrored(x, conv)
 
 
-def mirror(x: Tensor, pixels: int | str, dim: int) -> Tensor:
-    """Add pixels at both ends of a side, mirrored without repeating the edge.
+def convolve_mirrored(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """What a convolution that pads by reflection makes of (B, C, H, W).
 
-    (B, C, H, W), larger in `dim`.
+    To mirror a tensor costs a copy of it, on CPUs about what the convolution costs. So it is padded
+    by zeros, which costs nothing, and outputs that see beyond the border are made again.
     """
-    assert isinstance(pixels, int)
-    side = x.shape[dim]
-    before = [x.narrow(dim, distance, 1) for distance in range(pixels, 0, -1)]
-    after = [x.narrow(dim, side - 1 - distance, 1) for distance in range(1, pixels + 1)]
-    return torch.cat([*before, x, *after], dim=dim)
+    shape = zip(x.shape[2:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
+    assert not isinstance(conv.padding, str)
+    down, across = (
+        _Sliding(side, (kernel - 1) * dilation, stride, padding)
+        for (side, kernel, stride, dilation), padding in zip(shape, conv.padding, strict=True)
+    )
+
+    def convolve(part: Tensor, padding: tuple[int, ...] = (0, 0)) -> Tensor:
+        return F.conv2d(part, conv.weight, conv.bias, conv.stride, padding, conv.dilation)
+
+    def mirrored(rows: range, columns: range) -> Tensor:
+        """What these outputs see, with as little copied on the way as can be."""
+        sides = [(2, down, rows), (3, across, columns)]
+        few = x
+        for dim, side, outputs in sorted(sides, key=lambda side: len(side[2]) / x.shape[side[0]]):
+            few = side.seen(few, dim, outputs)
+        return few
+
+    if not down.inside or not across.inside:
+        return convolve(mirrored(down.outputs, across.outputs))
+    out = convolve(x, tuple(conv.padding))
+    for rows in down.ends:
+        out[:, :, rows.start : rows.stop] = convolve(mirrored(rows, across.outputs))
+    middle = slice(down.inside.start, down.inside.stop)
+    for columns in across.ends:
+        part = convolve(mirrored(down.inside, columns))
+        out[:, :, middle, columns.start : columns.stop] = part
+    return out
+
+
+@dataclass(frozen=True)
+class _Sliding:
+    """A kernel sliding along one side of an image, mirrored beyond both ends.
+
+    side: its pixels. reach: from a kernel's first value to its last, in pixels.
+    """
+
+    side: int
+    reach: int
+    stride: int
+    padding: int
+
+    @property
+    def outputs(self) -> range:
+        return range((self.side + 2 * self.padding - self.reach - 1) // self.stride + 1)
+
+    @property
+    def inside(self) -> range:
+        """Outputs that see nothing beyond the ends."""
+        first = -(-self.padding // self.stride)
+        last = (self.side - 1 + self.padding - self.reach) // self.stride
+        return range(first, min(last + 1, len(self.outputs)))
+
+    @property
+    def ends(self) -> list[range]:
+        """All other outputs."""
+        every = len(self.outputs)
+        ends = [range(self.inside.start), range(self.inside.stop, every)]
+        return [end for end in ends if end]
+
+    def seen(self, x: Tensor, dim: int, outputs: range) -> Tensor:
+        """Pixels that outputs next to each other see, in their order; x: (B, C, H, W)."""
+        start = outputs.start * self.stride - self.padding
+        stop = outputs[-1] * self.stride - self.padding + self.reach + 1
+        inner = x.narrow(dim, max(0, start), min(stop, self.side) - max(0, start))
+        beyond = [range(start, 0), range(self.side, stop)]
+        if not any(beyond):
+            return inner
+        last = self.side - 1
+        before = [x.narrow(dim, -place, 1) for place in beyond[0]]
+        after = [x.narrow(dim, 2 * last - place, 1) for place in beyond[1]]
+        return torch.cat([*before, inner, *after], dim=dim)
 
 
 class DeconvBlock(nn.Module):
