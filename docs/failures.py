@@ -98,9 +98,9 @@ FAILURES: dict[str, Failure] = {
     "safnet": Failure(
         "moving", _BULB, "The bulb melts into its shade, and what is dark is noisy", "debevec"
     ),
-    "mef-net": Failure("two", _WINDOW, "Seams: clouds of dark and bright over the view"),
+    "mef-net": Failure("two", _WINDOW, "A haze of light over the view, which is gone below"),
     "meflut": Failure("two", _WINDOW, "A window darker than the wall, and light round its edges"),
-    "ifcnn": Failure("two", _WINDOW, "The view keeps half of its contrast: a grey veil"),
+    "ifcnn": Failure("two", _CORNER, "Colours glow, and green stains the ceiling"),
     "refusion": Failure("two", _WINDOW, "Milky trees, and a rim of light round who stands there"),
     "deepfuse": Failure("two", _SOFA, "The stretch makes black what both photos can show"),
     "pmgi": Failure("two", _SOFA, "The room goes dark, leaves and sofa black"),

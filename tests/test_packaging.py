@@ -29,6 +29,9 @@ LARGEST_NETWORKS_BYTES = 150e6
 
 
 def ships(method: Method) -> bool:
+    """Whether it runs without torch: all do but networks to compare with."""
+    if method.needs_extra and method.group == "compare":
+        return False
     return not method.network or has_weights(method.name)
 
 
