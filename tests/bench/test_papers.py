@@ -113,7 +113,13 @@ def test_scores_stand_beside_printed_ones_and_rivals_that_are_not_here_say_so(
     assert 0.3 < truth.mean <= 1
     assert truth.mean != ours.mean
     assert rows["MEF-GAN"].printed == {"MEF_SSIM": 0.895}
-    assert "0.895" in found.as_text()
+    text = found.as_text()
+    assert "0.895" in text
+    # A cell says that there is no value, and once beneath the table stands why.
+    for row in rivals:
+        if row.missing and row.missing != "not here":
+            assert text.count(row.missing) == 1
+            assert f"| {row.name} | not run |" in text
 
 
 @pytest.mark.slow

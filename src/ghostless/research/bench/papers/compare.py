@@ -150,7 +150,7 @@ class _Bench:
         if label is None:
             return NOT_HERE
         if label in self.skipped:
-            return f"not run: {self.skipped[label]}"
+            return self.skipped[label]
         row = self.rows.get(label)
         known = row is not None and any(set(s) & set(METRICS) for s in row.scores.values())
         return "" if known or self._tone else "no truth in the folder"

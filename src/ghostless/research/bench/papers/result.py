@@ -15,6 +15,8 @@ from ..results import bootstrap
 from .printed import PrintedTable
 
 NOT_HERE = "not here"
+# Characters of a reason that fit into a cell.
+_CELL = 24
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class FoundTable:
                 header.append("printed")
         lines += [_line(header), "|" + "---|" * len(header)]
         lines += [_line(self._cells(row)) for row in self.rows]
-        notes = [*self.table.differs, *self.differs]
+        notes = [*self.table.differs, *self.differs, *self._not_run()]
         if notes:
             lines += ["", "What differs:", "", *(f"- {note}" for note in notes)]
         return "\n".join([*lines, ""])
@@ -103,10 +105,18 @@ class FoundTable:
         cells = [row.name]
         for metric in self.table.metrics:
             value = row.values.get(metric)
-            cells.append(value.text() if value is not None else row.missing or "-")
+            cells.append(value.text() if value is not None else _brief(row.missing))
             if any(metric in other.printed for other in self.rows):
                 cells.append(f"{row.printed[metric]:g}" if metric in row.printed else "-")
         return cells
+
+    def _not_run(self) -> list[str]:
+        """Why rows are empty, each once."""
+        return [
+            f"{row.name} not run: {row.missing}."
+            for row in self.rows
+            if row.missing and _brief(row.missing) != row.missing
+        ]
 
     def csv_rows(self) -> list[list[Any]]:
         """Table, row, metric, mean, low, high, printed."""
@@ -161,6 +171,11 @@ def _arrow(metric: str) -> str:
     if metric not in METRICS:
         return ""
     return " ↑" if METRICS[metric].higher_is_better else " ↓"
+
+
+def _brief(missing: str) -> str:
+    """What stands in a cell without a value: a long reason stands beneath the table."""
+    return (missing if len(missing) <= _CELL else "not run") or "-"
 
 
 def _line(cells: Sequence[str]) -> str:
