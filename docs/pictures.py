@@ -93,6 +93,8 @@ def make(names: list[str]) -> None:
     for method in METHODS.values():
         if method.weights is not None and has_weights(method.weights):
             network(names, stack, method.name, results[-1])
+    if has_weights(METHODS["chen-chuang"].weights or ""):
+        what_moved(names, "chen-chuang")
 
 
 def network(names: list[str], stack: Stack, method: str, mertens: Picture) -> None:
@@ -103,6 +105,17 @@ def network(names: list[str], stack: Stack, method: str, mertens: Picture) -> No
         pictures.append(painted(attention_map(stack, method)))
         labels.append("its attention")
     save(method, row(pictures, labels))
+
+
+def what_moved(names: list[str], method: str) -> None:
+    """The darkest and the brightest photo, what passes of the latter, and the result."""
+    pair = [names[0], names[-1]]
+    aligned = align_bracket(assign_stops(read_bracket([Path(n) for n in pair])))
+    attention = painted(attention_map(aligned, method, proxy_pixels=600_000))
+    fused = fuse(pair, "moved.png", "--method", method, "--deghost", "off")
+    photos = [codes(frame.display()) for frame in aligned.frames]
+    labels = ["dark photo", "bright photo", "attention on it", f"{method}, --deghost off"]
+    save(f"{method}-attention", row([centre(p) for p in (*photos, attention, fused)], labels))
 
 
 def painted(values: NDArray[Any]) -> Picture:

@@ -11,9 +11,11 @@ from ghostless.nn.gate import (  # noqa: E402
     NODES,
     Gate,
     gather,
+    keep_areas,
     let_through,
     look_up,
     make_curves,
+    may_hide,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,9 +72,12 @@ def test_untrained_nearly_all_passes_and_the_expectation_stands_in() -> None:
     torch.manual_seed(0)
     under, over = dark_and_bright()
     curves = make_curves(gather(under, over))
+    gate = Gate().double()
     with torch.no_grad():
-        passes, instead = Gate().double()(under, over, curves)
-    assert float(passes.min()) == pytest.approx(float(passes.max())) == pytest.approx(0.9526, 1e-3)
+        passes, instead = gate(under, over, curves)
+        assert float(gate.eval()(under, over, curves)[0].min()) == 1
+    assert float(passes.min()) == pytest.approx(0.9526, 1e-3)
+    assert float(passes.median()) == pytest.approx(0.9526, 1e-3)
     (expected,) = look_up([curves[:, 0, ..., 0]], under)
     torch.testing.assert_close(instead, expected.clamp(0.5 / 255, 1 - 0.5 / 255))
     torch.testing.assert_close(let_through(over, torch.ones_like(passes), instead), over)
@@ -81,8 +86,9 @@ def test_untrained_nearly_all_passes_and_the_expectation_stands_in() -> None:
 
 def test_it_sees_no_further_than_its_halo() -> None:
     torch.manual_seed(0)
-    gate = Gate().double()
+    gate = Gate().double().eval().requires_grad_(False)
     torch.nn.init.normal_(gate.answer.conv.weight)
+    gate.answer.conv.bias[0] = -3
     under, over = dark_and_bright(128)
     curves = make_curves(gather(under, over))
     changed = over.clone()
@@ -112,5 +118,89 @@ def test_tempered_it_is_more_decided_and_milder() -> None:
         before, instead = gate(under, over, curves)
         gate.temper(2, 1.5)
         after, same = gate(under, over, curves)
-    torch.testing.assert_close(torch.logit(after), 2 * torch.logit(before) + 1.5)
+        told = may_hide_here(under, over, curves) == 1
+    assert float(told.double().mean()) > 0.9
+    torch.testing.assert_close(torch.logit(after)[told], 2 * torch.logit(before)[told] + 1.5)
     torch.testing.assert_close(same, instead)
+
+
+def may_hide_here(under, over, curves):
+    expected, doubt = look_up(curves[:, 0].unbind(-1), under)
+    back, back_doubt = look_up(curves[:, 1].unbind(-1), over)
+    noise = 2 / 255
+    return may_hide(doubt, (over - expected) / (doubt + noise), (under - back) / (back_doubt + noise))
+
+
+def black_and_grey(side=64, seed=0):
+    """Photos whose left half is black in the one, with noise, and anything up to grey in the other.
+
+    Also the brighter one with a white square in either half.
+    """
+    under, over = dark_and_bright(side, seed)
+    generator = torch.Generator().manual_seed(seed)
+    half = side // 2
+    code = torch.randint(0, 3, (1, 3, side, half), generator=generator)
+    under[..., :half] = code.double() / 255
+    over[..., :half] = 0.5 * torch.rand(1, 1, side, half, generator=generator, dtype=torch.float64)
+    moved = over.clone()
+    moved[..., 16:38, 6:26] = 1
+    moved[..., 16:38, half + 6 : half + 26] = 1
+    return under, over, moved
+
+
+def shut(gate):
+    """A gate that would let nothing pass."""
+    with torch.no_grad():
+        gate.answer.conv.weight.zero_()
+        gate.answer.conv.bias[0] = -20.0
+    return gate.double().eval()
+
+
+def test_where_black_stands_for_anything_it_passes_though_the_network_would_hide_it() -> None:
+    torch.manual_seed(0)
+    under, over, moved = black_and_grey(96)
+    curves = make_curves(gather(under, moved))
+    with torch.no_grad():
+        passes = shut(Gate())(under, over, curves)[0][0, 0]
+        with_moved = shut(Gate())(under, moved, curves)[0][0, 0]
+    assert float(passes[:, :48].mean()) > 0.9
+    assert float(passes[:, 52:].mean()) < 0.4
+    # What no black elsewhere stands for is hidden even there.
+    assert float(with_moved[22:32, 12:20].max()) < 0.05
+    assert float(with_moved[46:, :46].mean()) > 0.9
+
+
+def test_areas_are_hidden_and_lines_and_dots_are_not() -> None:
+    hidden = torch.zeros(1, 1, 64, 64)
+    hidden[..., 10:40, 10:40] = 0.9
+    hidden[..., 50:53, :] = 1
+    hidden[..., 4, 60] = 1
+    kept = keep_areas(hidden)[0, 0]
+    assert float(kept[18:32, 18:32].min()) == pytest.approx(0.9)
+    assert float(kept[50:53].max()) == float(kept[4, 60]) == 0
+    assert float(kept[10, 25]) > 0.2
+    assert (kept <= hidden[0, 0]).all()
+
+
+def test_a_steep_curve_is_doubted_by_what_noise_makes_of_it() -> None:
+    levels = torch.linspace(0, 1, 64 * 64, dtype=torch.float64).square().reshape(1, 1, 64, 64)
+    steep = make_curves(gather(*(i.expand(-1, 3, -1, -1) for i in (levels / 8, levels))))
+    plain = make_curves(gather(*(i.expand(-1, 3, -1, -1) for i in (levels, levels))))
+    middle = NODES // 4  # a level that both have seen
+    there, like_itself = steep[0, 0, 0, middle, 1], plain[0, 0, 0, middle, 1]
+    assert 8 * 2 / 255 < float(there) < 0.09
+    assert 2 / 255 < float(like_itself) < 0.03
+    # Back it is flat, and so a code off is nothing.
+    assert float(steep[0, 1, 0, 20, 1]) < 0.01
+
+
+def test_what_may_be_hidden_changes_little_with_what_is_seen() -> None:
+    under, _, moved = black_and_grey()
+    curves = make_curves(gather(under, moved))
+    before = may_hide_here(under, moved, curves)
+    generator = torch.Generator().manual_seed(1)
+    for image in (0, 1):
+        pair = [under.clone(), moved.clone()]
+        noise = torch.rand(pair[image].shape, generator=generator, dtype=torch.float64) - 0.5
+        pair[image] = (pair[image] + noise * 0.02 / 255).clamp(0, 1)
+        assert float((may_hide_here(*pair, curves) - before).abs().max()) < 0.05

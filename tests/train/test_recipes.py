@@ -209,13 +209,7 @@ def test_what_helps_to_learn_is_not_shipped(tmp_path: Path) -> None:
 
 
 def test_attention_learns_alone_from_moving_pairs(tmp_path: Path) -> None:
-    changes = (
-        "learns=attention",
-        "attention_pool=4",
-        "apart_share=0.5",
-        "architecture.channels=4",
-        "architecture.gate=true",
-    )
+    changes = ("learns=attention", "attention_pool=4", "apart_share=0.5", "architecture.channels=4")
     options = TrainOptions(batch=2, patch=128, steps=2, stage="fusion", changes=changes)
     recipe, (phase,) = prepare("chen-chuang", options)
     assert (phase.best, phase.lower_is_better) == ("attention_ratio", True)

@@ -20,10 +20,10 @@ Differs from the paper, or fills what it leaves open:
       change, in logits, to the two frames' mean with their detail fused over five scales
       (`nn.priors.fuse_locally`), and begins at 0. So the result is as sharp as its sources. The
       paper's form, `"nothing"`, makes the picture from nothing.
-    - `gate=True`, which the weights that ship do not have: what moved or is misaligned in the
-      over-exposed frame is replaced by what the under-exposed one foretells, before attention and
-      fusion look at it (`nn.gate`; 133,220 parameters). The paper's attention alone sees 7 pixels
-      of frames whose exposures it does not know, and weighs by brightness.
+    - `gate=True`, which the weights that ship have: what moved or is misaligned in the over-exposed
+      frame is replaced by what the under-exposed one foretells, before attention and fusion look at
+      it (`nn.gate`; 133,220 parameters). The paper's attention alone sees 7 pixels of frames whose
+      exposures it does not know, and weighs by brightness.
     - No norms in the merging network: instance norm would erase the brightness. A sigmoid ends it.
     - LeakyReLU slopes are 0.2.
     - The discriminator's condition is the warped over-exposed frame, as in the paper's overview;

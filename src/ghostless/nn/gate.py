@@ -4,7 +4,9 @@ Not of the paper. Its attention sees 7 pixels of both frames, whose exposures it
 it cannot tell what moved from what is only brighter. AHDRNet, which it follows, compares frames
 that were made alike by their exposure times. Here these are unknown: a curve for each channel, the
 mean of the one frame at every level of the other, is measured on the pair itself. What differs from
-it has moved, or lies where the other frame is too dark or too bright to tell.
+it has moved, or lies where the other frame is too dark or too bright to tell: there a code of noise
+stands for half the range of the other frame, and whatever that shows passes, unless both frames
+contradict each other beyond all doubt.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from .blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
 # Levels at which curves are measured, by the root: dense in the dark, where dark frames are.
 NODES = 33
 # What a gate sees around each pixel: three halvings and doublings with kernels of 4, and four
-# kernels of 3, one of them at an eighth of the size.
-GATE_HALO = 40
+# kernels of 3, one of them at an eighth of the size; and how much of an area around it is hidden.
+GATE_HALO = 48
 GATE_MULTIPLE = 8
 # Tensors alive at once, in float32: what it sees, its finest maps, and the curves' weights.
 GATE_BYTES_PER_PIXEL = 480
@@ -30,6 +32,16 @@ GATE_BYTES_PER_PIXEL = 480
 LEAST = 0.5 / 255
 _SEEN = 18
 _WIDTH = 16
+# By so much noise and rounding put a level off.
+_NOISE = 2 / 255
+# Between such doubts of what is foretold, of 0..1, the gate is let open; and between so many doubts
+# off in both directions it may shut all the same, as around it, this many pixels on each side.
+_DOUBTS = (0.06, 0.12)
+_CONTRADICTIONS = (1.0, 2.0)
+_AROUND = 2
+# Hidden is only what is so where, within this many pixels on each side, such shares are.
+_AREA_PIXELS = 6
+_AREA_SHARES = (0.4, 0.7)
 # By so much a level leans on its neighbours, on those around and on all: enough where none was
 # seen.
 _LEANING = ((1.5, 1e-2), (6.0, 1e-4), (100.0, 1e-7))
@@ -58,24 +70,31 @@ def gather(under: Tensor, over: Tensor) -> Tensor:
 
 def _sums(source: Tensor, target: Tensor) -> Tensor:
     """(B, 3, N) each to (B, 3, NODES, 3)."""
-    nodes = torch.arange(NODES, device=source.device, dtype=source.dtype)
-    weights = (1 - (_place(source)[:, :, None] - nodes[:, None]).abs()).clamp_min(0)
+    weights = _tents(source)
     values = torch.stack([torch.ones_like(target), target, target.square()], dim=3)
     return weights @ values
 
 
 def make_curves(sums: Tensor) -> Tensor:
-    """Mean and standard deviation at every level: (B, 2, 3, NODES, 2) of `gather`'s sums."""
+    """Mean and doubt at every level: (B, 2, 3, NODES, 2) of `gather`'s sums.
+
+    Doubt is how far the other frame lies from that mean: by the standard deviation of what was
+    seen, and by what noise makes of the mean where the curve is steep.
+    """
     nodes = torch.arange(NODES, device=sums.device, dtype=sums.dtype)
     apart = (nodes[:, None] - nodes).square()
     leaning = torch.eye(NODES, device=sums.device, dtype=sums.dtype)
     for width, share in _LEANING:
         leaning = leaning + share * torch.exp(-apart / (2 * width**2))
+    levels = (nodes / (NODES - 1)).square()
+    off = [_tents((levels + noise).clamp(0, 1)) for noise in (_NOISE, -_NOISE)]
     with torch.autocast(sums.device.type, enabled=False):
         weight, total, squares = (leaning @ sums).unbind(dim=-1)
-    mean = total / weight
-    spread = (squares / weight - mean.square()).clamp_min(1e-8).sqrt()
-    return torch.stack([mean, spread], dim=-1)
+        mean = total / weight
+        variance = squares / weight - mean.square()
+        by_noise = mean @ (off[0] - off[1]) / 2
+        doubt = (variance + by_noise.square()).clamp_min(1e-8).sqrt()
+    return torch.stack([mean, doubt], dim=-1)
 
 
 def look_up(curves: Sequence[Tensor], image: Tensor) -> list[Tensor]:
@@ -89,6 +108,13 @@ def look_up(curves: Sequence[Tensor], image: Tensor) -> list[Tensor]:
         low, high = curve.gather(2, index), curve.gather(2, index + 1)
         found.append((low + share * (high - low)).reshape(image.shape))
     return found
+
+
+def _tents(levels: Tensor) -> Tensor:
+    """Shares of nodes in levels (..., N), 0..1: (..., NODES, N)."""
+    nodes = torch.arange(NODES, device=levels.device, dtype=levels.dtype)
+    shares: Tensor = (1 - (_place(levels)[..., None, :] - nodes[:, None]).abs()).clamp_min(0)
+    return shares
 
 
 def _place(image: Tensor) -> Tensor:
@@ -106,6 +132,7 @@ class Gate(nn.Module):
     """Tells how far an over-exposed frame shows what the under-exposed one does, and what it hides.
 
     A small U-Net on both frames, on what each exceeds its expectation by, and on how sure that is.
+    At use it hides areas only, and not where nobody can tell; while it learns, any pixel.
     """
 
     def __init__(self) -> None:
@@ -147,9 +174,9 @@ class Gate(nn.Module):
         under, over: (B, 3, H, W), 0..1, sides multiples of 8. curves: of `make_curves`, of the
         whole frames. The second is (B, 3, H, W), 0..1: the over-exposed frame as it would be.
         """
-        expected, spread = look_up(curves[:, 0].unbind(dim=-1), under)
-        (back,) = look_up([curves[:, 1, ..., 0]], over)
-        seen = [under, over, expected, 4 * (over - expected), 4 * spread, 4 * (under - back)]
+        expected, doubt = look_up(curves[:, 0].unbind(dim=-1), under)
+        back, back_doubt = look_up(curves[:, 1].unbind(dim=-1), over)
+        seen = [under, over, expected, 4 * (over - expected), 4 * doubt, 4 * (under - back)]
         fine = self.fine(torch.cat([image.to(under.dtype) for image in seen], dim=1))
         maps = [fine]
         for layer in self.down:
@@ -161,7 +188,45 @@ class Gate(nn.Module):
                 out = torch.cat([out, maps.pop()], dim=1)
         joined = self.joined(torch.cat([out, fine], dim=1))
         answer = in_full_precision(self.answer, joined)
-        return answer[:, :1].sigmoid(), add_to(expected, answer[:, 1:])
+        hidden = (-answer[:, :1]).sigmoid()
+        if not self.training:
+            # Of what is cut off nothing would be learnt.
+            off = (over - expected) / (doubt + _NOISE)
+            back_off = (under - back) / (back_doubt + _NOISE)
+            hidden = keep_areas(may_hide(doubt, off, back_off) * hidden)
+        return 1 - hidden, add_to(expected, answer[:, 1:])
+
+
+def may_hide(doubt: Tensor, off: Tensor, back_off: Tensor) -> Tensor:
+    """How far a gate may shut, (B, 1, H, W), 0..1: not where nobody can tell what changed.
+
+    doubt: of the over-exposed frame as foretold. off, back_off: how many doubts it lies off, and
+    the under-exposed one off what it foretells. (B, 3, H, W) each. Where the under-exposed frame is
+    black, its black stands for anything from black to the middle of the range; that is foretold as
+    its mean, from which nearly all of it differs. Only what is off in both directions is not seen
+    elsewhere in the frames.
+    """
+    sure = 1 - _ramp(doubt.mean(dim=1, keepdim=True), *_DOUBTS)
+    both = (off * back_off).abs().clamp_min(1e-8).sqrt().amax(dim=1, keepdim=True)
+    contradicted = _mean_around(_ramp(both, *_CONTRADICTIONS), _AROUND)
+    return 1 - (1 - sure) * (1 - contradicted)
+
+
+def keep_areas(hidden: Tensor) -> Tensor:
+    """What is hidden (B, 1, H, W), 0..1, where most around it is hidden too.
+
+    Things that move are areas. Lines and dots are edges that are misaligned by a pixel or two, or
+    leaves, and cost more detail hidden than they show ghosts.
+    """
+    return torch.minimum(hidden, _ramp(_mean_around(hidden, _AREA_PIXELS), *_AREA_SHARES))
+
+
+def _mean_around(image: Tensor, pixels: int) -> Tensor:
+    return F.avg_pool2d(F.pad(image, (pixels,) * 4, mode="replicate"), 2 * pixels + 1, 1)
+
+
+def _ramp(values: Tensor, low: float, high: float) -> Tensor:
+    return ((values - low) / (high - low)).clamp(0, 1)
 
 
 def _conv(

@@ -9,8 +9,8 @@ instance norm after its first four convolutions only, on small patches and motio
 heads that say how far each cell of its grids moved: without these it stays at chance for tens of
 thousands of pairs, with them it starts after some ten thousand. Fusion without discriminator, the
 frames misaligned by what a good aligner leaves, and in place of a perceptual loss
-`quality.scale_space_loss`, which says what that costs. With `architecture.gate=true`, a gate beside
-the attention that is taught what moved (`nn.gate`).
+`quality.scale_space_loss`, which says what that costs. A gate beside the attention that is taught
+what moved (`nn.gate`).
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class ChenChuangRecipe(Recipe):
     stand_in: what to do without a file of features: True takes `quality.scale_space_loss`, False
         refuses.
     learns: "everything", or "attention" alone, on moving pairs: quick, for a start.
-    attention_weight: of the loss by which a gate, or attention alone, learns what moved, on moving
-        pairs of its own (`attention_losses.attention_loss`); 0 leaves that to the other losses.
+    attention_weight: of the loss by which attention learns what moved, on moving pairs of its own
+        (`attention_losses.attention_loss`); 0 leaves that to the other losses, as the paper does.
     attention_batch, attention_patch: of those pairs; 0 for the recipe's. attention_pool: so many
         are simulated once and mirrored anew at every step; 0 for fresh ones.
     apart_share: of those pairs that lie apart by up to `apart_pixels` at the corners, as frames do
@@ -106,7 +106,9 @@ class ChenChuangRecipe(Recipe):
     apart_pixels: float = 12.0
     condition: Literal["warped", "unwarped"] = "warped"
     photo_pairs: Literal["extremes", "mirrored"] = "mirrored"
-    architecture: Mapping[str, Any] = field(default_factory=lambda: {"adds_to": "local fusion"})
+    architecture: Mapping[str, Any] = field(
+        default_factory=lambda: {"adds_to": "local fusion", "gate": True}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
