@@ -111,7 +111,7 @@ def what_moved(names: list[str], method: str) -> None:
     """The darkest and the brightest photo, what passes of the latter, and the result."""
     pair = [names[0], names[-1]]
     aligned = align_bracket(assign_stops(read_bracket([Path(n) for n in pair])))
-    attention = painted(attention_map(aligned, method, proxy_pixels=600_000))
+    attention = painted(attention_map(aligned, method))
     fused = fuse(pair, "moved.png", "--method", method, "--deghost", "off")
     photos = [codes(frame.display()) for frame in aligned.frames]
     labels = ["dark photo", "bright photo", "attention on it", f"{method}, --deghost off"]

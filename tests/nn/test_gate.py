@@ -128,7 +128,9 @@ def may_hide_here(under, over, curves):
     expected, doubt = look_up(curves[:, 0].unbind(-1), under)
     back, back_doubt = look_up(curves[:, 1].unbind(-1), over)
     noise = 2 / 255
-    return may_hide(doubt, (over - expected) / (doubt + noise), (under - back) / (back_doubt + noise))
+    return may_hide(
+        doubt, (over - expected) / (doubt + noise), (under - back) / (back_doubt + noise)
+    )
 
 
 def black_and_grey(side=64, seed=0):
@@ -176,9 +178,8 @@ def test_areas_are_hidden_and_lines_and_dots_are_not() -> None:
     hidden[..., 50:53, :] = 1
     hidden[..., 4, 60] = 1
     kept = keep_areas(hidden)[0, 0]
-    assert float(kept[18:32, 18:32].min()) == pytest.approx(0.9)
+    assert float(kept[11:39, 11:39].min()) > 0.8
     assert float(kept[50:53].max()) == float(kept[4, 60]) == 0
-    assert float(kept[10, 25]) > 0.2
     assert (kept <= hidden[0, 0]).all()
 
 

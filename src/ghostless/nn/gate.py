@@ -23,8 +23,8 @@ from .blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
 # Levels at which curves are measured, by the root: dense in the dark, where dark frames are.
 NODES = 33
 # What a gate sees around each pixel: three halvings and doublings with kernels of 4, and four
-# kernels of 3, one of them at an eighth of the size; and how much of an area around it is hidden.
-GATE_HALO = 48
+# kernels of 3, one of them at an eighth of the size; and twice how far an area reaches.
+GATE_HALO = 56
 GATE_MULTIPLE = 8
 # Tensors alive at once, in float32: what it sees, its finest maps, and the curves' weights.
 GATE_BYTES_PER_PIXEL = 480
@@ -39,9 +39,9 @@ _NOISE = 2 / 255
 _DOUBTS = (0.06, 0.12)
 _CONTRADICTIONS = (1.0, 2.0)
 _AROUND = 2
-# Hidden is only what is so where, within this many pixels on each side, such shares are.
+# An area is what is hidden in such shares within this many pixels on each side, and as far around.
 _AREA_PIXELS = 6
-_AREA_SHARES = (0.4, 0.7)
+_AREA_SHARES = (0.6, 0.9)
 # By so much a level leans on its neighbours, on those around and on all: enough where none was
 # seen.
 _LEANING = ((1.5, 1e-2), (6.0, 1e-4), (100.0, 1e-7))
@@ -213,12 +213,14 @@ def may_hide(doubt: Tensor, off: Tensor, back_off: Tensor) -> Tensor:
 
 
 def keep_areas(hidden: Tensor) -> Tensor:
-    """What is hidden (B, 1, H, W), 0..1, where most around it is hidden too.
+    """What is hidden (B, 1, H, W), 0..1, in areas and at their edges.
 
     Things that move are areas. Lines and dots are edges that are misaligned by a pixel or two, or
     leaves, and cost more detail hidden than they show ghosts.
     """
-    return torch.minimum(hidden, _ramp(_mean_around(hidden, _AREA_PIXELS), *_AREA_SHARES))
+    inner = _ramp(_mean_around(hidden, _AREA_PIXELS), *_AREA_SHARES)
+    padded = F.pad(inner, (_AREA_PIXELS,) * 4, mode="replicate")
+    return torch.minimum(hidden, F.max_pool2d(padded, 2 * _AREA_PIXELS + 1, 1))
 
 
 def _mean_around(image: Tensor, pixels: int) -> Tensor:
