@@ -94,16 +94,29 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) to (B, channels_out, H/stride, W/stride)."""
-        out: Tensor = self.activation(self.norm(self._convolve(x)))
-        return out
+        out = self.norm(self._convolve(x))
+        made: Tensor = (
+            rectified(out) if isinstance(self.activation, nn.ReLU) else self.activation(out)
+        )
+        return made
 
     def _convolve(self, x: Tensor) -> Tensor:
         conv = self.conv
-        plainly = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if plainly or torch.onnx.is_in_onnx_export() or conv.padding_mode != "reflect":
+        if _as_written() or conv.padding_mode != "reflect":
             out: Tensor = conv(x)
             return out
         return convolve_mirrored(x, conv)
+
+
+def _as_written() -> bool:
+    """Whether somebody follows what is computed: gradients, a compiler or an export."""
+    followed = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    return followed or torch.onnx.is_in_onnx_export()
+
+
+def rectified(x: Tensor) -> Tensor:
+    """ReLU of a tensor that nobody else needs: in its own memory, where nothing follows that."""
+    return F.relu(x) if _as_written() else F.relu_(x)
 
 
 def convolve_mirrored(x: Tensor, conv: nn.Conv2d) -> Tensor:

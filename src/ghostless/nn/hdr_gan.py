@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from .blocks import Activation, ConvBlock, in_full_precision
+from .blocks import Activation, ConvBlock, in_full_precision, rectified
 from .merge import merge_towards_reference
 from .mu_law import inverse_mu_law, mu_law
 from .patchgan import PatchGan, PatchGanArchitecture, PatchLayer
@@ -134,7 +134,7 @@ class ResidualUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) to (B, channels_out, H, W)."""
         out: Tensor = self.second(self.first(x)) + self.shortcut(x)
-        return F.relu(out)
+        return rectified(out)
 
 
 class Encoder(nn.Module):
@@ -170,7 +170,7 @@ class MergingBlock(nn.Module):
     def forward(self, joined: Tensor, reference: Tensor) -> Tensor:
         """(B, 3 channels, H, W) and the reference's (B, channels, H, W) to the latter's shape."""
         out: Tensor = self.layers(joined) + reference
-        return F.relu(out)
+        return rectified(out)
 
 
 class UpBlock(nn.Module):
