@@ -359,8 +359,8 @@ def test_results_tell_authors_weights_from_ours(tmp_path: Path) -> None:
 
 def test_missing_weights_name_both_ways_to_them() -> None:
     with pytest.raises(
-        WeightsError, match="ghostless train mef-net, or take its authors' by: ghos"
+        WeightsError, match="ghostless train pmgi, or take its authors' by: ghos"
     ):
-        METHODS["mef-net"].check_ready()
+        METHODS["pmgi"].check_ready()
     with pytest.raises(WeightsError, match="make them with: ghostless weights import meflut FILE"):
         METHODS["meflut"].check_ready()
