@@ -358,9 +358,7 @@ def test_results_tell_authors_weights_from_ours(tmp_path: Path) -> None:
 
 
 def test_missing_weights_name_both_ways_to_them() -> None:
-    with pytest.raises(
-        WeightsError, match="ghostless train pmgi, or take its authors' by: ghos"
-    ):
+    with pytest.raises(WeightsError, match="ghostless train pmgi, or take its authors' by: ghos"):
         METHODS["pmgi"].check_ready()
     with pytest.raises(WeightsError, match="make them with: ghostless weights import meflut FILE"):
         METHODS["meflut"].check_ready()
