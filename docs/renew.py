@@ -159,8 +159,8 @@ def _brief(ablation: Mapping[str, Any]) -> dict[str, Any]:
     from ghostless.research.bench.results import higher_is_better
 
     done = {name: v for name, v in ablation["variants"].items() if "parameters" in v}
-    metrics = list(next(iter(done.values()))["means"])
     first = next(iter(done.values()))
+    metrics = list(first["means"])
     return {
         **{key: ablation[key] for key in ("settings", "note", "tables", "order")},
         "scenes": max(len(variant["scenes"]) for variant in done.values()),

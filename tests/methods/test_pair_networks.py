@@ -158,10 +158,12 @@ def test_three_frames_are_fused_in_turn(name, weights):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_16_bit_and_linear_frames_give_the_same_image(name, weights):
-    plain = fuse(scene(16, 24), name, weights).pixels
-    deep = fuse(scene(16, 24, depth=16), name, weights).pixels
-    light = fuse(scene(16, 24, depth=16, linear=True), name, weights).pixels
-    assert 0 < np.abs(deep - plain).max() < 0.15
+    # Scaled chroma would make more of what a network with random weights makes of rounding.
+    own = {"dpgn": {"chroma": "prior"}, "mef-gan": {"chroma": "net"}}.get(name, {})
+    plain = fuse(scene(16, 24), name, weights, **own).pixels
+    deep = fuse(scene(16, 24, depth=16), name, weights, **own).pixels
+    light = fuse(scene(16, 24, depth=16, linear=True), name, weights, **own).pixels
+    assert 0 < np.abs(deep - plain).max() < 0.1
     np.testing.assert_allclose(light, deep, atol=0.02)
 
 

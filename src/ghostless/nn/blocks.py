@@ -23,9 +23,28 @@ PaddingMode = Literal["zeros", "reflect", "replicate"]
 # Enough for a largest singular value to three digits from a random start.
 _POWER_ITERATIONS = 30
 
+
+def _as_written() -> bool:
+    """Whether somebody follows what is computed: gradients, a compiler or an export."""
+    followed = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    return followed or torch.onnx.is_in_onnx_export()
+
+
+def rectified(x: Tensor) -> Tensor:
+    """ReLU of a tensor that nobody else needs: in its own memory, where nothing follows that."""
+    return F.relu(x) if _as_written() else F.relu_(x)
+
+
+class Rectifier(nn.ReLU):
+    """`rectified` as a layer: of what the layer before made for it alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rectified(x)
+
+
 _ACTIVATIONS: dict[str, tuple[type[nn.Module], dict[str, float]]] = {
     "none": (nn.Identity, {}),
-    "relu": (nn.ReLU, {}),
+    "relu": (Rectifier, {}),
     "leaky_0.2": (nn.LeakyReLU, {"negative_slope": 0.2}),
     "leaky_0.01": (nn.LeakyReLU, {"negative_slope": 0.01}),
     "swish": (nn.SiLU, {}),
@@ -94,11 +113,8 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) to (B, channels_out, H/stride, W/stride)."""
-        out = self.norm(self._convolve(x))
-        made: Tensor = (
-            rectified(out) if isinstance(self.activation, nn.ReLU) else self.activation(out)
-        )
-        return made
+        out: Tensor = self.activation(self.norm(self._convolve(x)))
+        return out
 
     def _convolve(self, x: Tensor) -> Tensor:
         conv = self.conv
@@ -106,17 +122,6 @@ class ConvBlock(nn.Module):
             out: Tensor = conv(x)
             return out
         return convolve_mirrored(x, conv)
-
-
-def _as_written() -> bool:
-    """Whether somebody follows what is computed: gradients, a compiler or an export."""
-    followed = torch.is_grad_enabled() or torch.compiler.is_compiling()
-    return followed or torch.onnx.is_in_onnx_export()
-
-
-def rectified(x: Tensor) -> Tensor:
-    """ReLU of a tensor that nobody else needs: in its own memory, where nothing follows that."""
-    return F.relu(x) if _as_written() else F.relu_(x)
 
 
 def convolve_mirrored(x: Tensor, conv: nn.Conv2d) -> Tensor:

@@ -113,9 +113,7 @@ class FoundTable:
     def _not_run(self) -> list[str]:
         """Why rows are empty, each once."""
         return [
-            f"{row.name} not run: {row.missing}."
-            for row in self.rows
-            if row.missing and _brief(row.missing) != row.missing
+            f"{row.name} not run: {row.missing}." for row in self.rows if len(row.missing) > _CELL
         ]
 
     def csv_rows(self) -> list[list[Any]]:
