@@ -36,6 +36,7 @@ def test_chen_chuangs_form_is_its_network_alone_looking_once() -> None:
     settings = as_published(FuseOptions(), get_method("chen-chuang")).method_settings
     assert (settings.homography, settings.homography_passes) == ("on", 1)
     assert not settings.homography_check
+    assert not settings.homography_mirrored
 
 
 def test_contenders_can_be_as_published() -> None:

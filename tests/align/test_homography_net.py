@@ -99,6 +99,38 @@ def test_later_passes_see_what_earlier_ones_brought_together():
         homography_net.HomographyNetSettings(passes=0)
 
 
+def test_mirror_images_are_asked_and_their_answers_turned_back():
+    offsets = np.array([[3, 5], [-7, 2], [4, -9], [-6, -1]])
+    planes = np.zeros((1, 8, 256, 256), np.float32)
+    for (x, y), (dx, dy) in zip([(30, 30), (220, 30), (220, 220), (30, 220)], offsets, strict=True):
+        planes[0, 0, y, x] = planes[0, 3, y + dy, x + dx] = 1
+    shown = []
+
+    def by_spots(seen):
+        """Tells how far the spot in each quarter lies from one plane to the other."""
+        shown.append(seen.copy())
+        found = []
+        for top, left in ((0, 0), (0, 128), (128, 128), (128, 0)):
+            quarter = seen[0, :, top : top + 128, left : left + 128]
+            places = [np.argwhere(quarter[plane] == 1)[0] for plane in (0, 3)]
+            found += [*(places[1] - places[0])[::-1]]
+        return np.array([found], np.float32)
+
+    np.testing.assert_array_equal(by_spots(planes), offsets.reshape(1, 8))
+    np.testing.assert_array_equal(
+        homography_net.mean_of_mirrored(by_spots)(planes), offsets.reshape(1, 8)
+    )
+    assert len({seen.tobytes() for seen in shown}) == 4
+
+
+def test_errors_that_mirror_images_do_not_share_are_averaged_out():
+    def leaning(seen):
+        return np.full((1, 8), 2.0, np.float32)  # as far right and down, whatever it sees
+
+    answer = homography_net.mean_of_mirrored(leaning)(np.zeros((1, 8, 256, 256), np.float32))
+    np.testing.assert_allclose(answer, 0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

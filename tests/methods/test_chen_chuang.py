@@ -177,7 +177,7 @@ def test_tiles_give_the_whole_images_result(changes, size):
         )
         whole = network(under, over)
     assert whole.std() > 1e-3
-    torch.testing.assert_close(found, whole, rtol=0, atol=1e-13)
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     assert len(fractions) > 4

@@ -55,6 +55,7 @@ def registered(stack: Stack, settings: ChenChuangSettings) -> tuple[list[Frame],
         precision=settings.precision,
         compile=settings.compile,
         passes=settings.homography_passes,
+        mirrored=settings.homography_mirrored,
     )
     darkest = stack.frames[0]
     frames: list[Frame] = [darkest]

@@ -33,13 +33,15 @@ class ChenChuangSettings(PairSettings):
     homography_weights: a safetensors file; None for the weights that ship.
     homography_passes: how often that network looks, each time at the frames as its answer so far
         brings them together; the paper's does once.
+    homography_mirrored: ask it about the frames' three mirror images, too; the paper does not.
     homography_check: take its answer only where it folds nothing and brings the frames' bitmaps
         together; the paper takes any.
     """
 
     homography: Literal["auto", "on", "off"] = "auto"
     homography_weights: str | None = None
-    homography_passes: Annotated[int, Range(1, 20)] = 3
+    homography_passes: Annotated[int, Range(1, 20)] = 5
+    homography_mirrored: bool = True
     homography_check: bool = True
 
 

@@ -65,6 +65,7 @@ METHODS: dict[str, Method] = {
             as_published={
                 "homography": "on",
                 "homography_passes": 1,
+                "homography_mirrored": False,
                 "homography_check": False,
                 "order": "extremes",
                 "quality": "full",

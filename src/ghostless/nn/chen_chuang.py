@@ -9,9 +9,10 @@ Built as: a homography network that registers the over-exposed to the under-expo
 Differs from the paper, or fills what it leaves open:
     - The line's own aligner stands in front, with the homography network's answer as a starting
       point if so asked; alone it is coarse. `homography="on"` runs the network here, `"off"` is the
-      paper's ablation. It looks three times and its answer passes the safety net of
-      align/homography_net.py; the paper's looks once and is taken as it is (`homography_passes=1`,
-      `homography_check=False`, which `--as-published` sets).
+      paper's ablation. It looks five times, at mirror images too, and its answer passes the
+      safety net of align/homography_net.py; the paper's looks once and is taken as it is
+      (`homography_passes=1`, `homography_mirrored=False`, `homography_check=False`, which
+      `--as-published` sets).
     - The shared encoder is one convolution, as in AHDRNet, which the attention follows.
     - Skips join mirror levels, as in the U-Net it is modelled on. The finest one is at half size,
       so the result is a little soft; `full_size_skip=True` adds one at full size, which is a

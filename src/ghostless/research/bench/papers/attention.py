@@ -220,7 +220,9 @@ def _registered(place: Place, pair: PastedPair, over: Frame) -> Frame:
     from ....methods.chen_chuang import registered
 
     stack = Stack((pair.under, over), reference=0)
-    how = place.method_settings(homography="on", homography_passes=3, homography_check=True)
+    how = place.method_settings(
+        homography="on", homography_passes=5, homography_mirrored=True, homography_check=True
+    )
     frames, _ = registered(stack, how)
     return frames[1]
 

@@ -32,7 +32,10 @@ _LEAST_GAIN, _FEW = 0.02, 0.01
 
 def aligners(place: Place) -> dict[str, Aligner]:
     """What a table's rows name: each says where the first frame's pixels lie in the second."""
-    network = load(HomographyNetSettings(device=place.settings.device))
+    device = place.settings.device
+    network = load(HomographyNetSettings(device=device, mirrored=False))
+    again = HomographyNetSettings(device=device)
+    looks = load(again)
 
     def by_bitmaps(reference: Frame, moving: Frame) -> Matrix:
         greys = [cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY) for frame in (reference, moving)]
@@ -44,6 +47,9 @@ def aligners(place: Place) -> dict[str, Aligner]:
         "identity": lambda reference, moving: np.eye(3),
         "mtb": by_bitmaps,
         "network": lambda reference, moving: answer_of(network, reference, moving, passes=1),
+        "network, by default": lambda reference, moving: answer_of(
+            looks, reference, moving, again.passes
+        ),
         "ghostless": lambda reference, moving: (
             align_pair(reference, moving, AlignSettings()).matrix
         ),
