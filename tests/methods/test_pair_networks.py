@@ -18,7 +18,7 @@ from tests.scenes import make_radiance, make_stack  # noqa: E402
 from ghostless.bracket import Frame, Stack  # noqa: E402
 from ghostless.errors import BracketError, OptionError, WeightsError  # noqa: E402
 from ghostless.methods import METHODS, get_method, mertens  # noqa: E402
-from ghostless.methods.prior_chroma import take_chroma  # noqa: E402
+from ghostless.methods.painted import lift_to_grey, take_chroma  # noqa: E402
 from ghostless.methods.settings import PaintingSettings  # noqa: E402
 from ghostless.nn import dpgn, dpgn_tiled, lcndr, mef_gan  # noqa: E402
 from ghostless.nn.weights import WeightsInfo, load_weights, save_weights  # noqa: E402
@@ -95,6 +95,11 @@ def padded(pixels, multiple, mode):
     return tensor(np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode=mode))
 
 
+def as_it_is(name):
+    """Options with which nothing but the network makes the brightness."""
+    return {} if name == "lcndr" else {"brightness": "net"}
+
+
 @torch.no_grad()
 def by_hand(name, weights, dark, bright):
     """The method's image of two display images, from the network and plain NumPy."""
@@ -124,7 +129,7 @@ def by_hand(name, weights, dark, bright):
 def test_method_does_what_its_network_says(name, weights):
     stack = scene()
     dark, bright = (frame.display() for frame in stack.frames)
-    fused = fuse(stack, name, weights)
+    fused = fuse(stack, name, weights, **as_it_is(name))
     assert fused.space == "display"
     assert fused.pixels.shape == (37, 45, 3)
     np.testing.assert_allclose(fused.pixels, by_hand(name, weights, dark, bright), atol=2e-5)
@@ -143,16 +148,17 @@ def test_any_size(name, size, weights):
 @pytest.mark.parametrize("name", NAMES)
 def test_three_frames_are_fused_in_turn(name, weights):
     stack = scene(24, 32, (-2, 0, 2))
-    fused = fuse(stack, name, weights, order="sequential").pixels
+    how = as_it_is(name)
+    fused = fuse(stack, name, weights, order="sequential", **how).pixels
     first, second, third = (frame.display() for frame in stack.frames)
     one = by_hand(name, weights, first, second)
     one = (np.rint(one * 65535) / 65535).astype(np.float32)
     pair = sorted([one, third], key=lambda pixels: pixels.mean())
     # A value between two of 16 bits may be rounded either way, and the network makes more of it.
     np.testing.assert_allclose(fused, by_hand(name, weights, *pair), atol=2e-4)
-    extremes = fuse(stack, name, weights, order="extremes").pixels
+    extremes = fuse(stack, name, weights, order="extremes", **how).pixels
     np.testing.assert_allclose(extremes, by_hand(name, weights, first, third), atol=2e-5)
-    mirrored = fuse(stack, name, weights).pixels
+    mirrored = fuse(stack, name, weights, **how).pixels
     assert np.abs(mirrored - fused).max() > 1e-3
 
 
@@ -213,6 +219,38 @@ def test_chroma_of_the_network(name, weights):
     np.testing.assert_allclose(ycbcr[0][inside, 0], ycbcr[1][inside, 0], atol=1e-5)
     with pytest.raises(OptionError, match="chroma"):
         PaintingSettings(chroma="both")
+
+
+def test_a_dark_result_is_brightened_to_middle_grey_and_no_further():
+    random = np.random.default_rng(0)
+    noise = random.random((90, 70, 1)) * (1 - 0.1 * random.random((90, 70, 3)))
+    dark, night, bright = ((noise * scale).astype(np.float32) for scale in (0.75, 0.3, 1.0))
+    found = dark.copy()
+    lift_to_grey(found)
+    assert color.rgb_to_ycbcr(found)[..., 0].mean() == pytest.approx(0.461, abs=0.003)
+    assert (np.diff(found.ravel()[np.argsort(dark.ravel())]) >= 0).all()
+    found = night.copy()
+    lift_to_grey(found)
+    np.testing.assert_allclose(found, night ** (2 / 3), rtol=1e-5)
+    found = bright.copy()
+    lift_to_grey(found)
+    np.testing.assert_array_equal(found, bright)
+    ends = np.float32([0, 0, 0, 1]).repeat(3).reshape(2, 2, 3)
+    found = ends.copy()
+    lift_to_grey(found)
+    np.testing.assert_array_equal(found, ends)
+
+
+@pytest.mark.parametrize("name", ["dpgn", "mef-gan"])
+def test_brightness_of_the_network(name, weights):
+    stack = scene(24, 16)
+    net = fuse(stack, name, weights, chroma="net", brightness="net").pixels
+    grey = fuse(stack, name, weights, chroma="net").pixels
+    wanted = net.copy()
+    lift_to_grey(wanted)
+    np.testing.assert_array_equal(grey, wanted)
+    with pytest.raises(OptionError, match="brightness"):
+        PaintingSettings(brightness="both")
 
 
 def test_what_was_made_darker_is_no_redder():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..bracket import Fused, Stack
 from ..pixels.stripes import Progress
+from .painted import finish_of
 from .pairs import fuse_pairs
-from .prior_chroma import finish_of
 from .settings import PaintingSettings
 
 

@@ -52,9 +52,12 @@ class PaintingSettings(PairSettings):
     chroma: "prior" takes the luma of the network's image and the chroma of exposure fusion, which
         follows the photos; "scaled" does, too, stronger where the network made it brighter and
         weaker where darker; "net" takes all from the network.
+    brightness: "grey" brightens what the network left darker than middle grey in the mean, see
+        `painted.lift_to_grey`; "net" leaves it.
     """
 
     chroma: Literal["scaled", "prior", "net"] = "scaled"
+    brightness: Literal["grey", "net"] = "grey"
 
 
 @dataclass(frozen=True, kw_only=True)

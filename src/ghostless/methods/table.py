@@ -116,7 +116,12 @@ METHODS: dict[str, Method] = {
             settings=".settings:PaintingSettings",
             output="display",
             seconds=(5.5, 0.2),
-            as_published={"order": "sequential", "chroma": "net", "quality": "full"},
+            as_published={
+                "order": "sequential",
+                "chroma": "net",
+                "brightness": "net",
+                "quality": "full",
+            },
             paper="Xu, Ma, Zhang: MEF-GAN: Multi-Exposure Image Fusion via Generative "
             "Adversarial Networks, IEEE TIP 2020",
             frames=(2, MAX_FRAMES),
@@ -160,7 +165,12 @@ METHODS: dict[str, Method] = {
             settings=".settings:PaintingSettings",
             output="display",
             seconds=(2.8, 0.2),
-            as_published={"order": "extremes", "chroma": "prior", "quality": "full"},
+            as_published={
+                "order": "extremes",
+                "chroma": "prior",
+                "brightness": "net",
+                "quality": "full",
+            },
             paper="Yin, Chen, Peng, Tsai: Deep Prior Guided Network for High-Quality Image "
             "Fusion, ICME 2020",
             frames=(2, MAX_FRAMES),

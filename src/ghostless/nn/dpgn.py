@@ -14,8 +14,8 @@ Differs from the paper, which leaves much open, and from the authors' program:
     - The image keeps its size, repeated at the border up to a multiple of 64; the program resizes
       to 1024 pixels and pads with black, also in the priors.
     - Outputs are RGB; fused colour is taken from exposure fusion, in step with the brightness
-      (`methods/prior_chroma.py`), or as in the program (`chroma="prior"`), or from the network
-      (`chroma="net"`).
+      (`methods/painted.py`), or as in the program (`chroma="prior"`), or from the network
+      (`chroma="net"`). What is dark in the mean is brightened, unless `brightness="net"`.
     - The discriminator is not described; its loss (equation 6) has the wrong sign for fakes.
     - `adds_to="local fusion"`, which the weights that ship have: the last layer's output is added
       to the mean of the two images with their detail fused over five scales

@@ -18,8 +18,9 @@ Differs from the paper, whose text, figure and published program disagree; the p
       normal distribution of deviation 0.5 (`initial_gamma=0.5`).
     - Sides that are no multiple of 8 are mirrored up to one and cropped back; the program crops.
     - Any number of frames, by fusing in turn, as the paper's section IV-D proposes.
-    - Fused colour is taken from exposure fusion (`methods/prior_chroma.py`); the paper's, from the
-      network, is `chroma="net"`.
+    - Fused colour is taken from exposure fusion, and what is dark in the mean is brightened
+      (`methods/painted.py`); the paper's, both from the network, is `chroma="net"` and
+      `brightness="net"`.
 """
 
 from __future__ import annotations
