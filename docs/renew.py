@@ -306,6 +306,9 @@ def facts(results: dict[str, Any], name: str) -> list[str]:
     in_tiles = (
         "in tiles that overlap, exact; from 1.5 megapixels on a CPU over a proxy (`--quality`)"
     )
+    if method.best_pixels:
+        best = f"{method.best_pixels / 1e6:g} megapixels"
+        in_tiles = f"over a proxy of {best}; with `--quality full` in tiles that overlap, exact"
     large = rows_at_a_time if method.in_stripes else "whole, some planes of them at a time"
     # One that mixes frames by weights runs its network on small copies, whatever the size.
     large = in_tiles if method.needs_extra and not method.weight_maps else large

@@ -13,7 +13,7 @@ import cv2  # noqa: E402
 from tests.scenes import add_disc, make_radiance, make_stack  # noqa: E402
 
 from ghostless.bracket import Fused, Stack  # noqa: E402
-from ghostless.methods import debevec, get_method, mertens  # noqa: E402
+from ghostless.methods import METHODS, debevec, get_method, mertens  # noqa: E402
 from ghostless.nn import (  # noqa: E402
     chen_chuang,
     dpgn,
@@ -147,7 +147,7 @@ def test_auto_chooses_by_size_and_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8e9, 16e9))
     assert [choose("auto", size, CUDA) for size in (24, 39, 41)] == ["full", "full", "fast"]
     limited = [
-        fast.choose_quality(wanted, 2_000_000, CUDA, 100, most_pixels=1_500_000)
+        fast.choose_quality(wanted, 300_000, CUDA, 100, best_pixels=200_000)
         for wanted in ("auto", "full")
     ]
     assert limited == ["fast", "full"]
@@ -176,6 +176,8 @@ def test_every_network_runs_fast_and_says_so(network, monkeypatch):
     name, path = network
     monkeypatch.setattr(fast, "PROXY_PIXELS", 24 * 32)
     monkeypatch.setattr(fast, "FULL_PIXELS_ON_CPU", 60 * 80)
+    if METHODS[name].best_pixels:
+        monkeypatch.setitem(METHODS, name, replace(METHODS[name], best_pixels=24 * 32))
     run, settings_class = get_method(name).load()
     stack = make_stack(photos(61, 83, seed=1), (-2.0, 0.0, 2.0))
     told = []

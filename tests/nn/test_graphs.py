@@ -102,6 +102,8 @@ def test_over_a_proxy_too_in_small_tiles_and_with_more_frames(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast, "PROXY_PIXELS", 96 * 130)
+    if METHODS[name].best_pixels:
+        monkeypatch.setitem(METHODS, name, replace(METHODS[name], best_pixels=96 * 130))
     monkeypatch.setattr(graphs, "_TILE_BYTES", 1.0)  # tiles of the smallest size
     monkeypatch.setattr(graphs, "_LEAST_TILE_PIXELS", 64 * 64)
     stack = make_stack(make_radiance(150, 190, seed=4), stops_for(name, 4))

@@ -81,6 +81,8 @@ class Method:
     Of methods that are networks:
 
     network: where its NetworkKind is, which has the method's name, as have its weights.
+    best_pixels: of the pictures that it does better than larger ones, as of
+        `nn.fast.fuse_at_quality`; None where size makes no difference.
     runs_without_torch: whether only training it needs torch.
     further_weights: names of those that an option uses.
     attention: where it looks, if that can be shown.
@@ -108,6 +110,7 @@ class Method:
     seconds: tuple[float, float] | None = None
     in_stripes: bool = True
     network: str = ""
+    best_pixels: int | None = None
     runs_without_torch: bool = False
     further_weights: tuple[str, ...] = ()
     attention: Attention | None = None

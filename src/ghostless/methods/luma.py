@@ -114,7 +114,6 @@ def fuse_luma(
     levels: Levels = "full",
     in_codes: bool = False,
     map_bytes_per_pixel: int = 0,
-    most_pixels: int | None = None,
     finish: Callable[[Plane], None] | None = None,
     progress: Progress | None = None,
 ) -> Fused:
@@ -125,7 +124,7 @@ def fuse_luma(
 
     run: the network on the frames. levels: of the luma that the network was trained on. in_codes:
         whether it gets that in 8 bits, as its authors' program does.
-    map_bytes_per_pixel, most_pixels: as of `nn.fast.fuse_at_quality`. finish: changes the fused
+    map_bytes_per_pixel: as of `nn.fast.fuse_at_quality`. finish: changes the fused
         luma (H, W) in place before it is stretched and gets colour.
     Raises BracketError for pixels that are not finite, and WeightsError while there are no weights,
     naming the command that makes them.
@@ -152,7 +151,6 @@ def fuse_luma(
         loaded.device,
         fuse_whole,
         map_bytes_per_pixel=map_bytes_per_pixel,
-        most_pixels=most_pixels,
         progress=progress,
     )
 

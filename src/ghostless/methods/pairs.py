@@ -66,24 +66,26 @@ def fuse_pairs(
     naming the command that makes them, and MissingPackageError where nothing is installed that
     runs it.
     """
+    from .table import METHODS
+
     check_finite(stack.frames)
+    entry = METHODS[method]
     network: _Network
     if use_graphs(method):
         network = _AsGraphs(load_graphs(method, settings))
     else:
-        from .table import METHODS
-
-        kind = METHODS[method].kind
+        kind = entry.kind
         assert kind.run is not None
         loaded = load_network(kind, settings)
-        network = _WithTorch(loaded, kind, kind.run, kind.map_bytes_per_pixel, kind.most_pixels)
-    return _fuse(stack, settings, network, finish, notes, progress)
+        network = _WithTorch(loaded, kind, kind.run, kind.map_bytes_per_pixel)
+    return _fuse(stack, settings, network, entry.best_pixels, finish, notes, progress)
 
 
 def _fuse(
     stack: Stack,
     settings: PairSettings,
     network: _Network,
+    best_pixels: int | None,
     finish: FinishPair | None,
     notes: tuple[str, ...],
     progress: Progress | None,
@@ -111,7 +113,7 @@ def _fuse(
         network.device,
         fuse_whole,
         map_bytes_per_pixel=network.map_bytes_per_pixel,
-        most_pixels=network.most_pixels,
+        best_pixels=best_pixels,
         progress=progress,
     )
 
@@ -137,9 +139,6 @@ class _Network(Protocol):
     @property
     def map_bytes_per_pixel(self) -> int: ...
 
-    @property
-    def most_pixels(self) -> int | None: ...
-
     def fuse(
         self, under: Frame, over: Frame, about: PairFacts, progress: Progress | None
     ) -> NDArray[np.float32]:
@@ -153,7 +152,6 @@ class _WithTorch:
     kind: NetworkKind
     run: RunPair
     map_bytes_per_pixel: int
-    most_pixels: int | None
 
     @property
     def device(self) -> torch.device:
@@ -190,7 +188,6 @@ class _AsGraphs:
     network: GraphNetwork
     device: None = None
     map_bytes_per_pixel: int = 0
-    most_pixels: None = None
 
     def fuse(
         self, under: Frame, over: Frame, about: PairFacts, progress: Progress | None

@@ -47,7 +47,6 @@ from torch import Tensor, nn
 from ..errors import OptionError
 from ..pixels.stripes import part
 from .blocks import Activation, ConvBlock, DeconvBlock, in_full_precision
-from .fast import FULL_PIXELS_ON_CPU
 from .fullsize import (
     Progress,
     Region,
@@ -431,5 +430,4 @@ GENERATOR = NetworkKind(
     sides=lambda architecture: Sides(SIZE_MULTIPLE),
     run=run,
     map_bytes_per_pixel=_MAP_BYTES_PER_PIXEL,
-    most_pixels=FULL_PIXELS_ON_CPU,
 )

@@ -1,7 +1,7 @@
 """Running a network on every pixel or on a proxy, as its settings and the machine decide.
 
-On a proxy of just under a megapixel a network takes seconds whatever the size of the photos, and
-sees the scene at the scale that it was trained on. `guided` carries its result to the full size.
+On a proxy of a megapixel or less a network takes seconds whatever the size of the photos, and sees
+the scene at the scale that it was trained on. `guided` carries its result to the full size.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def fuse_at_quality(
     *,
     map_bytes_per_pixel: int,
     base: Base | None = None,
-    most_pixels: int | None = None,
+    best_pixels: int | None = None,
     progress: Progress | None = None,
 ) -> Fused:
     """Run a network on a stack, whole or on a proxy.
@@ -60,21 +60,22 @@ def fuse_at_quality(
     device: None for a network that runs as graphs (see `nn.graphs`), always on a proxy.
     run: fuses a stack whole, in bounded memory. map_bytes_per_pixel: what it holds of the whole
         image between its passes. base: what the network adds its output to, if that is cheap to
-        make at the full size, whose detail the result then has. most_pixels: of an image that the
-        network does as well whole as reduced; "auto" is fast above.
+        make at the full size, whose detail the result then has. best_pixels: of the images that
+        the network does better than larger ones, as those that taught it; "auto" is fast above,
+        and proxies have so many.
     Returns what `run` does, with a note on the quality unless the settings say "full".
     """
     first = stack.frames[0]
     height, width = first.height, first.width
     pixels = height * width
-    quality = choose_quality(settings.quality, pixels, device, map_bytes_per_pixel, most_pixels)
+    quality = choose_quality(settings.quality, pixels, device, map_bytes_per_pixel, best_pixels)
     if quality == "full":
         fused = run(stack, progress)
         if settings.quality == "full":
             return fused
         note = "quality full: the network ran on every pixel"
         return replace(fused, notes=(*fused.notes, note))
-    proxy = make_proxy(stack, PROXY_PIXELS)
+    proxy = make_proxy(stack, best_pixels or PROXY_PIXELS)
     small = run(proxy, part(progress, 0, 0.8))
     carried = carry_to_full_size(small, proxy, stack, base, part(progress, 0.8, 1))
     size = f"{small.pixels.shape[1]} x {small.pixels.shape[0]}"
@@ -87,16 +88,16 @@ def choose_quality(
     pixels: int,
     device: torch.device | None,
     map_bytes_per_pixel: int,
-    most_pixels: int | None = None,
+    best_pixels: int | None = None,
 ) -> str:
     """Return "full" or "fast" for an image of so many pixels on a device.
 
     "auto" is full on a CPU up to 1.5 megapixels, and on a GPU as long as its free memory lasts;
-    nowhere above `most_pixels`. What is no larger than a proxy runs whole in any case.
+    nowhere above `best_pixels`. What is no larger than a proxy runs whole in any case.
     """
-    if pixels <= PROXY_PIXELS or wanted == "full":
+    if pixels <= (best_pixels or PROXY_PIXELS) or wanted == "full":
         return "full"
-    if device is None or wanted == "fast" or (most_pixels is not None and pixels > most_pixels):
+    if device is None or wanted == "fast" or best_pixels is not None:
         return "fast"
     if device.type == "cuda":
         import torch

@@ -79,7 +79,7 @@ class NetworkKind:
     onnx: for a network that the core runs without torch: makes the ONNX file that ships beside the
         weights.
     run: of a network of two frames, how it runs on a pair with torch, see `methods.pairs.RunPair`.
-    map_bytes_per_pixel, most_pixels: of one, as of `nn.fast.fuse_at_quality`.
+    map_bytes_per_pixel: of one, as of `nn.fast.fuse_at_quality`.
     """
 
     name: str
@@ -90,7 +90,6 @@ class NetworkKind:
     onnx: Callable[[Any], bytes] | None = None
     run: Callable[..., None] | None = None
     map_bytes_per_pixel: int = 0
-    most_pixels: int | None = None
 
 
 @dataclass(frozen=True)
