@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from ghostless import cli  # noqa: E402
 from ghostless.errors import OptionError  # noqa: E402
 from ghostless.methods import METHODS  # noqa: E402
+from ghostless.nn.weights import shipped_path  # noqa: E402
 from ghostless.research.bench import ablation  # noqa: E402
 from ghostless.research.bench.ablation import AblationSettings, run  # noqa: E402
 from ghostless.research.bench.ablation_result import AblationResult  # noqa: E402
@@ -166,6 +167,19 @@ def test_no_time_leaves_everything_for_the_next_call(data: Path, tmp_path: Path)
     assert (tmp_path / "ablation.md").is_file()
 
 
+def test_a_first_stage_can_be_given(data: Path, tmp_path: Path) -> None:
+    small = {"patch": 256, "first_stage": "shipped", "variants": ("without homography",)}
+    run("chen-chuang", data, tmp_path, AblationSettings(**{**vars(TINY), **small}))
+    shipped = shipped_path("chen-chuang-homography").read_bytes()
+    runs = tmp_path / "runs"
+    for folder in ("homography", "without-homography"):
+        assert (runs / folder / "chen-chuang-homography.best.safetensors").read_bytes() == shipped
+    assert not (runs / "homography" / "log.txt").exists()
+    small["first_stage"] = str(shipped_path("chen-chuang-homography"))
+    with pytest.raises(OptionError, match="first_stage"):
+        run("chen-chuang", data, tmp_path, AblationSettings(**{**vars(TINY), **small}))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [m for m in ABLATIONS if m != "lcndr"])
 def test_whole_ablations(method: str, data: Path, tmp_path: Path) -> None:
@@ -192,6 +206,9 @@ def test_the_command_tells_what_is_wrong_in_one_line(
     assert "expected packed pictures" in told("lcndr", "--data", str(tmp_path))
     assert "unknown variant of lcndr 'without'" in told("lcndr", *packed, "--variants", "without")
     assert "multiple of 8" in told("lcndr", *packed, "--patch", "33", "--device", "cpu")
+    assert "expected no first stage" in told("lcndr", *packed, "--first-stage", "shipped")
+    chen = ["chen-chuang", *packed, "--device", "cpu", "--first-stage"]
+    assert "no such file" in told(*chen, str(tmp_path / "none.safetensors"))
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
     assert "expected a folder" in told("lcndr", *packed, out=tmp_path / "file" / "x")

@@ -34,8 +34,9 @@ class Ablation:
 
     tables: names of variants by the title of their table. batch, patch: of the brief trainings.
     scenes: makes the held-out scenes. first_stage: trained once for all variants, if there is one.
-    recipe: changed numbers of every training. outputs: gives every output of a network that has
-        several, for scores of their own. note: what a reader must know.
+    recipe: changed numbers of every training. settings: of the method, for every variant.
+    outputs: gives every output of a network that has several, for scores of their own.
+    note: what a reader must know.
     """
 
     variants: tuple[Variant, ...]
@@ -47,6 +48,7 @@ class Ablation:
     stage: str = "fusion"
     first_stage: str | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     outputs: Callable[[Any, Scene], list[Any]] | None = None
     note: str = ""
 
@@ -127,6 +129,7 @@ MEF_GAN = Ablation(
     batch=8,
     patch=144,
     scenes=still_pairs,
+    settings={"brightness": "net"},
     note="The figures of the paper's table are not at hand.",
 )
 
@@ -303,6 +306,7 @@ DPGN = Ablation(
     batch=4,
     patch=128,
     scenes=still_pairs,
+    settings={"brightness": "net"},
     note="TMQI against the simulated scene's true radiance; the paper does not name its own.",
 )
 

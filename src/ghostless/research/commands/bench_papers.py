@@ -46,6 +46,13 @@ def ablation(
     minutes: AblationMinutes = None,
     variants: VariantNames = None,
     changes: AblationChanges = None,
+    first_stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|shipped",
+            help="Weights of the stage that all variants share, in place of a brief training.",
+        ),
+    ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes at most.")] = 16,
     device: TrainingDevice = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
@@ -63,6 +70,7 @@ def ablation(
         minutes=minutes,
         variants=None if variants is None else tuple(_variants(variants)),
         changes=tuple(changes or ()),
+        first_stage=first_stage,
         scenes=scenes,
         device=device,
         seed=seed,
