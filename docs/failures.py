@@ -84,9 +84,9 @@ FAILURES: dict[str, Failure] = {
     "gd": Failure("still", _CORNER, "No black and no white is left, and light creeps round edges"),
     "li": Failure("two", _WINDOW, "Leaves and cloth with far more texture than they have"),
     "eef": Failure("still", _CORNER, "Colours of each range by itself: walls olive, wood purple"),
-    "mef-gan": Failure("two", _CORNER, "The room goes dark, brick and books most"),
-    "lcndr": Failure("two", _WINDOW, "A hard contour in the sky, where one photo ends"),
-    "dpgn": Failure("two", _CORNER, "The room goes dark, the shelf nearly black"),
+    "mef-gan": Failure("two", _CORNER, "Brick, books and beam are brown and flat"),
+    "lcndr": Failure("two", _WINDOW, "Yellow stains on the window's frames and on the cushions"),
+    "dpgn": Failure("two", _CORNER, "The beam and the shelf go dark"),
     "hu": Failure(
         "moving",
         _WINDOW,
