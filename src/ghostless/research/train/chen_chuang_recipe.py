@@ -39,7 +39,7 @@ class ChenChuangRecipe(Recipe):
     homography_loss: "squared" error of the offsets, or "robust": smooth L1.
     homography_pool: exposure pairs that are simulated once and cut anew with new motions at every
         step; 0 for fresh ones each time, which a CPU is too slow for. 0.9 MB of memory each.
-    second_passes: whether half of the patches of 256 pixels are such as a second pass sees, which
+    second_passes: share of the patches of 256 pixels that are such as a second pass sees, which
         begins from the answer of the first: nearly in place, with a border that is repeated.
     small_first: whether patches and motions start small, see `growth_of`.
     local_weight: of the motion of each cell of the last four grids; 0 for no such heads.
@@ -80,7 +80,7 @@ class ChenChuangRecipe(Recipe):
     homography_pool: int = 0
     instance_norms: int = 4
     pool_last: bool = True
-    second_passes: bool = True
+    second_passes: float = 0.5
     small_first: bool = True
     local_weight: float = 1.0
     full_size_skip: bool = False
@@ -127,6 +127,8 @@ class ChenChuangRecipe(Recipe):
             raise OptionError("attention_weight: expected more than 0 to learn attention, found 0")
         if self.vgg is not None and self.squeezenet is not None:
             raise OptionError("vgg: expected one network of features, found squeezenet too")
+        if not 0 <= self.second_passes <= 1:
+            raise OptionError(f"second_passes: expected 0 to 1, found {self.second_passes}")
         for name in (
             "homography_pool",
             "local_weight",
@@ -164,7 +166,7 @@ _PAPER = ChenChuangRecipe(
     homography_loss="squared",
     instance_norms=CONVOLUTIONS,
     pool_last=False,
-    second_passes=False,
+    second_passes=0.0,
     small_first=False,
     local_weight=0.0,
     adversarial_weight=_ADVERSARIAL_WEIGHT,
