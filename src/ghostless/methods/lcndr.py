@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..bracket import Fused, Stack
 from ..pixels.stripes import Progress
+from .painted import finish_of
 from .pairs import fuse_pairs
-from .settings import PairSettings
+from .settings import LcndrSettings
 
 
-def fuse(stack: Stack, settings: PairSettings, progress: Progress | None = None) -> Fused:
+def fuse(stack: Stack, settings: LcndrSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
-    return fuse_pairs(stack, settings, "lcndr", progress=progress)
+    return fuse_pairs(stack, settings, "lcndr", finish=finish_of(settings), progress=progress)

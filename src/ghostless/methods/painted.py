@@ -1,6 +1,7 @@
 """What is done to pictures that networks paint pixel by pixel: brightness and colour.
 
-Such networks learn luma well before colour, and the mean of what could be shown, which is dark.
+Such networks learn luma well before colour, or luma alone, and the mean of what could be shown,
+which is dark.
 Colour as exposure fusion has it: the program of DPGN (Yin, Chen, Peng, Tsai, ICME 2020). Brightness
 by middle grey, as cameras meter.
 """

@@ -61,6 +61,17 @@ class PaintingSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LcndrSettings(PaintingSettings):
+    """How to fuse with LCNDR, whose network fuses luma alone.
+
+    chroma: as of `PaintingSettings`; "net" is the paper's rule, Cb and Cr each by how far the
+        photos' are from grey, which stains where one photo clips.
+    """
+
+    brightness: Literal["grey", "net"] = "net"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TripletSettings(NetworkSettings):
     """How to fuse with a network of three frames, besides what every network can be told.
 

@@ -144,9 +144,10 @@ METHODS: dict[str, Method] = {
         Method(
             name="lcndr",
             summary="network: weight maps for the luma by coordinate attention and self-attention",
+            settings=".settings:LcndrSettings",
             output="display",
             seconds=(5.5, 0.2),
-            as_published={"order": "sequential", "quality": "full"},
+            as_published={"order": "sequential", "chroma": "net", "quality": "full"},
             paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
             "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
             frames=(2, MAX_FRAMES),

@@ -448,7 +448,8 @@ def run(
 ) -> None:
     """Run the network on a pair of any size, see `weights.NetworkKind`.
 
-    The network fuses luma; chroma is fused by rule (`color.fuse_chroma`).
+    The network fuses luma; chroma is fused by rule (`color.fuse_chroma`), and replaced by
+    `methods.painted` unless the settings say otherwise.
     """
 
     def read_luma(region: Region) -> tuple[Tensor, Tensor]:

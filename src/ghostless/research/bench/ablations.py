@@ -205,6 +205,7 @@ LCNDR = Ablation(
     batch=8,
     patch=128,
     scenes=still_pairs,
+    settings={"chroma": "net"},
     note="The marks of table IV cannot be read; its rows M1 to M3 are taken in the order of "
     "its columns C, E, S.",
 )
