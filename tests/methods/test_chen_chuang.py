@@ -324,9 +324,9 @@ def test_more_frames_are_fused_in_mirrored_pairs(weights):
     outer = by_hand(weights, first, third)
     outer = (np.rint(outer * 65535) / 65535).astype(np.float32)
     darker, brighter = sorted([outer, second], key=lambda pixels: float(pixels.mean()))
-    fused = fuse(stack, settings(weights))
+    fused = fuse(stack, settings(weights, order="mirrored"))
     np.testing.assert_allclose(fused.pixels, by_hand(weights, darker, brighter), atol=3e-5)
-    outermost = fuse(stack, settings(weights, order="extremes"))
+    outermost = fuse(stack, settings(weights))
     np.testing.assert_allclose(outermost.pixels, by_hand(weights, first, third), atol=1e-5)
 
 
@@ -343,7 +343,7 @@ def test_the_gate_judges_photos_and_no_results_on_the_way(tmp_path, monkeypatch)
 
     monkeypatch.setattr(chen_chuang, "_judge_in_tiles", note)
     stack = make_stack(make_radiance(40, 50), (-2, -1, 0, 1, 2))
-    fuse(stack, settings(path))
+    fuse(stack, settings(path, order="mirrored"))
     # The outer two pairs, then their results, then the middle photo.
     assert judged == [True, True, False, False]
 

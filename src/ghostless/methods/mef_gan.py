@@ -6,9 +6,9 @@ from ..bracket import Fused, Stack
 from ..pixels.stripes import Progress
 from .painted import finish_of
 from .pairs import fuse_pairs
-from .settings import PaintingSettings
+from .settings import MefGanSettings
 
 
-def fuse(stack: Stack, settings: PaintingSettings, progress: Progress | None = None) -> Fused:
+def fuse(stack: Stack, settings: MefGanSettings, progress: Progress | None = None) -> Fused:
     """Fuse two or more frames, dark to bright, into a display image: see `pairs.fuse_pairs`."""
     return fuse_pairs(stack, settings, "mef-gan", finish=finish_of(settings), progress=progress)

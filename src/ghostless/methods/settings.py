@@ -36,8 +36,10 @@ class ChenChuangSettings(PairSettings):
     homography_mirrored: ask it about the frames' three mirror images, too; the paper does not.
     homography_check: take its answer only where it folds nothing and brings the frames' bitmaps
         together; the paper takes any.
+    order: as of `PairSettings`. What it makes of results on the way is worse than of two photos.
     """
 
+    order: PairOrder = "extremes"
     homography: Literal["auto", "on", "off"] = "auto"
     homography_weights: str | None = None
     homography_passes: Annotated[int, Range(1, 20)] = 5
@@ -61,13 +63,25 @@ class PaintingSettings(PairSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MefGanSettings(PaintingSettings):
+    """How to fuse with MEF-GAN.
+
+    order: as of `PairSettings`. What it makes of results on the way is worse than of two photos.
+    """
+
+    order: PairOrder = "extremes"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LcndrSettings(PaintingSettings):
     """How to fuse with LCNDR, whose network fuses luma alone.
 
+    order: as of `PairSettings`. Of results on the way, which are alike, its network makes white.
     chroma: as of `PaintingSettings`; "net" is the paper's rule, Cb and Cr each by how far the
         photos' are from grey, which stains where one photo clips.
     """
 
+    order: PairOrder = "extremes"
     brightness: Literal["grey", "net"] = "net"
 
 

@@ -114,7 +114,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="mef-gan",
             summary="network: local detail and self-attention over the whole image, merged",
-            settings=".settings:PaintingSettings",
+            settings=".settings:MefGanSettings",
             output="display",
             seconds=(5.5, 0.2),
             as_published={

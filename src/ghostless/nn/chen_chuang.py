@@ -31,7 +31,7 @@ Differs from the paper, or fills what it leaves open:
       its equations 2 and 3 name the one before warping, which does not fit the image judged.
     - The discriminator's middle norms have learned scale and shift, its scores no activation: they
       are called probabilities, but the least-squares loss does not bound them.
-    - More than two frames are fused in turn, in mirrored pairs like those of the training. The gate
+    - Of more than two frames the darkest and the brightest; all in turn with `order`. The gate
       judges pairs of photos only: of a result on the way no curve foretells a photo.
 """
 

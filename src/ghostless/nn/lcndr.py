@@ -28,7 +28,8 @@ Differs from the paper, whose equations 2 to 5, 9 and 10 do not hold as printed:
     - `variant="program"` is the network of the authors' early program: squeeze-and-excitation in
       place of coordinate attention, two convolutions in place of the pooling extractor, no edge
       revision. Its strided convolutions are padded here, so that a map is an eighth of the image.
-    - Any number of frames, by fusing in turn, as the paper's section IV-H proposes.
+    - Of more than two frames the darkest and the brightest; all in turn, as section IV-H
+      of the paper proposes, with another `order`.
 """
 
 from __future__ import annotations

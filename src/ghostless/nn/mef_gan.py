@@ -17,7 +17,8 @@ Differs from the paper, whose text, figure and published program disagree; the p
     - The attention's residual scale gamma starts at 0 as in SAGAN; the program draws it from a
       normal distribution of deviation 0.5 (`initial_gamma=0.5`).
     - Sides that are no multiple of 8 are mirrored up to one and cropped back; the program crops.
-    - Any number of frames, by fusing in turn, as the paper's section IV-D proposes.
+    - Of more than two frames the darkest and the brightest; all in turn, as section IV-D
+      of the paper proposes, with another `order`.
     - Fused colour is taken from exposure fusion, and what is dark in the mean is brightened
       (`methods/painted.py`); the paper's, both from the network, is `chroma="net"` and
       `brightness="net"`.
