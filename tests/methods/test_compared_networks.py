@@ -206,6 +206,18 @@ def test_more_frames_alike_change_nothing(stack) -> None:
         torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-5)
 
 
+def test_deepfuse_leaves_no_dark_line_at_the_border_it_repeats() -> None:
+    plain = torch.full((1, 2, 1, 30, 40), 0.5)
+    for borders, even in (("repeated", True), ("black", False)):
+        torch.manual_seed(0)
+        network = deepfuse.DeepFuse(deepfuse.DeepFuseArchitecture(borders=borders))
+        with torch.no_grad():
+            fused = network(plain)
+        assert fused.shape == (1, 1, 30, 40)
+        assert (float(fused.max() - fused.min()) < 1e-6) == even
+        assert float((fused - fused[..., 15, 20]).abs()[..., 14:16, 14:26].max()) < 1e-6
+
+
 def test_deepfuse_sums_the_features_of_two() -> None:
     network = deepfuse.DeepFuse()
     lumas = torch.rand(1, 2, 1, 20, 20)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bracket import Fused, Stack
@@ -45,9 +46,14 @@ _REACH_PIXELS = 13
 
 @dataclass(frozen=True)
 class DeepFuseArchitecture:
-    """Which network: the one with published weights, or the paper's."""
+    """Which network.
+
+    variant: the one with published weights, or the paper's. borders: what convolutions see beyond
+    the image: "black", as those of both, which leaves a dark line at its border, or it "repeated".
+    """
 
     variant: Literal["published", "paper"] = "published"
+    borders: Literal["black", "repeated"] = "black"
 
 
 class DeepFuse(nn.Module):
@@ -70,6 +76,14 @@ class DeepFuse(nn.Module):
         self.leaky = nn.LeakyReLU(0.01)
 
     def forward(self, lumas: Tensor) -> Tensor:
+        if self.architecture.borders == "black":
+            return self._fuse(lumas)
+        margin = _REACH_PIXELS
+        padded = F.pad(lumas.flatten(0, 1), (margin,) * 4, mode="replicate")
+        fused = self._fuse(padded.view(*lumas.shape[:3], *padded.shape[2:]))
+        return fused[..., margin:-margin, margin:-margin]
+
+    def _fuse(self, lumas: Tensor) -> Tensor:
         batch, count = lumas.shape[:2]
         published = self.architecture.variant == "published"
         # The paper's works on -1..1, the published one on the 255 levels of 8 bits.

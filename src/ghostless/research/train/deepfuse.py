@@ -49,7 +49,7 @@ class DeepFuseRecipe(Recipe):
     structure_weight: float = 1.0
     luminance_weight: float = 0.05
     stretch: bool = False
-    architecture: Mapping[str, Any] = field(default_factory=dict)
+    architecture: Mapping[str, Any] = field(default_factory=lambda: {"borders": "repeated"})
 
 
 _PAPER = DeepFuseRecipe(
