@@ -91,7 +91,8 @@ def make(names: list[str]) -> None:
     maps = [codes(np.repeat(weight[:, :, None], 3, axis=2)) for weight in weight_maps(stack)]
     save("mertens-weights", row(maps, [f"weight of photo {n}" for n in range(1, len(maps) + 1)]))
     for method in METHODS.values():
-        if method.weights is not None and has_weights(method.weights):
+        shown = method.group == "use"  # pages of the others show where they fail
+        if shown and method.weights is not None and has_weights(method.weights):
             network(names, stack, method.name, results[-1])
     if has_weights(METHODS["chen-chuang"].weights or ""):
         what_moved(names, "chen-chuang")

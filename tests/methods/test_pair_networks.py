@@ -158,7 +158,7 @@ def test_three_frames_are_fused_in_turn(name, weights):
     np.testing.assert_allclose(fused, by_hand(name, weights, *pair), atol=2e-4)
     extremes = fuse(stack, name, weights, order="extremes", **how).pixels
     np.testing.assert_allclose(extremes, by_hand(name, weights, first, third), atol=2e-5)
-    mirrored = fuse(stack, name, weights, **how).pixels
+    mirrored = fuse(stack, name, weights, order="mirrored", **how).pixels
     assert np.abs(mirrored - fused).max() > 1e-3
 
 

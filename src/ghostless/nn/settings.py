@@ -32,7 +32,8 @@ class NetworkSettings:
     device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:INDEX".
     quality: "full" runs the network on every pixel, "fast" on a proxy of about a megapixel whose
         result is carried to the full size; "auto" is full on a CPU up to 1.5 megapixels and on a
-        GPU as long as its memory lasts, and fast where torch is not installed.
+        GPU as long as its memory lasts, and fast where torch is not installed. Methods with
+        `best_pixels` have proxies of so many and are fast above.
     precision: of the convolutions: "float32", "bfloat16", or "auto": bfloat16 where the device
         multiplies in it, which is two to three times as fast and moves an 8-bit result by less
         than a code.

@@ -32,7 +32,7 @@ from ..metrics.table import METRICS
 from .writing import OVERWRITE, make_results_folder, write_result
 
 if TYPE_CHECKING:
-    pass
+    from ...nn.weights import NetworkKind
 from .ablation_result import AblationResult
 from .ablations import Variant, ablation_of
 from .held_out import Scene
@@ -204,14 +204,20 @@ class _Session:
             raise OptionError(f"{self.method}: expected no first stage, found {given}")
         from ...nn.weights import load_weights
 
+        load_weights(self._first_kind(), self._given_first())
+
+    def _first_kind(self) -> NetworkKind:
+        """What the stage that all variants share makes."""
+        first = str(self.ablation.first_stage)
         (phase,) = self.prepare(first, Variant(first))[1]
-        load_weights(phase.export, self._given_first(phase.export.name))
+        kind: NetworkKind = phase.export
+        return kind
 
-    def _given_first(self, name: str) -> Path:
-        from ...nn.weights import shipped_path
+    def _given_first(self) -> Path:
+        from ...nn.weights import find_weights
 
-        given = str(self.settings.first_stage)
-        return shipped_path(name) if given == "shipped" else Path(given)
+        given = self.settings.first_stage
+        return find_weights(self._first_kind(), None if given == "shipped" else given)
 
     def _have_first(self, first: str) -> bool:
         """Bring the shared stage to its end; False where the time was over before."""
@@ -221,15 +227,13 @@ class _Session:
         weights = self._first_weights()
         if not weights.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            name = weights.name.removesuffix(".best.safetensors")
-            shutil.copyfile(self._given_first(name), weights)
+            shutil.copyfile(self._given_first(), weights)
         return True
 
     def _first_weights(self) -> Path:
         """Weights of the stage that all variants share."""
-        first = str(self.ablation.first_stage)
-        (phase,) = self.prepare(first, Variant(first))[1]
-        return self.out / "runs" / first / f"{phase.export.name}.best.safetensors"
+        name = f"{self._first_kind().name}.best.safetensors"
+        return self.out / "runs" / str(self.ablation.first_stage) / name
 
     def _train(self, folder: Path, stage: str, variant: Variant) -> bool:
         """Bring a training to its end; False where the time was over before."""

@@ -190,12 +190,12 @@ class _Homography:
         offsets = part.motion.draw(count, generator)
         again = slice(count, count)
         first_pass: Tensor | None = None
-        seconds = int(recipe.second_passes * count)
-        if part is last and seconds:
-            again = slice(count - seconds, count)
+        repeats = int(recipe.second_passes * count)
+        if part is last and repeats:
+            again = slice(count - repeats, count)
             first_pass = homography_from_offsets(offsets[again].flatten(1))
-            rest = uniform((seconds, 1, 1), *_REST_OF_FIRST_PASS, generator)
-            offsets[again] = part.motion.draw(seconds, generator) * rest
+            rest = uniform((repeats, 1, 1), *_REST_OF_FIRST_PASS, generator)
+            offsets[again] = part.motion.draw(repeats, generator) * rest
         made = make_homography_pairs(turned["under"], turned["over"], offsets, margin)
         second = made.second
         if first_pass is not None:

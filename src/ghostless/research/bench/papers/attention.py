@@ -218,11 +218,11 @@ def _apart(pair: PastedPair, number: int) -> Frame:
 
 def _registered(place: Place, pair: PastedPair, over: Frame) -> Frame:
     from ....methods.chen_chuang import registered
+    from ....methods.settings import ChenChuangSettings
 
     stack = Stack((pair.under, over), reference=0)
-    how = place.method_settings(
-        homography="on", homography_passes=5, homography_mirrored=True, homography_check=True
-    )
+    # As by default, not as published.
+    how = ChenChuangSettings(homography="on", device=place.settings.device)
     frames, _ = registered(stack, how)
     return frames[1]
 

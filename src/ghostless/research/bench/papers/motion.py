@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -32,10 +33,8 @@ _LEAST_GAIN, _FEW = 0.02, 0.01
 
 def aligners(place: Place) -> dict[str, Aligner]:
     """What a table's rows name: each says where the first frame's pixels lie in the second."""
-    device = place.settings.device
-    network = load(HomographyNetSettings(device=device, mirrored=False))
-    again = HomographyNetSettings(device=device)
-    looks = load(again)
+    default = HomographyNetSettings(device=place.settings.device)
+    once, often = load(replace(default, mirrored=False)), load(default)
 
     def by_bitmaps(reference: Frame, moving: Frame) -> Matrix:
         greys = [cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY) for frame in (reference, moving)]
@@ -46,9 +45,9 @@ def aligners(place: Place) -> dict[str, Aligner]:
     return {
         "identity": lambda reference, moving: np.eye(3),
         "mtb": by_bitmaps,
-        "network": lambda reference, moving: answer_of(network, reference, moving, passes=1),
+        "network": lambda reference, moving: answer_of(once, reference, moving, passes=1),
         "network, by default": lambda reference, moving: answer_of(
-            looks, reference, moving, again.passes
+            often, reference, moving, default.passes
         ),
         "ghostless": lambda reference, moving: (
             align_pair(reference, moving, AlignSettings()).matrix
