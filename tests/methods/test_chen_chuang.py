@@ -154,7 +154,7 @@ def test_skips_join_mirror_levels():
         ({"full_size_skip": True}, (128, 384)),
         (ADDED, (128, 384)),
         ({**ADDED, "full_size_skip": True}, (128, 384)),
-        ({**ADDED, "gate": True}, (384, 256)),
+        ({**ADDED, "gate": True, "shifts": 3}, (384, 256)),
     ],
 )
 def test_tiles_give_the_whole_images_result(changes, size):
@@ -181,6 +181,32 @@ def test_tiles_give_the_whole_images_result(changes, size):
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     assert len(fractions) > 4
+
+
+def test_shifts_of_the_coarse_grid_leave_a_finer_lattice():
+    one = make_generator()
+    # Of a picture without any detail, far from its borders.
+    second = torch.ones(1, 4, 320, 320, dtype=torch.float64)
+
+    def coarse_of(shifts):
+        merging = make_generator(replace(SMALL, shifts=shifts)).merging
+        merging.load_state_dict(one.merging.state_dict())
+        with torch.no_grad():
+            return merging.coarse(second)[..., 128:192, 128:192]
+
+    def repeats(maps, pixels):
+        return float((maps[..., pixels:] - maps[..., :-pixels]).abs().max()) < 1e-9
+
+    assert repeats(coarse_of(1), 32)
+    assert not repeats(coarse_of(1), 16)
+    assert repeats(coarse_of(2), 16)
+    assert not repeats(coarse_of(2), 8)
+    assert repeats(coarse_of(4), 8)
+    assert float((coarse_of(4).mean() - coarse_of(1).mean()).abs()) < 1e-9
+    trained = make_generator(replace(SMALL, shifts=4)).train()
+    torch.testing.assert_close(trained(*pair()), one.train()(*pair()))
+    with pytest.raises(OptionError, match="expected 1 to 32, found 33"):
+        ChenChuangArchitecture(shifts=33)
 
 
 def test_untrained_it_gives_the_fusion_that_it_adds_to(tmp_path):

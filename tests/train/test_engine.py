@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from ghostless.errors import OptionError, OutputError, WeightsError
 from ghostless.nn.dpgn import Dpgn, DpgnArchitecture
+from ghostless.nn.homography import HomographyArchitecture, HomographyNetwork
 from ghostless.nn.weights import NetworkKind, WeightsInfo, load_weights, save_weights
 from ghostless.research.train.checkpoint import CHECKPOINT
 from ghostless.research.train.command import TrainOptions, prepare
 from ghostless.research.train.ema import Average
 from ghostless.research.train.engine import Run, RunSettings
 from ghostless.research.train.export import card, finish, ship
+from ghostless.research.train.players import start_from
 from ghostless.research.train.recipe import Moment, Phase, Player, Recipe, Table, Validation, cosine
 from ghostless.research.train.watch import DivergedError, FiniteWatch, warning_if_not_falling
 
@@ -411,6 +413,26 @@ def test_weights_of_another_architecture_start_nothing(tmp_path: Path) -> None:
               replace(SETTINGS, start=str(weights)))  # fmt: skip
     with pytest.raises(OptionError, match=r"has base = 3, .*adds_to = 'nothing'"):
         run.train()
+
+
+def test_wider_networks_start_where_narrower_ones_ended(tmp_path: Path) -> None:
+    options = TrainOptions(stage="homography", changes=("homography_channels=6",))
+    _, (phase,) = prepare("chen-chuang", options)
+    weights = tmp_path / "narrow.safetensors"
+    architecture = HomographyArchitecture(pool_last=True, base_channels=2, instance_norms=4)
+    narrow = HomographyNetwork(architecture).eval()
+    save_weights(narrow, weights, WeightsInfo("chen-chuang-homography", recipe={"step": 7}))
+    wide = HomographyNetwork(replace(architecture, base_channels=6)).eval()
+    assert start_from(wide, phase, str(weights)) == {"commit": "", "step": 7}
+    seen = torch.rand(2, 8, 256, 256)
+    with torch.no_grad():
+        torch.testing.assert_close(wide(seen), narrow(seen), rtol=0, atol=1e-3)
+    # Copies of a channel must learn different things: what follows reads them unevenly.
+    second = wide.features[1].conv.weight
+    assert (second[:, :2] - second[:, 2:4]).abs().min() > 0
+    other = HomographyNetwork(replace(architecture, base_channels=3))
+    with pytest.raises(OptionError, match="has base_channels = 2"):
+        start_from(other, phase, str(weights))
 
 
 def test_cosine_warms_up_and_falls() -> None:

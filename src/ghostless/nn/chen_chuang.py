@@ -25,6 +25,9 @@ Differs from the paper, or fills what it leaves open:
       frame is replaced by what the under-exposed one foretells, before attention and fusion look at
       it (`nn.gate`; 133,220 parameters). The paper's attention alone sees 7 pixels of frames whose
       exposures it does not know, and weighs by brightness.
+    - `shifts=4`, which the weights that ship have: what the coarse levels say is the mean over 16
+      places of their grid (cycle spinning: Coifman, Donoho, 1995). In one place a cell of 128
+      pixels shows as a lattice in skies.
     - No norms in the merging network: instance norm would erase the brightness. A sigmoid ends it.
     - LeakyReLU slopes are 0.2.
     - The discriminator's condition is the warped over-exposed frame, as in the paper's overview;
@@ -42,6 +45,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import OptionError
@@ -71,6 +75,8 @@ from .weights import LoadedNetwork, NetworkKind, Sides
 
 LEVELS = 7
 SIZE_MULTIPLE = 2**LEVELS
+# The coarsest cell at a quarter of the size, where the coarse levels begin.
+COARSE_CELL = SIZE_MULTIPLE // 4
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class ChenChuangArchitecture:
     adds_to: "nothing" as in the paper, or "local fusion", see `nn.priors.fuse_locally`.
     gate: whether what moved in the over-exposed frame is replaced before anything else looks at it,
         see `nn.gate`. Not in the paper.
+    shifts: in how many places each way the grid of the coarse levels is laid over a picture, to
+        take the mean: 1 as in the paper. A training has always one.
     """
 
     attention: bool = True
@@ -90,8 +98,11 @@ class ChenChuangArchitecture:
     channels: int = 64
     adds_to: Literal["nothing", "local fusion"] = "nothing"
     gate: bool = False
+    shifts: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.shifts <= COARSE_CELL:
+            raise OptionError(f"shifts: expected 1 to {COARSE_CELL}, found {self.shifts}")
         if self.adds_to not in ("nothing", "local fusion"):
             raise OptionError(f"adds_to: expected nothing or local fusion, found {self.adds_to!r}")
         if not 1 <= self.channels <= 1024:
@@ -147,6 +158,7 @@ class MergingNetwork(nn.Module):
 
     def __init__(self, architecture: ChenChuangArchitecture) -> None:
         super().__init__()
+        self.shifts = architecture.shifts
         channels = architecture.channels
         adds = architecture.adds_to != "nothing"
         last: Activation = "none" if adds else "sigmoid"
@@ -183,7 +195,25 @@ class MergingNetwork(nn.Module):
         return self.finish(features, first, second, self.coarse(second))
 
     def coarse(self, second: Tensor) -> Tensor:
-        """From maps at 1/4 of the size, down to the bottom and up again to 1/4."""
+        """From maps at 1/4 of the size, down to the bottom and up again to 1/4.
+
+        The mean over shifts of the grid, but while training; borders are repeated.
+        """
+        if self.training or self.shifts == 1:
+            return self._coarse_in_place(second)
+        height, width = second.shape[-2:]
+        shifts = [COARSE_CELL * number // self.shifts for number in range(self.shifts)]
+        total: Tensor | None = None
+        for top in shifts:
+            for left in shifts:
+                around = (left, -left % COARSE_CELL, top, -top % COARSE_CELL)
+                moved = self._coarse_in_place(F.pad(second, around, mode="replicate"))
+                here = moved[..., top : top + height, left : left + width]
+                total = here if total is None else total + here
+        assert total is not None
+        return total / len(shifts) ** 2
+
+    def _coarse_in_place(self, second: Tensor) -> Tensor:
         maps = [second]
         for layer in list(self.down)[2:]:
             maps.append(layer(maps[-1]))

@@ -86,6 +86,9 @@ class HomographyNetwork(nn.Module):
     (x, y) of the top left, top right, bottom right and bottom left corner.
     """
 
+    # Sizes that a training may take multiples of, starting from narrower weights.
+    widens_by = ("base_channels", "hidden")
+
     def __init__(self, architecture: HomographyArchitecture | None = None) -> None:
         super().__init__()
         self.architecture = architecture = architecture or HomographyArchitecture()

@@ -107,7 +107,7 @@ class ChenChuangRecipe(Recipe):
     condition: Literal["warped", "unwarped"] = "warped"
     photo_pairs: Literal["extremes", "mirrored"] = "mirrored"
     architecture: Mapping[str, Any] = field(
-        default_factory=lambda: {"adds_to": "local fusion", "gate": True}
+        default_factory=lambda: {"adds_to": "local fusion", "gate": True, "shifts": 4}
     )
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from ...nn.blocks import load_folded_state
 from ...nn.weights import find_weights, load_weights
 from .device import Devices
 from .recipe import Phase
+from .widen import widened
 
 
 @dataclass
@@ -84,17 +85,28 @@ def _as_float(out: Any) -> Any:
 
 
 def start_from(network: nn.Module, phase: Phase, start: str) -> dict[str, Any]:
-    """Fill a network from weights of the same architecture; return how those were trained."""
+    """Fill a network from trained weights; return how those were trained.
+
+    They are of the same architecture, but for what the network says it `grows_by`, which begins as
+    it is, and `widens_by`: sizes that may be multiples of theirs.
+    """
     path = find_weights(phase.export, None if start == "shipped" else start)
     trained, info = load_weights(phase.export, path)
     grown: list[str] = []
+    wider: list[str] = []
     if hasattr(network, "architecture"):
         wanted = dataclasses.asdict(cast(Any, network.architecture))
         found = dataclasses.asdict(trained.architecture)
         grown = [
             name for name in getattr(network, "grows_by", ()) if wanted[name] and not found[name]
         ]
-        unlike = [n for n, value in wanted.items() if found[n] != value and n not in grown]
+        wider = [
+            name
+            for name in getattr(network, "widens_by", ())
+            if wanted[name] > found[name] and wanted[name] % found[name] == 0
+        ]
+        changed = {*grown, *wider}
+        unlike = [n for n, value in wanted.items() if found[n] != value and n not in changed]
         if unlike:
             changes = ", ".join(f"{name} = {found[name]!r}" for name in unlike)
             raise OptionError(
@@ -102,7 +114,8 @@ def start_from(network: nn.Module, phase: Phase, start: str) -> dict[str, Any]:
             )
     # Parts that the weights lack begin as they are.
     own = {k: v for k, v in network.state_dict().items() if k.partition(".")[0] in grown}
-    load_folded_state(network, {**own, **trained.state_dict()})
+    state = {**own, **trained.state_dict()}
+    load_folded_state(network, widened(state, network.state_dict()) if wider else state)
     kept = ("step", "batch", "patch_pixels", "rate", "seconds", "hardware", "started_from")
     own_rate = f"{phase.name}_rate"  # of a stage that has its own
     return {"commit": info.commit} | {
