@@ -14,6 +14,8 @@ from ghostless.errors import WeightsError
 from ghostless.methods import learned_fusion, mertens
 from ghostless.methods.exposure_fusion import Exponents, fuse_exposures, mean_weights
 from ghostless.methods.learned_fusion import LearnedFusionSettings, fuse
+from ghostless.methods.ranges import fit_range
+from ghostless.pixels.ladder import halvings_alike
 
 torch = pytest.importorskip("torch")
 
@@ -88,7 +90,7 @@ def test_numpy_gives_what_the_trained_network_gives(
     np.testing.assert_allclose(shared, common[0].numpy(), atol=1e-3)
     correction = learned_fusion._Correction(found)
     pixels = fuse_exposures(
-        mertens.Photos(stack), Exponents(), None, None, reweigh=correction.correct
+        mertens.Photos(stack), Exponents(), halvings_alike(size), reweigh=correction.correct
     )
     np.testing.assert_allclose(pixels, blended[0].permute(1, 2, 0).numpy(), atol=1e-4)
     inside = np.clip(pixels, 0, 1)
@@ -103,8 +105,9 @@ def test_a_network_that_has_learnt_nothing_fuses_as_exposure_fusion(tmp_path: Pa
     stack = stack_of(photos())
     found = fuse(stack, LearnedFusionSettings(weights=untaught)).pixels
     # But for the finest band, which is weighed as the next.
-    paper = mertens.MertensSettings(saturation=1, well_exposedness=1)
-    assert np.abs(found - mertens.fuse(stack, paper).pixels).mean() < 0.004
+    plain = fuse_exposures(mertens.Photos(stack), Exponents(), halvings_alike((157, 203)))
+    fit_range(plain)
+    assert np.abs(found - plain).mean() < 0.004
 
 
 def test_the_order_of_the_photos_does_not_matter(weights: Path) -> None:

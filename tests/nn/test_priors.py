@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from ghostless.bracket import Stack  # noqa: E402
 from ghostless.methods import mertens  # noqa: E402
 from ghostless.nn import priors  # noqa: E402
 from ghostless.nn.fullsize import Region  # noqa: E402
-from ghostless.pixels import pyramid  # noqa: E402
+from ghostless.pixels import ladder, pyramid  # noqa: E402
 
 
 def frames(height=70, width=53, grey=False):
@@ -58,16 +60,19 @@ def test_blending_with_these_weights_and_pyramids_is_exposure_fusion(grey):
     images = [tensor(frame.display()) for frame in pair]
     weights = priors.mertens_weights(images)
     torch.testing.assert_close(weights[0] + weights[1], torch.ones_like(weights[0]))
-    levels = pyramid.fusion_level_count(70, 53)
+    levels = 6
     made = priors.weighted_priors(images, weights, levels - 1)
     top = priors.weighted_content(
         [priors.gaussian_pyramid(image, levels)[-1] for image in images],
         [priors.gaussian_pyramid(weight, levels)[-1] for weight in weights],
     )
     fused = priors.collapse([*made.detail, top]).clamp(0, 1)
-    paper = mertens.MertensSettings(saturation=1, well_exposedness=1, overshoot="clip")
+    paper = mertens.MertensSettings(saturation=1, overshoot="clip", levels=levels)
     expected = mertens.fuse(Stack(pair, reference=0), paper).pixels
     np.testing.assert_allclose(array(fused), expected, atol=2e-5)
+    balanced = priors.fuse_by(ladder.balanced_steps((70, 53)), images).clamp(0, 1)
+    expected = mertens.fuse(Stack(pair, reference=0), replace(paper, levels=None)).pixels
+    np.testing.assert_allclose(array(balanced), expected, atol=2e-5)
     np.testing.assert_allclose(array(made.content[0]).clip(0, 1).mean(), expected.mean(), atol=0.1)
 
 

@@ -23,15 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pixels import color
-from ..pixels.pyramid import (
-    Plane,
-    expand_rows,
-    full_level_count,
-    fusion_level_count,
-    half,
-    reduce_rows,
-    source_rows,
-)
+from ..pixels.ladder import Step, balanced_steps, halvings
+from ..pixels.pyramid import Plane, full_level_count
 from ..pixels.seam import with_margins
 from ..pixels.stripes import STRIPE_PIXELS, Progress, for_each_stripe, part, stripe_pixels
 from ..work.spill import empty
@@ -114,9 +107,10 @@ class Level:
 
 
 ReadRows = Callable[[int, int], Level]
-# Changes the weights of a level, given the next coarser one, None for the coarsest. Of the finest
-# level, which is never there as a whole, the weights are then those of the next, enlarged.
-Reweigh = Callable[[Level, Level | None], None]
+# Changes the weights of a level, given the next coarser one and the step there, None for the
+# coarsest. Of the finest level, which is never there as a whole, the weights are then those of the
+# next, enlarged.
+Reweigh = Callable[[Level, tuple[Level, Step] | None], None]
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class Blending:
 def fuse_exposures(
     exposures: Exposures,
     weigh: Weigh,
-    levels: int | None = None,
+    levels: int | Sequence[Step] | None = None,
     progress: Progress | None = None,
     *,
     wraps: bool = False,
@@ -147,18 +141,25 @@ def fuse_exposures(
 
     wraps: whether their right edge is their left one's neighbour.
     reweigh: what to make of the weights of each level.
-    levels: depth of the pyramid; None for what suits the size, at most down to one pixel.
+    levels: depth of a pyramid of `ladder.halvings`, at most down to one pixel, or other steps of
+        `ladder`; None for `balanced_steps`.
     """
     size = exposures.size
-    depth = min(levels or fusion_level_count(*size), full_level_count(*size))
+    steps: Sequence[Step]
+    if levels is None:
+        steps = balanced_steps(size, wraps)
+    elif isinstance(levels, int):
+        steps = halvings(size, min(levels, full_level_count(*size)), wraps)
+    else:
+        steps = levels
 
     def read(start: int, stop: int) -> Level:
         return _weighed_rows(exposures, weigh, start, stop, wraps)
 
-    if depth == 1:
+    if not steps:
         return _mean(read, size, progress)
-    finest = None if reweigh is None else partial(_finest_rows, exposures, size, wraps)
-    return _blend(read, size, depth, exposures.masked, progress, wraps, reweigh, finest, blending)
+    finest = None if reweigh is None else partial(_finest_rows, exposures, steps[0])
+    return _blend(read, steps, exposures.masked, progress, reweigh, finest, blending)
 
 
 def mean_weights(
@@ -215,12 +216,10 @@ def _weighed_rows(exposures: Exposures, weigh: Weigh, start: int, stop: int, wra
     return Level([[plane[inner] for plane in planes] for planes in pictures], weights, masks)
 
 
-def _finest_rows(
-    exposures: Exposures, size: tuple[int, int], wraps: bool, coarser: Level, start: int, stop: int
-) -> Level:
+def _finest_rows(exposures: Exposures, step: Step, coarser: Level, start: int, stop: int) -> Level:
     """Rows of the finest level with the weights of the next one, enlarged."""
     masks = exposures.masks(start, stop)
-    weights = [expand_rows(weight, start, stop, size[1], wraps) for weight in coarser.weights]
+    weights = [step.expand_rows(weight, start, stop) for weight in coarser.weights]
     if any(mask is not None for mask in masks):
         for weight, mask in zip(weights, masks, strict=True):
             # Beside a mask's edge its neighbours' weights must not be missing.
@@ -300,35 +299,33 @@ def weighted_sum(level: Level) -> list[Plane]:
 
 def _blend(
     read: ReadRows,
-    size: tuple[int, int],
-    depth: int,
+    steps: Sequence[Step],
     masked: Sequence[bool],
     progress: Progress | None,
-    wraps: bool,
     reweigh: Reweigh | None,
     finest: Callable[[Level, int, int], Level] | None,
     blending: Blending,
 ) -> NDArray[np.float32]:
-    """Blend the Laplacian pyramids of the pictures, `depth` levels, to (H, W, 3).
+    """Blend the Laplacian pyramids of the pictures, a level more than `steps`, to (H, W, 3).
 
     finest: given the next level and rows, the finest level's as `reweigh` would have them.
     """
-    levels = [_reduced(read, size, masked, part(progress, 0, 0.4), wraps)]
-    while len(levels) < depth - 1:
-        finer = levels[-1]
-        levels.append(_reduced(finer.rows, finer.shape, masked, None, wraps))
+    size = steps[0].size
+    levels = [_reduced(read, steps[0], masked, part(progress, 0, 0.4))]
+    for step in steps[1:]:
+        levels.append(_reduced(levels[-1].rows, step, masked, None))
 
     if reweigh is not None:
         for place, level in enumerate(levels):
-            reweigh(level, levels[place + 1] if place + 1 < len(levels) else None)
+            beyond = place + 1 < len(levels)
+            reweigh(level, (levels[place + 1], steps[place + 1]) if beyond else None)
     top = blending.refine(levels[-1].rows, levels[-1].shape)
     blended = blending.coarsest(top(0, levels[-1].shape[0]))
-    while len(levels) > 1:
+    for step in reversed(steps[1:]):
         coarser = levels.pop()
-        finer = levels[-1]
-        rows = blending.refine(finer.rows, finer.shape)
-        planes = list(np.moveaxis(empty((finer.shape[0], 3, finer.shape[1]), np.float32), 1, 0))
-        _add_detail(rows, finer.shape, coarser, blended, planes, None, wraps, blending.halo)
+        rows = blending.refine(levels[-1].rows, step.size)
+        planes = list(np.moveaxis(empty((step.size[0], 3, step.size[1]), np.float32), 1, 0))
+        _add_detail(rows, step, coarser, blended, planes, None, blending.halo)
         blended = planes
     if progress is not None:
         progress(0.5)
@@ -336,41 +333,36 @@ def _blend(
     if finest is not None:
         read = partial(finest, levels[0])
     read = blending.refine(read, size)
-    _add_detail(read, size, levels[0], blended, out, part(progress, 0.5, 1), wraps, blending.halo)
+    _add_detail(read, steps[0], levels[0], blended, out, part(progress, 0.5, 1), blending.halo)
     return out
 
 
 def _reduced(
-    read: ReadRows,
-    size: tuple[int, int],
-    masked: Sequence[bool],
-    progress: Progress | None,
-    wraps: bool,
+    read: ReadRows, step: Step, masked: Sequence[bool], progress: Progress | None
 ) -> Level:
-    """Make the next coarser level of one of `size`, all of it."""
+    """Make the next coarser level, all of it."""
     count = len(masked)
-    small = (half(size[0]), half(size[1]))
-    level = _empty_level(small, masked)
+    level = _empty_level(step.coarse, masked)
 
     def work(start: int, stop: int) -> None:
-        first, last = source_rows(start, stop, size[0])
+        first, last = step.source_rows(start, stop)
         source = read(first, last)
         target = level.rows(start, stop)
         for index in range(count):
-            target.weights[index][:] = reduce_rows(source.weights[index], first, start, stop, wraps)
+            target.weights[index][:] = step.reduce_rows(source.weights[index], first, start, stop)
             mask, target_mask = source.masks[index], target.masks[index]
             if mask is not None and target_mask is not None:
-                target_mask[:] = reduce_rows(mask, first, start, stop, wraps)
+                target_mask[:] = step.reduce_rows(mask, first, start, stop)
             for plane, wanted in zip(source.planes[index], target.planes[index], strict=True):
                 if mask is None or target_mask is None:
-                    wanted[:] = reduce_rows(plane, first, start, stop, wraps)
+                    wanted[:] = step.reduce_rows(plane, first, start, stop)
                 else:
                     # The mean of the unmasked pixels alone; where there are none the weight is
                     # 0 here and at every neighbour that expanding reads, so any value will do.
-                    wanted[:] = reduce_rows(plane * mask, first, start, stop, wraps)
+                    wanted[:] = step.reduce_rows(plane * mask, first, start, stop)
                     np.divide(wanted, target_mask, out=wanted, where=target_mask > 0)
 
-    for_each_stripe(*small, work, progress=progress)
+    for_each_stripe(*step.coarse, work, progress=progress)
     return level
 
 
@@ -390,12 +382,11 @@ def _empty_level(size: tuple[int, int], masked: Sequence[bool]) -> Level:
 
 def _add_detail(
     read: ReadRows,
-    size: tuple[int, int],
+    step: Step,
     coarser: Level,
     blended: list[Plane],
     out: list[Plane] | NDArray[np.float32],
     progress: Progress | None,
-    wraps: bool,
     halo: int,
 ) -> None:
     """Expand the blended coarser level and add the detail of this one, blended by its weights.
@@ -405,10 +396,10 @@ def _add_detail(
 
     def work(start: int, stop: int) -> None:
         level = read(start, stop)
-        planes = [expand_rows(plane, start, stop, size[1], wraps) for plane in blended]
+        planes = [step.expand_rows(plane, start, stop) for plane in blended]
         for frame, coarse, weight in zip(level.planes, coarser.planes, level.weights, strict=True):
             for channel in range(3):
-                detail = expand_rows(coarse[channel], start, stop, size[1], wraps)
+                detail = step.expand_rows(coarse[channel], start, stop)
                 np.subtract(frame[channel], detail, out=detail)
                 detail *= weight
                 planes[channel] += detail
@@ -418,4 +409,5 @@ def _add_detail(
         else:
             cv2.merge(planes, dst=out[start:stop])
 
-    for_each_stripe(*size, work, pixels=stripe_pixels(halo, size[1]), progress=progress)
+    pixels = stripe_pixels(halo, step.size[1])
+    for_each_stripe(*step.size, work, pixels=pixels, progress=progress)

@@ -5,8 +5,9 @@ No paper: exposure fusion (Mertens, Kautz, Van Reeth, Pacific Graphics 2007) wit
 Built as: the network (nn/learned_fusion.py says how, and trains) sees copies of 256 pixels and
     gives, per photo and band, how much the weight of exposure fusion counts, how much the photo's
     own detail, and what is added; at full size only pyramids are blended (`exposure_fusion.py`, in
-    stripes). What comes out is at every scale a mean of what the photos show: nothing is invented.
-    A gentle curve for the whole picture follows.
+    stripes), which halve, as they did when it learnt, but alike at every size (`pixels/ladder.py`).
+    What comes out is at every scale a mean of what the photos show: nothing is invented. A gentle
+    curve for the whole picture follows.
 Needs no torch: the network is a dozen small convolutions in NumPy.
 """
 
@@ -38,7 +39,8 @@ from ..nn.learned_bands import (
 )
 from ..nn.weights import load_arrays
 from ..pixels import color
-from ..pixels.pyramid import Plane, expand_rows
+from ..pixels.ladder import Step, halvings_alike
+from ..pixels.pyramid import Plane
 from ..pixels.reduced import reduced, size_within
 from ..pixels.stripes import Progress, for_each_stripe
 from ..settings import check_settings
@@ -90,10 +92,10 @@ def fuse(
     pixels = fuse_exposures(
         photos,
         exponents,
-        None,
+        halvings_alike(photos.size, stack.wraps),
         progress,
         wraps=stack.wraps,
-        reweigh=_Correction(maps, stack.wraps).correct,
+        reweigh=_Correction(maps).correct,
     )
     fit_range(pixels)
     if settings.curve:
@@ -248,20 +250,21 @@ class _Correction:
     """Maps (N, 3, 9, h, w), applied to the weights of levels of any size."""
 
     maps: Array
-    wraps: bool = False
 
-    def correct(self, level: Level, coarser: Level | None) -> None:
-        """Change the weights of a level in place."""
+    def correct(self, level: Level, coarser: tuple[Level, Step] | None) -> None:
+        """Change the weights of a level in place, see `exposure_fusion.Reweigh`."""
         height, width = level.shape
         low, share = band_of((height, width))
         chosen = self.maps[:, :, low] * (1 - share) + self.maps[:, :, low + 1] * share
         across = np.ascontiguousarray(chosen @ interpolation(chosen.shape[-1], width).T)
         rows_of = _Down.to(across, height)
-        lumas = None if coarser is None else [_luma(planes) for planes in coarser.planes]
+        lumas = None if coarser is None else [_luma(planes) for planes in coarser[0].planes]
 
         def work(start: int, stop: int) -> None:
             rows = level.rows(start, stop)
-            details = None if lumas is None else self._details(level, lumas, start, stop)
+            details = None
+            if coarser is not None and lumas is not None:
+                details = self._details(level, lumas, coarser[1], start, stop)
             weights = corrected_weights(rows, details, rows_of(start, stop))
             for weight, corrected in zip(rows.weights, weights, strict=True):
                 weight[:] = corrected
@@ -269,10 +272,10 @@ class _Correction:
         for_each_stripe(height, width, work)
 
     def _details(
-        self, level: Level, coarser: Sequence[Plane], start: int, stop: int
+        self, level: Level, coarser: Sequence[Plane], step: Step, start: int, stop: int
     ) -> list[Plane]:
         """Logarithm of each photo's mean absolute luma of a band around each pixel, rows of it."""
-        height, width = level.shape
+        height = level.shape[0]
         # Even, as enlarging asks for.
         first = max(0, start - 2 * DETAIL_WINDOW // 2 // 2 * 2)
         last = min(height, stop + DETAIL_WINDOW // 2)
@@ -280,7 +283,7 @@ class _Correction:
         found = []
         for planes, coarse in zip(level.planes, coarser, strict=True):
             band = _luma([np.ascontiguousarray(plane[first:last]) for plane in planes])
-            band -= expand_rows(coarse, first, last, width, self.wraps)
+            band -= step.expand_rows(coarse, first, last)
             mean = cv2.blur(np.abs(band), (DETAIL_WINDOW,) * 2, borderType=cv2.BORDER_REPLICATE)
             found.append(np.log(np.asarray(mean, np.float32)[inner] + np.float32(DETAIL_FLOOR)))
         return found

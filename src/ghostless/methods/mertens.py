@@ -5,9 +5,12 @@ Built as: weight = contrast^a * saturation^b * well-exposedness^c per frame and 
     over the frames; Laplacian pyramids of the frames blended by Gaussian pyramids of the weights
     (`exposure_fusion.py`, in stripes).
 Differs from the paper: saturation does not count, by what that does to photos with known answers.
-    Frames may have masks, and what is masked has no influence at any scale (the pyramid of a
-    masked frame is made of its unmasked pixels only). What overshoots 0..1 gets a shoulder and a
-    toe in place of being clipped, so that highlights and shadows keep their detail.
+    The coarse levels are grids that part the picture evenly, down to one cell
+    (`pixels/ladder.py`): with those of the paper's program brightness depends on how the size
+    divides, and on which side is up. Frames may have masks, and what is masked has no influence at
+    any scale (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots
+    0..1 gets a shoulder and a toe in place of being clipped, so that highlights and shadows keep
+    their detail.
 """
 
 from __future__ import annotations
@@ -33,8 +36,9 @@ class MertensSettings:
 
     contrast, saturation, well_exposedness: exponents of the three measures, 0 leaves one out; the
         paper has 1 for each. The page of the method says what each brings.
-    levels: depth of the pyramid; "paper" for floor(log2(shorter side)) as in the paper's program,
-        None for one level more, which balances the brightness of large areas better.
+    levels: depth of a pyramid whose levels all halve; "paper" for floor(log2(shorter side)) as in
+        the paper's program. None for coarse levels that are alike at all sizes, down to a single
+        mean, which balances the brightness of large areas better.
     overshoot: blending over scales drives large highlights beside dark areas above 1, and shadows
         beside bright ones below 0. "shoulder" makes room for both, by a shoulder and a toe, so that
         they keep the detail that some frame has; "clip" cuts them off as the paper's program does.

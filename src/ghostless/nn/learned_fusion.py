@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..pixels.color import LUMA_601
-from ..pixels.pyramid import fusion_level_count
+from ..pixels.ladder import halvings_alike
 from .learned_bands import (
     BANDS,
     CHANNELS,
@@ -40,7 +40,7 @@ from .learned_bands import (
     band_of,
     crowd,
 )
-from .priors import collapse, expand, gaussian_pyramid, mertens_weights
+from .priors import expand_by, mertens_weights, reduce_by
 from .weights import NetworkKind
 
 
@@ -188,31 +188,35 @@ def tones(fused: Tensor) -> Tensor:
 def blend(photos: Tensor, maps: Tensor) -> Tensor:
     """Exposure fusion of photos [B x N x 3 x H x W] whose weights are corrected by maps."""
     frames = list(photos.unbind(1))
-    depth = fusion_level_count(*photos.shape[-2:])
-    weights = torch.stack(mertens_weights(frames), dim=1)
-    shares = gaussian_pyramid(weights.flatten(0, 1), depth)
-    pictures = gaussian_pyramid(photos.flatten(0, 1), depth)
+    steps = halvings_alike((photos.shape[-2], photos.shape[-1]))
+    pictures = [photos.flatten(0, 1)]
+    shares = [torch.stack(mertens_weights(frames), dim=1).flatten(0, 1)]
+    for step in steps:
+        pictures.append(reduce_by(step, pictures[-1]))
+        shares.append(reduce_by(step, shares[-1]))
     batch, count = photos.shape[:2]
-    levels: list[Tensor] = []
+    fused: Tensor | None = None
     corrected: Tensor | None = None
-    for level in reversed(range(depth)):
-        picture, share = pictures[level], shares[level]
-        size = (picture.shape[-2], picture.shape[-1])
-        band = picture
-        if level < depth - 1:
-            band = picture - expand(pictures[level + 1], size)
+    for level in reversed(range(len(pictures))):
+        band, share = pictures[level], shares[level]
+        size = (band.shape[-2], band.shape[-1])
+        coarsest = level == len(steps)
+        if not coarsest:
+            band = band - expand_by(steps[level], pictures[level + 1])
         if level == 0 and corrected is not None:
             # The finest band is weighed as the next one is: most of it is noise.
-            corrected = expand(corrected.flatten(0, 1), size).view(batch, count, 1, *size)
+            corrected = expand_by(steps[0], corrected.flatten(0, 1)).view(batch, count, 1, *size)
         else:
-            detail = _detail(band) if level < depth - 1 else torch.zeros_like(share)
+            detail = torch.zeros_like(share) if coarsest else _detail(band)
             corrected = corrected_weights(
                 share.view(batch, count, 1, *size),
                 detail.view(batch, count, 1, *size),
                 maps_at(maps, size),
             )
-        levels.append((corrected * band.view(batch, count, 3, *size)).sum(dim=1))
-    return collapse(levels[::-1])
+        here = (corrected * band.view(batch, count, 3, *size)).sum(dim=1)
+        fused = here if fused is None else here + expand_by(steps[level], fused)
+    assert fused is not None
+    return fused
 
 
 def _detail(band: Tensor) -> Tensor:

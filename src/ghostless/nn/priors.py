@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..pixels.color import LUMA_601
+from ..pixels.ladder import Regridding, Step, Taps
 
 # Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007, section 3.1 and the authors'
 # program: sigma and best value of the well-exposedness, and what keeps weights from being 0 / 0.
@@ -159,6 +160,48 @@ def expand(coarse: Tensor, size: tuple[int, int]) -> Tensor:
         doubled = torch.stack([even, odd], dim=dim + 1).flatten(dim, dim + 1)
         coarse = doubled.narrow(dim, 0, wanted)
     return coarse
+
+
+def reduce_by(step: Step, image: Tensor) -> Tensor:
+    """An image (B, C, H, W) at the next coarser level of `pixels.ladder`."""
+    if isinstance(step, Regridding):
+        return _tapped(_tapped(image, step.down[0], 2), step.down[1], 3)
+    return reduce(image)
+
+
+def expand_by(step: Step, coarse: Tensor) -> Tensor:
+    """An image of a coarser level (B, C, h, w) enlarged to the finer one."""
+    if isinstance(step, Regridding):
+        return _tapped(_tapped(coarse, step.up[0], 2), step.up[1], 3)
+    return expand(coarse, step.size)
+
+
+def _tapped(image: Tensor, taps: Taps, dim: int) -> Tensor:
+    shape = (-1, 1) if dim == 2 else (1, -1)
+    return add(
+        [
+            image.index_select(dim, torch.from_numpy(taps.index[:, tap]).to(image.device))
+            * torch.from_numpy(taps.share[:, tap]).to(image).reshape(shape)
+            for tap in range(taps.index.shape[1])
+        ]
+    )
+
+
+def fuse_by(steps: Sequence[Step], images: Sequence[Tensor]) -> Tensor:
+    """Exposure fusion of images over the levels of `pixels.ladder`: (B, 3, H, W), not clipped."""
+    weights = mertens_weights(images)
+    levels: list[Tensor] = []
+    for step in steps:
+        coarse = [reduce_by(step, image) for image in images]
+        details = [
+            image - expand_by(step, small) for image, small in zip(images, coarse, strict=True)
+        ]
+        levels.append(weighted_content(details, weights))
+        images, weights = coarse, [reduce_by(step, weight) for weight in weights]
+    fused = weighted_content(images, weights)
+    for step, detail in zip(reversed(steps), reversed(levels), strict=True):
+        fused = detail + expand_by(step, fused)
+    return fused
 
 
 # In an ONNX graph, where sizes are symbols, slices and indices of every level make expressions that

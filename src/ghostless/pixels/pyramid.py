@@ -36,18 +36,6 @@ def level_count(height: int, width: int) -> int:
     return max(1, min(height, width).bit_length() - 1)
 
 
-def fusion_level_count(height: int, width: int) -> int:
-    """Return the depth that exposure fusion takes: one level below that of the paper's program.
-
-    Brightness is then balanced over the whole image: on two far exposures the paper's depth leaves
-    large bright and dark areas flat and lifted, and all the way to one pixel gains no more.
-
-    >>> fusion_level_count(4000, 6000), fusion_level_count(1, 1)
-    (12, 1)
-    """
-    return min(level_count(height, width) + 1, full_level_count(height, width))
-
-
 def full_level_count(height: int, width: int) -> int:
     """Return the depth at which the coarsest level is a single pixel.
 

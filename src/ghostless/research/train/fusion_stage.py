@@ -391,11 +391,13 @@ def _failures(architecture: ChenChuangArchitecture) -> str:
                 "photo may stand too. "
                 "Small things of a colour that nothing else has lose some of it."
             )
-        return (
-            f"What it brightens, it brightens with its noise. {moving} In "
-            "flat areas it shows a lattice of 128 pixels, faint at one megapixel, plain in photos "
-            "of many as a whole (`--quality full`): it has only seen patches of 256."
-        )
+        lattice = ""
+        if architecture.shifts == 1:
+            lattice = (
+                " In flat areas it shows a lattice of 128 pixels, faint at one megapixel, plain in "
+                "photos of many as a whole (`--quality full`): it has only seen patches of 256."
+            )
+        return f"What it brightens, it brightens with its noise. {moving}{lattice}"
     if architecture.full_size_skip:
         return "Its skip at full size is not in the paper."
     return "A little soft: the finest skip of its U-Net is at half size."

@@ -20,9 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...nn.priors import fuse_images, mertens_weights, weighted_priors
+from ...nn.priors import fuse_by, fuse_images, mertens_weights, weighted_priors
 from ...nn.srgb import linear_to_srgb
-from ...pixels.pyramid import fusion_level_count
+from ...pixels.ladder import balanced_steps
 from ..data.camera_settings import REAL_CAMERAS, CameraSettings
 from ..data.draws import SimulatedBatch, SimulationSettings
 from ..data.panoramas import MANIFEST, Panoramas, check_split, load_packed
@@ -337,8 +337,9 @@ class SimulatedData(TrainingData):
         gains = (span.view(-1, 1) * torch.linspace(0, 1, count, device=span.device)).exp2()
         light = made.radiance[:, None] * gains.view(*gains.shape, 1, 1, 1)
         clean = simulator.camera.photograph_cleanly(light, made.cameras)
-        depth = fusion_level_count(*clean.shape[-2:])
-        return {"photos": made.frames, "target": fuse_displays(clean.unbind(1), depth)}
+        steps = balanced_steps((clean.shape[-2], clean.shape[-1]))
+        target = fuse_by(steps, clean.unbind(1)).clamp(0, 1)
+        return {"photos": made.frames, "target": target}
 
     def _exposures(self, simulator: BracketSimulator, made: SimulatedBatch) -> Batch:
         return {"under": made.frames[:, 0], "over": made.frames[:, 1]}
@@ -390,11 +391,7 @@ def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
         linear_to_srgb((radiance * gains[:, number].view(-1, 1, 1, 1)).clamp_max(1))
         for number in range(_DENSE_FRAMES)
     ]
-    return fuse_displays(frames, max(1, min(radiance.shape[-2:]).bit_length() - 2))
-
-
-def fuse_displays(frames: Sequence[Tensor], levels: int) -> Tensor:
-    """Exposure fusion (B, 3, H, W), 0..1, of display pictures of this shape, `levels` deep."""
+    levels = max(1, min(radiance.shape[-2:]).bit_length() - 2)
     return fuse_images(weighted_priors(frames, mertens_weights(frames), levels - 1)).clamp(0, 1)
 
 
