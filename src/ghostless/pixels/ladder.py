@@ -55,7 +55,10 @@ class Step(Protocol):
         ...
 
     def expand_rows(self, coarse: Plane, start: int, stop: int) -> Plane:
-        """Rows start..stop of the coarser level enlarged to the finer one, for an even start."""
+        """Rows start..stop of the coarser level enlarged to the finer one, for an even start.
+
+        (h, w) to (stop - start, width).
+        """
         ...
 
 
@@ -74,9 +77,11 @@ class Halving:
         return source_rows(start, stop, self.size[0])
 
     def reduce_rows(self, source: Plane, first: int, start: int, stop: int) -> Plane:
+        """(h, w) to (stop - start, coarse width), see `Step`."""
         return reduce_rows(source, first, start, stop, self.wraps)
 
     def expand_rows(self, coarse: Plane, start: int, stop: int) -> Plane:
+        """(h, w) to (stop - start, width), see `Step`."""
         return expand_rows(coarse, start, stop, self.size[1], self.wraps)
 
 
@@ -104,6 +109,7 @@ class Axis:
 
     @property
     def places(self) -> NDArray[np.float64]:
+        """Of all samples, (count,)."""
         return self.first + self.spacing * np.arange(self.count, dtype=np.float64)
 
 
@@ -191,10 +197,12 @@ class Regridding:
         return 0, self.size[0]
 
     def reduce_rows(self, source: Plane, first: int, start: int, stop: int) -> Plane:
+        """(h, w) to (stop - start, coarse width), see `Step`."""
         by_rows, by_columns = self.down
         return by_columns.of_columns(by_rows.of_rows(source, start, stop))
 
     def expand_rows(self, coarse: Plane, start: int, stop: int) -> Plane:
+        """(h, w) to (stop - start, width), see `Step`."""
         by_rows, by_columns = self.up
         return by_columns.of_columns(by_rows.of_rows(coarse, start, stop))
 
