@@ -15,6 +15,7 @@ Differs from the paper: saturation does not count, by what that does to photos w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Annotated, Literal
@@ -22,6 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from ..bracket import Fused, Stack
+from ..pixels.ladder import Step, halvings_alike
 from ..pixels.pyramid import Plane, level_count
 from ..pixels.stripes import Progress
 from ..settings import Range, check_settings
@@ -38,7 +40,8 @@ class MertensSettings:
         paper has 1 for each. The page of the method says what each brings.
     levels: depth of a pyramid whose levels all halve; "paper" for floor(log2(shorter side)) as in
         the paper's program. None for coarse levels that are alike at all sizes, down to a single
-        mean, which balances the brightness of large areas better.
+        mean, which balances the brightness of large areas better; but for photos with transparent
+        parts, to two rows.
     overshoot: blending over scales drives large highlights beside dark areas above 1, and shadows
         beside bright ones below 0. "shoulder" makes room for both, by a shoulder and a toe, so that
         they keep the detail that some frame has; "clip" cuts them off as the paper's program does.
@@ -72,7 +75,11 @@ def fuse(
     """
     photos = Photos(stack)
     exponents = _exponents(stack, settings)
+    levels: int | Sequence[Step] | None
     levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
+    if levels is None and any(frame.opaque is not None for frame in stack.frames):
+        # A mean of the whole would brighten a part by a photo that shows nothing there.
+        levels = halvings_alike(photos.size, stack.wraps)
     pixels = fuse_exposures(photos, exponents, levels, progress, wraps=stack.wraps)
     if settings.stretch_percent > 0:
         stretch(pixels, settings.stretch_percent)
