@@ -138,7 +138,7 @@ def test_from_drop_to_download(visit: Visit, moving: list[str], tmp_path: Path) 
     # The slider: left of it the photo, right of it the result.
     page.select_option("#mode", "one")
     result = visit.shot()
-    assert different(result, photo) > 5
+    assert different(result, photo) > 3
     page.select_option("#mode", "slider")
     divided = visit.shot()
     width, height = divided.size
