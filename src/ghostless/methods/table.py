@@ -61,7 +61,7 @@ METHODS: dict[str, Method] = {
             "a U-Net merges",
             settings=".settings:ChenChuangSettings",
             output="display",
-            seconds=(3.5, 0.2),
+            seconds=(1.3, 0.2),
             as_published={
                 "homography": "on",
                 "homography_passes": 1,
@@ -116,7 +116,7 @@ METHODS: dict[str, Method] = {
             summary="network: local detail and self-attention over the whole image, merged",
             settings=".settings:MefGanSettings",
             output="display",
-            seconds=(5.5, 0.2),
+            seconds=(2.7, 0.2),
             as_published={
                 "order": "sequential",
                 "chroma": "net",
@@ -146,7 +146,7 @@ METHODS: dict[str, Method] = {
             summary="network: weight maps for the luma by coordinate attention and self-attention",
             settings=".settings:LcndrSettings",
             output="display",
-            seconds=(5.5, 0.2),
+            seconds=(3.2, 0.2),
             as_published={"order": "sequential", "chroma": "net", "quality": "full"},
             paper="Li, Liu, Zhou, Zhang, Kasabov: Learning a Coordinated Network for "
             "Detail-refinement Multi-exposure Image Fusion, accepted 2022",
