@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ghostless.pixels import pyramid
+from ghostless.pixels.pyramid_steps import Step
 
 
 def gaussian_pyramid(image: NDArray[np.float32], levels: int) -> list[NDArray[np.float32]]:
@@ -34,3 +35,14 @@ def collapse(levels: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     for detail in reversed(levels[:-1]):
         image = detail + pyramid.expand(image, (detail.shape[0], detail.shape[1]))
     return image
+
+
+def down(step: Step, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A whole level at the next coarser one."""
+    first, last = step.source_rows(0, step.coarse[0])
+    return step.reduce_rows(plane[first:last], first, 0, step.coarse[0])
+
+
+def up(step: Step, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A whole level enlarged to the next finer one."""
+    return step.expand_rows(plane, 0, step.size[0])

@@ -15,7 +15,7 @@ from ghostless.methods import learned_fusion, mertens
 from ghostless.methods.exposure_fusion import Exponents, fuse_exposures, mean_weights
 from ghostless.methods.learned_fusion import LearnedFusionSettings, fuse
 from ghostless.methods.ranges import fit_range
-from ghostless.pixels.ladder import halvings_alike
+from ghostless.pixels.pyramid_steps import halvings_alike
 
 torch = pytest.importorskip("torch")
 
@@ -90,7 +90,7 @@ def test_numpy_gives_what_the_trained_network_gives(
     np.testing.assert_allclose(shared, common[0].numpy(), atol=1e-3)
     correction = learned_fusion._Correction(found)
     pixels = fuse_exposures(
-        mertens.Photos(stack), Exponents(), halvings_alike(size), reweigh=correction.correct
+        mertens.Photos(stack), Exponents(), halvings_alike, reweigh=correction.correct
     )
     np.testing.assert_allclose(pixels, blended[0].permute(1, 2, 0).numpy(), atol=1e-4)
     inside = np.clip(pixels, 0, 1)
@@ -105,7 +105,7 @@ def test_a_network_that_has_learnt_nothing_fuses_as_exposure_fusion(tmp_path: Pa
     stack = stack_of(photos())
     found = fuse(stack, LearnedFusionSettings(weights=untaught)).pixels
     # But for the finest band, which is weighed as the next.
-    plain = fuse_exposures(mertens.Photos(stack), Exponents(), halvings_alike((157, 203)))
+    plain = fuse_exposures(mertens.Photos(stack), Exponents(), halvings_alike)
     fit_range(plain)
     assert np.abs(found - plain).mean() < 0.004
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.laplacian import collapse, gaussian_pyramid, laplacian_pyramid
+from tests.laplacian import collapse, down, gaussian_pyramid, laplacian_pyramid, up
 from tests.scenes import make_radiance, make_stack
 
 from ghostless.bracket import Frame, Stack
 from ghostless.errors import OptionError
 from ghostless.methods.mertens import MertensSettings, fuse
 from ghostless.methods.ranges import fit_range
-from ghostless.pixels import ladder, pyramid, stripes
+from ghostless.pixels import pyramid, pyramid_steps, stripes
 
 CLIP = MertensSettings(overshoot="clip")
 PAPER = MertensSettings(saturation=1, well_exposedness=1, overshoot="clip", levels="paper")
@@ -70,27 +71,23 @@ def fuse_plainly(stack: Stack, how: MertensSettings = CLIP) -> NDArray[np.float6
 def blend_evenly(
     images: list[NDArray[np.float64]], weights: list[NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """The pyramids of `ladder.balanced_steps`, whole: what they are is tested by themselves."""
+    """The pyramids of `balanced_steps`, whole: what these are is tested by themselves."""
     size = weights[0].shape
     level = [np.dstack([image, weight]) for image, weight in zip(images, weights, strict=True)]
     details: list[NDArray[np.float64]] = []
-    steps = ladder.balanced_steps(size)  # type: ignore[arg-type]
+    steps = pyramid_steps.balanced_steps(size)  # type: ignore[arg-type]
     for step in steps:
-        coarse = [by_planes(lambda p, s=step: whole_down(s, p), stacked) for stacked in level]
+        coarse = [by_planes(partial(down, step), stacked) for stacked in level]
         detail = np.zeros((*step.size, 3))
         for fine, small in zip(level, coarse, strict=True):
-            enlarged = by_planes(lambda p, s=step: s.expand_rows(p, 0, s.size[0]), small)
+            enlarged = by_planes(partial(up, step), small)
             detail += fine[..., 3:] * (fine[..., :3] - enlarged[..., :3])
         details.append(detail)
         level = coarse
     fused = np.sum([stacked[..., 3:] * stacked[..., :3] for stacked in level], axis=0)
     for step, detail in zip(reversed(steps), reversed(details), strict=True):
-        fused = detail + by_planes(lambda p, s=step: s.expand_rows(p, 0, s.size[0]), fused)
+        fused = detail + by_planes(partial(up, step), fused)
     return fused
-
-
-def whole_down(step: ladder.Step, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    return step.reduce_rows(plane, 0, 0, step.coarse[0])
 
 
 def by_planes(

@@ -16,7 +16,7 @@ from ghostless.bracket import Stack  # noqa: E402
 from ghostless.methods import mertens  # noqa: E402
 from ghostless.nn import priors  # noqa: E402
 from ghostless.nn.fullsize import Region  # noqa: E402
-from ghostless.pixels import ladder, pyramid  # noqa: E402
+from ghostless.pixels import pyramid, pyramid_steps  # noqa: E402
 
 
 def frames(height=70, width=53, grey=False):
@@ -70,7 +70,7 @@ def test_blending_with_these_weights_and_pyramids_is_exposure_fusion(grey):
     paper = mertens.MertensSettings(saturation=1, overshoot="clip", levels=levels)
     expected = mertens.fuse(Stack(pair, reference=0), paper).pixels
     np.testing.assert_allclose(array(fused), expected, atol=2e-5)
-    balanced = priors.fuse_by(ladder.balanced_steps((70, 53)), images).clamp(0, 1)
+    balanced = priors.fuse_by(pyramid_steps.balanced_steps((70, 53)), images).clamp(0, 1)
     expected = mertens.fuse(Stack(pair, reference=0), replace(paper, levels=None)).pixels
     np.testing.assert_allclose(array(balanced), expected, atol=2e-5)
     np.testing.assert_allclose(array(made.content[0]).clip(0, 1).mean(), expected.mean(), atol=0.1)

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pixels import color
-from ..pixels.ladder import Step, balanced_steps, halvings
 from ..pixels.pyramid import Plane, full_level_count
+from ..pixels.pyramid_steps import Step, Steps, balanced_steps, halvings
 from ..pixels.seam import with_margins
 from ..pixels.stripes import STRIPE_PIXELS, Progress, for_each_stripe, part, stripe_pixels
 from ..work.spill import empty
@@ -130,7 +130,7 @@ class Blending:
 def fuse_exposures(
     exposures: Exposures,
     weigh: Weigh,
-    levels: int | Sequence[Step] | None = None,
+    levels: int | Steps = balanced_steps,
     progress: Progress | None = None,
     *,
     wraps: bool = False,
@@ -141,17 +141,13 @@ def fuse_exposures(
 
     wraps: whether their right edge is their left one's neighbour.
     reweigh: what to make of the weights of each level.
-    levels: depth of a pyramid of `ladder.halvings`, at most down to one pixel, or other steps of
-        `ladder`; None for `balanced_steps`.
+    levels: the steps of the pyramid, or the depth of one of `halvings`, at most down to one pixel.
     """
     size = exposures.size
-    steps: Sequence[Step]
-    if levels is None:
-        steps = balanced_steps(size, wraps)
-    elif isinstance(levels, int):
+    if isinstance(levels, int):
         steps = halvings(size, min(levels, full_level_count(*size)), wraps)
     else:
-        steps = levels
+        steps = levels(size, wraps)
 
     def read(start: int, stop: int) -> Level:
         return _weighed_rows(exposures, weigh, start, stop, wraps)

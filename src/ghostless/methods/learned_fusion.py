@@ -5,9 +5,9 @@ No paper: exposure fusion (Mertens, Kautz, Van Reeth, Pacific Graphics 2007) wit
 Built as: the network (nn/learned_fusion.py says how, and trains) sees copies of 256 pixels and
     gives, per photo and band, how much the weight of exposure fusion counts, how much the photo's
     own detail, and what is added; at full size only pyramids are blended (`exposure_fusion.py`, in
-    stripes), which halve, as they did when it learnt, but alike at every size (`pixels/ladder.py`).
-    What comes out is at every scale a mean of what the photos show: nothing is invented. A gentle
-    curve for the whole picture follows.
+    stripes), which halve, as they did when it learnt, but alike at every size
+    (`pixels/pyramid_steps.py`). What comes out is at every scale a mean of what the photos show:
+    nothing is invented. A gentle curve for the whole picture follows.
 Needs no torch: the network is a dozen small convolutions in NumPy.
 """
 
@@ -39,8 +39,8 @@ from ..nn.learned_bands import (
 )
 from ..nn.weights import load_arrays
 from ..pixels import color
-from ..pixels.ladder import Step, halvings_alike
 from ..pixels.pyramid import Plane
+from ..pixels.pyramid_steps import Step, halvings_alike
 from ..pixels.reduced import reduced, size_within
 from ..pixels.stripes import Progress, for_each_stripe
 from ..settings import check_settings
@@ -92,7 +92,7 @@ def fuse(
     pixels = fuse_exposures(
         photos,
         exponents,
-        halvings_alike(photos.size, stack.wraps),
+        halvings_alike,
         progress,
         wraps=stack.wraps,
         reweigh=_Correction(maps).correct,
@@ -258,32 +258,43 @@ class _Correction:
         chosen = self.maps[:, :, low] * (1 - share) + self.maps[:, :, low + 1] * share
         across = np.ascontiguousarray(chosen @ interpolation(chosen.shape[-1], width).T)
         rows_of = _Down.to(across, height)
-        lumas = None if coarser is None else [_luma(planes) for planes in coarser[0].planes]
+        details_of = None if coarser is None else _Details.of(level, *coarser)
 
         def work(start: int, stop: int) -> None:
             rows = level.rows(start, stop)
-            details = None
-            if coarser is not None and lumas is not None:
-                details = self._details(level, lumas, coarser[1], start, stop)
+            details = None if details_of is None else details_of(start, stop)
             weights = corrected_weights(rows, details, rows_of(start, stop))
             for weight, corrected in zip(rows.weights, weights, strict=True):
                 weight[:] = corrected
 
         for_each_stripe(height, width, work)
 
-    def _details(
-        self, level: Level, coarser: Sequence[Plane], step: Step, start: int, stop: int
-    ) -> list[Plane]:
-        """Logarithm of each photo's mean absolute luma of a band around each pixel, rows of it."""
-        height = level.shape[0]
+
+@dataclass(frozen=True)
+class _Details:
+    """Logarithm of each photo's mean absolute luma of a band around each pixel, rows of it.
+
+    lumas: of the photos at the next coarser level, to which `step` leads.
+    """
+
+    level: Level
+    lumas: list[Plane]
+    step: Step
+
+    @staticmethod
+    def of(level: Level, coarser: Level, step: Step) -> _Details:
+        return _Details(level, [_luma(planes) for planes in coarser.planes], step)
+
+    def __call__(self, start: int, stop: int) -> list[Plane]:
+        """Rows start..stop: (stop - start, W) per photo."""
         # Even, as enlarging asks for.
         first = max(0, start - 2 * DETAIL_WINDOW // 2 // 2 * 2)
-        last = min(height, stop + DETAIL_WINDOW // 2)
+        last = min(self.level.shape[0], stop + DETAIL_WINDOW // 2)
         inner = slice(start - first, stop - first)
         found = []
-        for planes, coarse in zip(level.planes, coarser, strict=True):
+        for planes, coarse in zip(self.level.planes, self.lumas, strict=True):
             band = _luma([np.ascontiguousarray(plane[first:last]) for plane in planes])
-            band -= step.expand_rows(coarse, first, last)
+            band -= self.step.expand_rows(coarse, first, last)
             mean = cv2.blur(np.abs(band), (DETAIL_WINDOW,) * 2, borderType=cv2.BORDER_REPLICATE)
             found.append(np.log(np.asarray(mean, np.float32)[inner] + np.float32(DETAIL_FLOOR)))
         return found

@@ -6,16 +6,15 @@ Built as: weight = contrast^a * saturation^b * well-exposedness^c per frame and 
     (`exposure_fusion.py`, in stripes).
 Differs from the paper: saturation does not count, by what that does to photos with known answers.
     The coarse levels are grids that part the picture evenly, down to one cell
-    (`pixels/ladder.py`): with those of the paper's program brightness depends on how the size
-    divides, and on which side is up. Frames may have masks, and what is masked has no influence at
-    any scale (the pyramid of a masked frame is made of its unmasked pixels only). What overshoots
-    0..1 gets a shoulder and a toe in place of being clipped, so that highlights and shadows keep
-    their detail.
+    (`pixels/pyramid_steps.py`): with those of the paper's program brightness depends on how the
+    size divides, and on which side is up. Frames may have masks, and what is masked has no
+    influence at any scale (the pyramid of a masked frame is made of its unmasked pixels only). What
+    overshoots 0..1 gets a shoulder and a toe in place of being clipped, so that highlights and
+    shadows keep their detail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Annotated, Literal
@@ -23,8 +22,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from ..bracket import Fused, Stack
-from ..pixels.ladder import Step, halvings_alike
 from ..pixels.pyramid import Plane, level_count
+from ..pixels.pyramid_steps import Steps, balanced_steps, halvings_alike
 from ..pixels.stripes import Progress
 from ..settings import Range, check_settings
 from .exposure_fusion import Exponents, fuse_exposures, mean_weights
@@ -75,11 +74,7 @@ def fuse(
     """
     photos = Photos(stack)
     exponents = _exponents(stack, settings)
-    levels: int | Sequence[Step] | None
-    levels = level_count(*photos.size) if settings.levels == "paper" else settings.levels
-    if levels is None and any(frame.opaque is not None for frame in stack.frames):
-        # A mean of the whole would brighten a part by a photo that shows nothing there.
-        levels = halvings_alike(photos.size, stack.wraps)
+    levels = _levels(stack, settings)
     pixels = fuse_exposures(photos, exponents, levels, progress, wraps=stack.wraps)
     if settings.stretch_percent > 0:
         stretch(pixels, settings.stretch_percent)
@@ -102,6 +97,17 @@ def weight_maps(
     height, width = photos.size
     factor = max(1, ceil(sqrt(height * width / proxy_pixels)))
     return mean_weights(photos, _exponents(stack, settings), factor, wraps=stack.wraps)
+
+
+def _levels(stack: Stack, settings: MertensSettings) -> int | Steps:
+    if settings.levels == "paper":
+        return level_count(stack.frames[0].height, stack.frames[0].width)
+    if settings.levels is not None:
+        return settings.levels
+    if any(frame.opaque is not None for frame in stack.frames):
+        # A mean of the whole would brighten a part by a photo that shows nothing there.
+        return halvings_alike
+    return balanced_steps
 
 
 def _exponents(stack: Stack, settings: MertensSettings) -> Exponents:

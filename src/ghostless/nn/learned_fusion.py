@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..pixels.color import LUMA_601
-from ..pixels.ladder import halvings_alike
+from ..pixels.pyramid_steps import halvings_alike
 from .learned_bands import (
     BANDS,
     CHANNELS,

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..pixels.color import LUMA_601
-from ..pixels.ladder import Regridding, Step, Taps
+from ..pixels.pyramid_steps import Regridding, Step, Taps
 
 # Mertens, Kautz, Van Reeth: Exposure Fusion, Pacific Graphics 2007, section 3.1 and the authors'
 # program: sigma and best value of the well-exposedness, and what keeps weights from being 0 / 0.
@@ -163,7 +163,7 @@ def expand(coarse: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def reduce_by(step: Step, image: Tensor) -> Tensor:
-    """An image (B, C, H, W) at the next coarser level of `pixels.ladder`."""
+    """An image (B, C, H, W) at the next coarser level of `pixels.pyramid_steps`."""
     if isinstance(step, Regridding):
         return _tapped(_tapped(image, step.down[0], 2), step.down[1], 3)
     return reduce(image)
@@ -188,7 +188,7 @@ def _tapped(image: Tensor, taps: Taps, dim: int) -> Tensor:
 
 
 def fuse_by(steps: Sequence[Step], images: Sequence[Tensor]) -> Tensor:
-    """Exposure fusion of images over the levels of `pixels.ladder`: (B, 3, H, W), not clipped."""
+    """Exposure fusion of images over such levels: (B, 3, H, W), not clipped."""
     weights = mertens_weights(images)
     levels: list[Tensor] = []
     for step in steps:

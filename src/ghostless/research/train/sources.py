@@ -20,9 +20,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ...nn.priors import fuse_by, fuse_images, mertens_weights, weighted_priors
+from ...nn.priors import fuse_by
 from ...nn.srgb import linear_to_srgb
-from ...pixels.ladder import balanced_steps
+from ...pixels.pyramid_steps import balanced_steps, halvings
 from ..data.camera_settings import REAL_CAMERAS, CameraSettings
 from ..data.draws import SimulatedBatch, SimulationSettings
 from ..data.panoramas import MANIFEST, Panoramas, check_split, load_packed
@@ -391,8 +391,9 @@ def fuse_densely(radiance: Tensor, gap_stops: Tensor) -> Tensor:
         linear_to_srgb((radiance * gains[:, number].view(-1, 1, 1, 1)).clamp_max(1))
         for number in range(_DENSE_FRAMES)
     ]
-    levels = max(1, min(radiance.shape[-2:]).bit_length() - 2)
-    return fuse_images(weighted_priors(frames, mertens_weights(frames), levels - 1)).clamp(0, 1)
+    height, width = radiance.shape[-2:]
+    depth = max(1, min(height, width).bit_length() - 2)
+    return fuse_by(halvings((height, width), depth), frames).clamp(0, 1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ as if every picture had the same size: what learnt on halvings wants them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,9 +120,12 @@ class Taps:
     index: NDArray[np.intp]
     share: NDArray[np.float32]
 
-    def of_rows(self, plane: Plane, start: int = 0, stop: int | None = None) -> Plane:
-        """Rows start..stop, each made of rows: (h, w) to (n, w)."""
-        index, share = self.index[start:stop], self.share[start:stop]
+    def of_rows(self, plane: Plane, first: int, start: int, stop: int) -> Plane:
+        """Rows start..stop, each made of rows, of which `plane` begins with the number `first`.
+
+        (h, w) to (stop - start, w).
+        """
+        index, share = self.index[start:stop] - first, self.share[start:stop]
         made = plane[index[:, 0]] * share[:, :1]
         for tap in range(1, index.shape[1]):
             made += plane[index[:, tap]] * share[:, tap : tap + 1]
@@ -194,17 +197,22 @@ class Regridding:
         )
 
     def source_rows(self, start: int, stop: int) -> tuple[int, int]:
-        return 0, self.size[0]
+        needed = self.down[0].index[start:stop]
+        return int(needed.min()), int(needed.max()) + 1
 
     def reduce_rows(self, source: Plane, first: int, start: int, stop: int) -> Plane:
         """(h, w) to (stop - start, coarse width), see `Step`."""
         by_rows, by_columns = self.down
-        return by_columns.of_columns(by_rows.of_rows(source, start, stop))
+        return by_columns.of_columns(by_rows.of_rows(source, first, start, stop))
 
     def expand_rows(self, coarse: Plane, start: int, stop: int) -> Plane:
         """(h, w) to (stop - start, width), see `Step`."""
         by_rows, by_columns = self.up
-        return by_columns.of_columns(by_rows.of_rows(coarse, start, stop))
+        return by_columns.of_columns(by_rows.of_rows(coarse, 0, start, stop))
+
+
+# The steps of a picture of (height, width), which goes all the way round or not.
+Steps = Callable[[tuple[int, int], bool], list[Step]]
 
 
 def halvings(size: tuple[int, int], depth: int, wraps: bool = False) -> list[Step]:

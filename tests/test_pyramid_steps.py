@@ -10,23 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ghostless.pixels import ladder, pyramid
-from ghostless.pixels.ladder import Regridding, Step, balanced_steps, halvings, halvings_alike
+from ghostless.pixels import pyramid, pyramid_steps
+from ghostless.pixels.pyramid_steps import Regridding, balanced_steps, halvings, halvings_alike
+from tests.laplacian import down, up
 
 SIZES = [(1, 1), (1, 9), (7, 5), (33, 64), (65, 40), (157, 203), (70, 300)]
 
 
 def noise(*size: int) -> NDArray[np.float32]:
     return np.random.default_rng(1).random(size).astype(np.float32)
-
-
-def down(step: Step, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    first, last = step.source_rows(0, step.coarse[0])
-    return step.reduce_rows(plane[first:last], first, 0, step.coarse[0])
-
-
-def up(step: Step, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    return step.expand_rows(plane, 0, step.size[0])
 
 
 def coarsened(plane: NDArray[np.float32], wraps: bool = False) -> list[NDArray[np.float32]]:
@@ -122,7 +114,7 @@ def test_coarse_levels_are_alike_at_every_size() -> None:
 
     large, small = coarsened(picture(600, 900)), coarsened(picture(410, 615))
     for level, other in zip(large[::-1], small[::-1], strict=False):
-        if min(level.shape) > ladder.GRID_CELLS:
+        if min(level.shape) > pyramid_steps.GRID_CELLS:
             break
         assert level.shape == other.shape
         np.testing.assert_allclose(level, other, atol=0.02)
